@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Language, warnings, instruction set and sanitizers, as one interface target that everything links.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: our checks are not asserts, and the libraries' asserts are cheap
+
+add_library(ito_options INTERFACE)
+target_include_directories(ito_options INTERFACE ${PROJECT_SOURCE_DIR})
+# No contraction: fused multiply-adds are written as fmaf, so that instruction-set variants agree bit for bit.
+# Without the two -fno flags loops with sqrtf or a compare do not vectorise; neither changes a result.
+target_compile_options(ito_options INTERFACE -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(ITO_BASE_ISA -march=x86-64-v3)
+  set(ITO_HIGH_ISA -march=x86-64-v4 -mprefer-vector-width=512)
+endif()
+
+if(ITO_SANITIZE STREQUAL "address")
+  target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer
+                         -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  target_link_options(ito_options INTERFACE -fsanitize=address,undefined)
+elseif(ITO_SANITIZE STREQUAL "thread")
+  target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer -fsanitize=thread)
+  target_link_options(ito_options INTERFACE -fsanitize=thread)
+elseif(ITO_SANITIZE)
+  message(FATAL_ERROR "ITO_SANITIZE is '${ITO_SANITIZE}'; expected address, thread or nothing")
+endif()

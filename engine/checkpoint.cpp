@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/input_file.h"
+#include "engine/io/safetensors.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
+constexpr const char* kPickle = "diffusion_pytorch_model.bin";
+constexpr const char* kState = "ito_state.safetensors";
+
+std::string first_existing(std::initializer_list<fs::path> candidates) {
+  for (const fs::path& path : candidates)
+    if (fs::exists(path)) return path.string();
+  return {};
+}
+
+std::string read_latest(const fs::path& file) {
+  const std::vector<uint8_t> bytes = read_whole_file(file.string(), 4096);
+  std::string name(bytes.begin(), bytes.end());
+  while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
+  ITO_USER_CHECK(!name.empty() && name.find('/') == std::string::npos, file.string(), ": names ", quote_name(name),
+                 ", expected the name of a checkpoint folder beside it");
+  return name;
+}
+
+// Names of 2022 for the attention's layers.
+std::string legacy_name(const std::string& name) {
+  static constexpr std::pair<const char*, const char*> kRenamed[] = {
+      {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
+  for (const auto& [now, before] : kRenamed) {
+    const size_t at = name.find(now);
+    if (at != std::string::npos) return name.substr(0, at) + before + name.substr(at + std::strlen(now));
+  }
+  return {};
+}
+
+// Shapes agree, or differ by trailing ones (a linear layer once stored as a 1x1 convolution).
+bool same_shape(std::vector<int64_t> a, std::vector<int64_t> b) {
+  while (a.size() > b.size() && a.back() == 1) a.pop_back();
+  while (b.size() > a.size() && b.back() == 1) b.pop_back();
+  return a == b;
+}
+
+std::string text_of(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (int64_t extent : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(extent);
+  return text + "]";
+}
+
+// prefix: "" for a model's file, "weights." and so on inside a snapshot.
+void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout,
+                std::vector<float>& arena, bool trainable_only) {
+  arena.assign(layout.arena_floats(), 0.0f);
+  for (const Parameter& p : layout.all()) {
+    if (trainable_only && !p.trainable) continue;
+    std::string name = prefix + p.name;
+    if (!file.has(name) && !legacy_name(p.name).empty()) name = prefix + legacy_name(p.name);
+    ITO_USER_CHECK(file.has(name), file.path(), ": tensor ", p.name, " is missing; expected shape ", text_of(p.shape),
+                   " by the model's configuration");
+    const std::vector<int64_t>& shape = file.entry(name).shape;
+    ITO_USER_CHECK(same_shape(shape, p.shape), file.path(), ": tensor ", name, " has shape ", text_of(shape),
+                   "; the model's configuration asks for ", text_of(p.shape));
+    from_file_layout(p, file.read_f32(name), arena.data());
+  }
+}
+
+void add_arena(SafetensorsWriter& writer, const std::string& prefix, const ParameterLayout& layout,
+               const std::vector<float>& arena, bool trainable_only) {
+  for (const Parameter& p : layout.all())
+    if (p.trainable || !trainable_only) writer.add(prefix + p.name, p.shape, to_file_layout(p, arena.data()));
+}
+
+void sync_directory(const fs::path& directory) {
+  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0) return;
+  fsync(descriptor);
+  close(descriptor);
+}
+
+struct ScalarField {
+  const char* name;
+  int64_t TrainState::*value;
+};
+constexpr ScalarField kIntegers[] = {{"state.step", &TrainState::step},
+                                     {"state.applied", &TrainState::applied},
+                                     {"state.skipped", &TrainState::skipped},
+                                     {"state.skipped_in_row", &TrainState::skipped_in_row},
+                                     {"state.loss_count", &TrainState::loss_count}};
+struct RealField {
+  const char* name;
+  double TrainState::*value;
+};
+constexpr RealField kReals[] = {{"state.beta1_power", &TrainState::beta1_power},
+                                {"state.beta2_power", &TrainState::beta2_power},
+                                {"state.loss_sum", &TrainState::loss_sum}};
+
+}  // namespace
+
+ModelFiles find_model(const std::string& path) {
+  fs::path directory(path);
+  ITO_USER_CHECK(fs::exists(directory), path, ": no such file or folder; expected a run, a checkpoint or a model");
+  ModelFiles files;
+  if (!fs::is_directory(directory)) {
+    files.unet_config = path;
+    return files;
+  }
+  if (fs::exists(directory / "latest")) {
+    const fs::path newest = directory / read_latest(directory / "latest");
+    ITO_USER_CHECK(fs::is_directory(newest), path, ": its file `latest` names ", newest.string(),
+                   ", which is not there");
+    directory = newest;
+  }
+  files.directory = directory.string();
+  files.unet_config = first_existing({directory / "unet" / "config.json", directory / "config.json"});
+  ITO_USER_CHECK(!files.unet_config.empty(), files.directory,
+                 ": found neither unet/config.json nor config.json; expected a diffusers model or a training run");
+  const fs::path beside = fs::path(files.unet_config).parent_path();
+  files.weights = first_existing({beside / kWeights, directory / kWeights});
+  files.scheduler =
+      first_existing({directory / "scheduler" / "scheduler_config.json", directory / "scheduler_config.json"});
+  files.state = first_existing({directory / kState});
+  ITO_USER_CHECK(!files.weights.empty() || !fs::exists(beside / kPickle), (beside / kPickle).string(),
+                 ": a pickled checkpoint can run code when it is read and is not supported; save it as ", kWeights);
+  return files;
+}
+
+SchedulerConfig read_scheduler(const ModelFiles& files, std::vector<std::string>* warnings) {
+  if (files.scheduler.empty()) return {};
+  std::vector<std::string> found;
+  const SchedulerConfig config = parse_scheduler_config(read_json_file(files.scheduler), files.scheduler, found);
+  if (warnings) warnings->insert(warnings->end(), found.begin(), found.end());
+  return config;
+}
+
+std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  std::vector<float> arena;
+  read_arena(file, "", layout, arena, false);
+  for (const std::string& name : file.names()) {
+    bool known = layout.has(name);
+    for (const Parameter& p : layout.all()) known = known || legacy_name(p.name) == name;
+    ITO_USER_CHECK(known, path, ": tensor ", quote_name(name),
+                   " is not part of the configured model; check config.json");
+  }
+  return arena;
+}
+
+void write_weights(const std::string& path, const ParameterLayout& layout, const std::vector<float>& arena) {
+  SafetensorsWriter writer;
+  add_arena(writer, "", layout, arena, false);
+  writer.write(path);
+}
+
+void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot) {
+  SafetensorsWriter writer;
+  add_arena(writer, "weights.", layout, snapshot.weights, false);
+  add_arena(writer, "first_moment.", layout, snapshot.first_moment, true);
+  add_arena(writer, "second_moment.", layout, snapshot.second_moment, true);
+  for (const ScalarField& field : kIntegers) writer.add_i64(field.name, {}, {snapshot.state.*field.value});
+  for (const RealField& field : kReals) {
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&(snapshot.state.*field.value));
+    writer.add_raw(field.name, TensorType::F64, {}, {bytes, sizeof(double)});
+  }
+  writer.add_i64("seed", {}, {static_cast<int64_t>(snapshot.seed)});
+  writer.write(path);
+}
+
+TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  TrainingSnapshot snapshot;
+  read_arena(file, "weights.", layout, snapshot.weights, false);
+  read_arena(file, "first_moment.", layout, snapshot.first_moment, true);
+  read_arena(file, "second_moment.", layout, snapshot.second_moment, true);
+  for (const ScalarField& field : kIntegers) {
+    file.check_shape(field.name, {});
+    snapshot.state.*field.value = file.read_i64(field.name).at(0);
+  }
+  for (const RealField& field : kReals) {
+    const std::vector<uint8_t> bytes = file.read_raw(field.name);
+    ITO_USER_CHECK(bytes.size() == sizeof(double), path, ": tensor ", field.name, " has ", bytes.size(),
+                   " bytes; expected one F64");
+    std::memcpy(&(snapshot.state.*field.value), bytes.data(), sizeof(double));
+  }
+  snapshot.seed = static_cast<uint64_t>(file.read_i64("seed").at(0));
+  return snapshot;
+}
+
+void write_model(const std::string& directory, const Json& unet_config, const SchedulerConfig& scheduler,
+                 const ParameterLayout& layout, const std::vector<float>& unet_weights,
+                 const TrainingSnapshot* snapshot) {
+  const fs::path temporary = directory + ".partial";
+  std::error_code ignored;
+  try {
+    fs::remove_all(temporary);
+    fs::create_directories(temporary / "unet");
+    fs::create_directories(temporary / "scheduler");
+    const std::string class_name(name_of(scheduler.scheduler_class));
+    write_json_file(
+        (temporary / "model_index.json").string(),
+        {{"_class_name", scheduler.scheduler_class == SchedulerClass::Ddpm ? "DDPMPipeline" : "DDIMPipeline"},
+         {"_diffusers_version", "0.30.0"},
+         {"scheduler", {"diffusers", class_name}},
+         {"unet", {"diffusers", "UNet2DModel"}}});
+    write_json_file((temporary / "unet" / "config.json").string(), unet_config);
+    write_json_file((temporary / "scheduler" / "scheduler_config.json").string(), scheduler_config_json(scheduler));
+    write_weights((temporary / "unet" / kWeights).string(), layout, unet_weights);
+    if (snapshot) write_snapshot((temporary / kState).string(), layout, *snapshot);
+    for (const fs::path& part : {temporary / "unet", temporary / "scheduler", temporary}) sync_directory(part);
+    fs::remove_all(directory);
+    fs::rename(temporary, directory);
+    sync_directory(fs::path(directory).parent_path());
+  } catch (const fs::filesystem_error& e) {
+    fs::remove_all(temporary, ignored);
+    fail<UserError>(directory, ": cannot be written: ", e.code().message(),
+                    "; choose another --out or free some space");
+  } catch (...) {
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+}
+
+std::string checkpoint_name(int64_t step) {
+  std::string digits = std::to_string(step);
+  return "checkpoint-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
+void write_latest(const std::string& out, const std::string& name) {
+  write_file_atomically((fs::path(out) / "latest").string(), name + "\n");
+}
+
+}  // namespace ito

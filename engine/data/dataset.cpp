@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// See dataset.h.
+#include "engine/data/dataset.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+uint64_t mix(uint64_t hash, uint64_t word) {
+  return (hash ^ word) * 0x100000001b3u;
+}
+
+uint64_t mix_bytes(uint64_t hash, const void* data, size_t bytes) {
+  const auto* p = static_cast<const uint8_t*>(data);
+  for (; bytes > 0;) {
+    uint64_t word = 0;
+    const size_t take = std::min<size_t>(8, bytes);
+    std::memcpy(&word, p, take);
+    hash = mix(hash, word);
+    hash ^= hash >> 32;  // the product carries upwards only
+    p += take;
+    bytes -= take;
+  }
+  return hash;
+}
+
+}  // namespace
+
+int Dataset::class_count() const {
+  if (labels.empty()) return 0;
+  if (!class_names.empty()) return static_cast<int>(class_names.size());
+  return *std::max_element(labels.begin(), labels.end()) + 1;
+}
+
+void Dataset::image_f32(int64_t index, bool flip, float* out_hwc) const {
+  ITO_CHECK(index >= 0 && index < count, name, ": image ", index, " of ", count);
+  const int64_t first = index * image_size();
+  for (int64_t y = 0; y < height; ++y)
+    for (int64_t x = 0; x < width; ++x) {
+      const int64_t from = first + (y * width + (flip ? width - 1 - x : x)) * channels;
+      float* out = out_hwc + (y * width + x) * channels;
+      for (int64_t c = 0; c < channels; ++c) {
+        const auto i = static_cast<size_t>(from + c);
+        out[c] = pixels_f32.empty() ? static_cast<float>(pixels[i]) / 127.5f - 1.0f : pixels_f32[i];
+      }
+    }
+}
+
+uint64_t Dataset::fingerprint() const {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const int size : {count, height, width, channels}) hash = mix(hash, static_cast<uint64_t>(size));
+  hash = mix(hash, pixels_f32.empty() ? 1 : 4);
+  hash = mix_bytes(hash, pixels.data(), pixels.size());
+  hash = mix_bytes(hash, pixels_f32.data(), pixels_f32.size() * sizeof(float));
+  return mix_bytes(hash, labels.data(), labels.size() * sizeof(int32_t));
+}
+
+void Dataset::check() const {
+  const auto values = static_cast<size_t>(count * image_size());
+  ITO_CHECK(count > 0 && height > 0 && width > 0 && channels > 0, name, ": ", count, " images of ", height, "x", width,
+            "x", channels);
+  ITO_CHECK(pixels.size() + pixels_f32.size() == values && (pixels.empty() || pixels_f32.empty()), name, ": ",
+            pixels.size(), " bytes and ", pixels_f32.size(), " floats where ", values, " values are expected");
+  ITO_CHECK(labels.empty() || labels.size() == static_cast<size_t>(count), name, ": ", labels.size(), " labels for ",
+            count, " images");
+}
+
+}  // namespace ito

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A safetensors file as a data set: `samples` (N, C, H, W), F32 (or F16, BF16, F64) in [-1, 1] or U8, and optionally
+// `labels` (N) of whole numbers. What sampling writes can thus be trained or measured on.
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "engine/data/load_dataset.h"
+#include "engine/io/safetensors.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+bool recognises(const std::string& what) {
+  std::error_code ignored;
+  return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
+}
+
+// (N, C, H, W) to (N, H, W, C).
+template <class T>
+std::vector<T> channels_last(const std::vector<T>& from, const Dataset& data) {
+  std::vector<T> to(from.size());
+  const auto plane = static_cast<size_t>(data.height) * static_cast<size_t>(data.width);
+  const auto channels = static_cast<size_t>(data.channels);
+  for (size_t n = 0; n < static_cast<size_t>(data.count); ++n)
+    for (size_t c = 0; c < channels; ++c)
+      for (size_t i = 0; i < plane; ++i) to[(n * plane + i) * channels + c] = from[(n * channels + c) * plane + i];
+  return to;
+}
+
+void read_labels(const SafetensorsFile& file, Dataset& data) {
+  file.check_shape("labels", {data.count});
+  for (const int64_t label : file.read_i64("labels", true)) {
+    ITO_USER_CHECK(label >= 0 && label < std::numeric_limits<int32_t>::max(), file.path(), ": labels: ", label,
+                   " is not a class (0, 1, 2, ...)");
+    data.labels.push_back(static_cast<int32_t>(label));
+  }
+}
+
+// Floats are samples already: they are taken as they are, never resized, since the model's range may not be [-1, 1].
+void check_options(const Dataset& data, const LoadOptions& options) {
+  const int size = options.resolution;
+  ITO_USER_CHECK(size == 0 || (data.height == size && data.width == size), data.name, ": samples are ", data.height,
+                 "x", data.width, " floats, which are not resized; resolution ", size, " was asked for");
+  ITO_USER_CHECK(options.channels == 0 || options.channels == data.channels, data.name, ": samples have ",
+                 data.channels, " channels of floats, which are not converted; ", options.channels, " were asked for");
+}
+
+Dataset load(const std::string& what, const LoadOptions& options) {
+  const SafetensorsFile file = SafetensorsFile::open(what);
+  ITO_USER_CHECK(file.has("samples"), what, ": has no tensor 'samples' of shape (N, C, H, W), so it is no data set");
+  const SafetensorsFile::Entry& entry = file.entry("samples");
+  const std::vector<int64_t>& shape = entry.shape;
+  ITO_USER_CHECK(shape.size() == 4, what, ": tensor 'samples' has ", shape.size(),
+                 " dimensions; (N, C, H, W) is expected");
+  for (const int64_t dimension : shape)
+    ITO_USER_CHECK(dimension > 0 && dimension <= std::numeric_limits<int>::max(), what,
+                   ": tensor 'samples' has a dimension of ", dimension);
+  Dataset data;
+  data.name = what;
+  data.count = static_cast<int>(shape[0]);
+  data.channels = static_cast<int>(shape[1]);
+  data.height = static_cast<int>(shape[2]);
+  data.width = static_cast<int>(shape[3]);
+  if (file.has("labels")) read_labels(file, data);
+
+  if (entry.type == TensorType::U8) {
+    ITO_USER_CHECK(data.channels == 1 || data.channels == 3, what, ": tensor 'samples' is U8 with ", data.channels,
+                   " channels; 1 or 3 are expected");
+    data.pixels = channels_last(file.read_raw("samples"), data);
+    fit_to_options(data, options);
+    return data;
+  }
+  check_options(data, options);
+  data.pixels_f32 = channels_last(file.read_f32("samples"), data);
+  const auto bad =
+      std::find_if(data.pixels_f32.begin(), data.pixels_f32.end(), [](float v) { return !std::isfinite(v); });
+  ITO_USER_CHECK(bad == data.pixels_f32.end(), what, ": tensor 'samples' has a value of ", *bad, " in image ",
+                 (bad - data.pixels_f32.begin()) / data.image_size());
+  return data;
+}
+
+}  // namespace
+
+extern const DatasetFormat kSafetensorsFormat;
+const DatasetFormat kSafetensorsFormat = {"a safetensors file with a tensor 'samples'", recognises, load};
+
+}  // namespace ito

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The beta schedules, by the names diffusers gives them. diffusers rounds betas and their product to fp32; here both
+// stay in double, which moves alpha_bar by up to 4e-6 of itself.
+#include "engine/diffusion/schedule.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace ito {
+namespace {
+
+// Point i of n on the line from a to b, both ends included.
+double on_line(double a, double b, int i, int n) {
+  return n == 1 ? a : a + (b - a) * i / (n - 1);
+}
+
+std::vector<double> make_betas(const SchedulerConfig& config) {
+  if (config.trained_betas) return *config.trained_betas;
+  const int steps = config.num_train_timesteps;
+  const double start = config.beta_start, end = config.beta_end;
+  // Nichol and Dhariwal 2021, eq. 17: alpha_bar as a function of u in [0, 1], not normalised at 0 (ratios only).
+  const auto cosine = [](double u) {
+    const double c = std::cos((u + 0.008) / 1.008 * std::numbers::pi / 2);
+    return c * c;
+  };
+  std::vector<double> betas(steps);
+  for (int i = 0; i < steps; ++i) {
+    switch (config.beta_schedule) {
+      case BetaSchedule::Linear:
+        betas[i] = on_line(start, end, i, steps);
+        break;
+      case BetaSchedule::ScaledLinear:
+        betas[i] = std::pow(on_line(std::sqrt(start), std::sqrt(end), i, steps), 2);
+        break;
+      case BetaSchedule::SquaredCosCapV2:
+        betas[i] = std::min(1 - cosine((i + 1.0) / steps) / cosine(static_cast<double>(i) / steps), 0.999);
+        break;
+      case BetaSchedule::Sigmoid:
+        betas[i] = (end - start) / (1 + std::exp(-on_line(-6, 6, i, steps))) + start;
+        break;
+    }
+  }
+  return betas;
+}
+
+std::vector<double> cumulative_alpha(const std::vector<double>& betas) {
+  std::vector<double> alpha_bars(betas.size());
+  double product = 1;
+  for (size_t i = 0; i < betas.size(); ++i) alpha_bars[i] = product *= 1 - betas[i];
+  return alpha_bars;
+}
+
+// Lin et al. 2023, algorithm 1: sqrt(alpha_bar) is shifted to end at 0 and scaled to keep its first value.
+void rescale_to_zero_snr(std::vector<double>& betas, std::vector<double>& alpha_bars) {
+  const double first = std::sqrt(alpha_bars.front()), last = std::sqrt(alpha_bars.back());
+  for (double& value : alpha_bars) {
+    const double root = (std::sqrt(value) - last) * first / (first - last);
+    value = root * root;
+  }
+  for (size_t i = 0; i < betas.size(); ++i) betas[i] = 1 - alpha_bars[i] / (i ? alpha_bars[i - 1] : 1.0);
+}
+
+}  // namespace
+
+Posterior gaussian_posterior(double alpha_bar, double alpha_bar_previous) {
+  const double alpha = alpha_bar / alpha_bar_previous, beta = 1 - alpha;
+  return {.from_x0 = std::sqrt(alpha_bar_previous) * beta / (1 - alpha_bar),
+          .from_x = std::sqrt(alpha) * (1 - alpha_bar_previous) / (1 - alpha_bar),
+          .beta = beta,
+          .variance = (1 - alpha_bar_previous) / (1 - alpha_bar) * beta};
+}
+
+NoiseSchedule::NoiseSchedule(const SchedulerConfig& config) : config_(config) {
+  check_scheduler_config(config_, "scheduler");
+  betas_ = make_betas(config_);
+  alpha_bars_ = cumulative_alpha(betas_);
+  if (config_.rescale_betas_zero_snr) rescale_to_zero_snr(betas_, alpha_bars_);
+  for (const double value : alpha_bars_) {
+    sqrt_alpha_bar_.push_back(static_cast<float>(std::sqrt(value)));
+    sqrt_one_minus_alpha_bar_.push_back(static_cast<float>(std::sqrt(1 - value)));
+  }
+}
+
+double NoiseSchedule::beta(Step step) const {
+  ITO_CHECK(step.t() >= 1 && step.t() <= steps(), "noise schedule: beta at t = ", step.t(), "; expected 1 to ",
+            steps());
+  return betas_[step.timestep()];
+}
+
+double NoiseSchedule::alpha_bar(Step step) const {
+  ITO_CHECK(step.t() >= 0 && step.t() <= steps(), "noise schedule: alpha_bar at t = ", step.t(), "; expected 0 to ",
+            steps());
+  return step == Step::clean() ? 1.0 : alpha_bars_[step.timestep()];
+}
+
+double NoiseSchedule::posterior_variance(Step step) const {
+  return gaussian_posterior(alpha_bar(step), alpha_bar(step.previous())).variance;
+}
+
+}  // namespace ito

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading, checking and writing scheduler_config.json.
+#include "engine/diffusion/scheduler_config.h"
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <set>
+
+namespace ito {
+namespace {
+
+// The release whose argument list this is; readers only show it.
+constexpr const char* kDiffusersVersion = "0.40.0";
+
+// Names in the order of the enumerators.
+constexpr std::array<std::string_view, 2> kSchedulerClasses = {"DDPMScheduler", "DDIMScheduler"};
+constexpr std::array<std::string_view, 4> kBetaSchedules = {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"};
+constexpr std::array<std::string_view, 5> kVarianceTypes = {"fixed_small", "fixed_small_log", "fixed_large",
+                                                            "fixed_large_log", "learned_range"};
+constexpr std::array<std::string_view, 3> kTimestepSpacings = {"leading", "linspace", "trailing"};
+constexpr std::array<std::string_view, 3> kPredictions = {"epsilon", "sample", "v_prediction"};
+
+template <class E, size_t N>
+std::string_view name_in(const std::array<std::string_view, N>& names, E value) {
+  return names.at(static_cast<size_t>(value));
+}
+
+template <class E, size_t N>
+E value_of(const std::array<std::string_view, N>& names, std::string_view name, const std::string& where,
+           const char* key) {
+  std::string allowed;
+  std::vector<std::string> known;
+  for (size_t i = 0; i < N; ++i) {
+    if (names[i] == name) return static_cast<E>(i);
+    allowed += (i ? ", " : "") + std::string(names[i]);
+    known.emplace_back(names[i]);
+  }
+  fail<UserError>(where, ": ", key, " '", name, "' is not implemented; use one of ", allowed,
+                  did_you_mean(name, known));
+}
+
+// One key of the file at a time, with the type it must have. A key that is absent leaves the default.
+class Reader {
+ public:
+  Reader(const Json& json, const std::string& where) : json_(json), where_(where) {}
+
+  void read(const char* key, bool& value) {
+    if (const Json* found = find(key)) {
+      expect(found->is_boolean(), key, *found, "true or false");
+      value = found->get<bool>();
+    }
+  }
+  void read(const char* key, int& value) {
+    if (const Json* found = find(key)) {
+      constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int>::max());
+      expect(found->is_number_unsigned() && found->get<uint64_t>() <= kMax, key, *found, "a whole number, 0 or more");
+      value = found->get<int>();
+    }
+  }
+  void read(const char* key, double& value) {
+    if (const Json* found = find(key)) {
+      expect(found->is_number(), key, *found, "a number");
+      value = found->get<double>();
+    }
+  }
+  void read(const char* key, std::optional<std::vector<double>>& values) {
+    const Json* found = find(key);
+    if (!found || found->is_null()) return;
+    expect(found->is_array(), key, *found, "null or a list of numbers");
+    values.emplace();
+    for (const Json& item : *found) {
+      expect(item.is_number(), key, item, "only numbers in the list");
+      values->push_back(item.get<double>());
+    }
+  }
+  template <class E, size_t N>
+  void read(const char* key, E& value, const std::array<std::string_view, N>& names) {
+    if (const Json* found = find(key)) {
+      expect(found->is_string(), key, *found, "a name");
+      value = value_of<E>(names, found->get_ref<const std::string&>(), where_, key);
+    }
+  }
+
+  // Names, quoted and joined, of the keys that no read asked for; those that begin with '_' are diffusers' own.
+  std::string unread() const {
+    std::string names;
+    for (const auto& [key, value] : json_.items()) {
+      if (key.starts_with('_') || asked_.contains(key)) continue;
+      names += (names.empty() ? "'" : ", '") + key + "'";
+    }
+    return names;
+  }
+
+ private:
+  const Json* find(const char* key) {
+    asked_.insert(key);
+    const auto found = json_.find(key);
+    return found == json_.end() ? nullptr : &*found;
+  }
+  void expect(bool ok, const char* key, const Json& found, const char* expected) const {
+    ITO_USER_CHECK(ok, where_, ": ", key, " is ", found.dump().substr(0, 40), "; expected ", expected);
+  }
+
+  const Json& json_;
+  const std::string& where_;
+  std::set<std::string, std::less<>> asked_;
+};
+
+}  // namespace
+
+std::string_view name_of(SchedulerClass value) {
+  return name_in(kSchedulerClasses, value);
+}
+std::string_view name_of(BetaSchedule value) {
+  return name_in(kBetaSchedules, value);
+}
+std::string_view name_of(VarianceType value) {
+  return name_in(kVarianceTypes, value);
+}
+std::string_view name_of(TimestepSpacing value) {
+  return name_in(kTimestepSpacings, value);
+}
+std::string_view name_of(Prediction value) {
+  return name_in(kPredictions, value);
+}
+
+BetaSchedule beta_schedule_of(std::string_view name, const std::string& where) {
+  return value_of<BetaSchedule>(kBetaSchedules, name, where, "beta_schedule");
+}
+VarianceType variance_type_of(std::string_view name, const std::string& where) {
+  return value_of<VarianceType>(kVarianceTypes, name, where, "variance_type");
+}
+TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& where) {
+  return value_of<TimestepSpacing>(kTimestepSpacings, name, where, "timestep_spacing");
+}
+Prediction prediction_of(std::string_view name, const std::string& where) {
+  return value_of<Prediction>(kPredictions, name, where, "prediction_type");
+}
+
+SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings) {
+  ITO_USER_CHECK(json.is_object(), where, ": is not a JSON object; expected the keys of a diffusers scheduler");
+  SchedulerConfig config;
+  Reader reader(json, where);
+  reader.read("_class_name", config.scheduler_class, kSchedulerClasses);
+  reader.read("num_train_timesteps", config.num_train_timesteps);
+  reader.read("beta_start", config.beta_start);
+  reader.read("beta_end", config.beta_end);
+  reader.read("beta_schedule", config.beta_schedule, kBetaSchedules);
+  reader.read("trained_betas", config.trained_betas);
+  reader.read("variance_type", config.variance_type, kVarianceTypes);
+  reader.read("clip_sample", config.clip_sample);
+  reader.read("prediction_type", config.prediction_type, kPredictions);
+  reader.read("thresholding", config.thresholding);
+  reader.read("dynamic_thresholding_ratio", config.dynamic_thresholding_ratio);
+  reader.read("clip_sample_range", config.clip_sample_range);
+  reader.read("sample_max_value", config.sample_max_value);
+  reader.read("timestep_spacing", config.timestep_spacing, kTimestepSpacings);
+  reader.read("steps_offset", config.steps_offset);
+  reader.read("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
+  reader.read("set_alpha_to_one", config.set_alpha_to_one);
+  if (const std::string unknown = reader.unread(); !unknown.empty())
+    warnings.push_back(join_text(where, ": ignored what is no argument of DDPMScheduler or DDIMScheduler: ", unknown));
+  check_scheduler_config(config, where);
+  return config;
+}
+
+Json scheduler_config_json(const SchedulerConfig& config) {
+  Json json;
+  json["_class_name"] = name_of(config.scheduler_class);
+  json["_diffusers_version"] = kDiffusersVersion;
+  json["num_train_timesteps"] = config.num_train_timesteps;
+  json["beta_start"] = config.beta_start;
+  json["beta_end"] = config.beta_end;
+  json["beta_schedule"] = name_of(config.beta_schedule);
+  json["trained_betas"] = config.trained_betas ? Json(*config.trained_betas) : Json(nullptr);
+  json["clip_sample"] = config.clip_sample;
+  json["prediction_type"] = name_of(config.prediction_type);
+  json["thresholding"] = config.thresholding;
+  json["dynamic_thresholding_ratio"] = config.dynamic_thresholding_ratio;
+  json["clip_sample_range"] = config.clip_sample_range;
+  json["sample_max_value"] = config.sample_max_value;
+  json["timestep_spacing"] = name_of(config.timestep_spacing);
+  json["steps_offset"] = config.steps_offset;
+  json["rescale_betas_zero_snr"] = config.rescale_betas_zero_snr;
+  if (config.scheduler_class == SchedulerClass::Ddpm)
+    json["variance_type"] = name_of(config.variance_type);
+  else
+    json["set_alpha_to_one"] = config.set_alpha_to_one;
+  return json;
+}
+
+void check_scheduler_config(const SchedulerConfig& config, const std::string& where) {
+  constexpr int kMaxSteps = 1 << 20;  // a table of this many steps is a slip of the keyboard, not a schedule
+  const int steps = config.num_train_timesteps;
+  ITO_USER_CHECK(steps >= 1 && steps <= kMaxSteps, where, ": num_train_timesteps is ", steps, "; expected 1 to ",
+                 kMaxSteps);
+  if (config.trained_betas) {
+    const std::vector<double>& betas = *config.trained_betas;
+    ITO_USER_CHECK(betas.size() == static_cast<size_t>(steps), where, ": trained_betas holds ", betas.size(),
+                   " numbers; expected num_train_timesteps, ", steps);
+    for (size_t i = 0; i < betas.size(); ++i)
+      ITO_USER_CHECK(betas[i] > 0 && betas[i] < 1, where, ": trained_betas[", i, "] is ", betas[i],
+                     "; expected a number between 0 and 1");
+  } else {
+    ITO_USER_CHECK(config.beta_start > 0 && config.beta_start < 1, where, ": beta_start is ", config.beta_start,
+                   "; expected a number between 0 and 1");
+    ITO_USER_CHECK(config.beta_end > 0 && config.beta_end < 1, where, ": beta_end is ", config.beta_end,
+                   "; expected a number between 0 and 1");
+  }
+  ITO_USER_CHECK(!config.rescale_betas_zero_snr || steps > 1, where,
+                 ": rescale_betas_zero_snr needs at least 2 timesteps; num_train_timesteps is ", steps);
+  ITO_USER_CHECK(config.clip_sample_range > 0 && std::isfinite(config.clip_sample_range), where,
+                 ": clip_sample_range is ", config.clip_sample_range, "; expected a number above 0");
+  ITO_USER_CHECK(config.dynamic_thresholding_ratio > 0 && config.dynamic_thresholding_ratio <= 1, where,
+                 ": dynamic_thresholding_ratio is ", config.dynamic_thresholding_ratio,
+                 "; expected a number above 0, at most 1");
+  ITO_USER_CHECK(config.sample_max_value > 0, where, ": sample_max_value is ", config.sample_max_value,
+                 "; expected a number above 0");
+  ITO_USER_CHECK(config.steps_offset >= 0 && config.steps_offset < steps, where, ": steps_offset is ",
+                 config.steps_offset, "; expected 0 to num_train_timesteps - 1, ", steps - 1);
+}
+
+}  // namespace ito

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// Image operations in integers and fp64, so that the same file gives the same sample on every machine.
+#include "engine/io/image.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/input_file.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+// The source pixels that make one output pixel, and their weights as fixed-point fractions of 2^22: an 8-bit value
+// times a weight that sums to one then fits 31 bits.
+constexpr int kWeightBits = 22;
+struct Taps {
+  int first = 0;
+  std::vector<int32_t> weights;
+};
+
+std::vector<Taps> bilinear_taps(int in_size, int out_size) {
+  const double scale = static_cast<double>(in_size) / out_size;
+  const double support = std::max(scale, 1.0);  // half the triangle's base, in source pixels
+  std::vector<Taps> all(static_cast<size_t>(out_size));
+  for (int i = 0; i < out_size; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int first = std::max(0, static_cast<int>(center - support + 0.5));
+    const int last = std::min(in_size, static_cast<int>(center + support + 0.5));  // one past
+    std::vector<double> weights;
+    double sum = 0;
+    for (int x = first; x < last; ++x) {
+      weights.push_back(std::max(0.0, 1.0 - std::fabs((x + 0.5 - center) / support)));
+      sum += weights.back();
+    }
+    Taps& taps = all[static_cast<size_t>(i)];
+    taps.first = first;
+    for (const double weight : weights)
+      taps.weights.push_back(static_cast<int32_t>(std::lrint(weight / sum * (1 << kWeightBits))));
+  }
+  return all;
+}
+
+// The weighted sum of values `stride` bytes apart.
+uint8_t apply(const Taps& taps, const uint8_t* values, size_t stride) {
+  int64_t sum = 1 << (kWeightBits - 1);
+  for (size_t k = 0; k < taps.weights.size(); ++k) sum += int64_t{taps.weights[k]} * values[k * stride];
+  return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kWeightBits, 0, 255));
+}
+
+Image resize_width(const Image& image, int width) {
+  if (width == image.width) return image;
+  const std::vector<Taps> taps = bilinear_taps(image.width, width);
+  Image out(image.height, width, image.channels);
+  for (int y = 0; y < out.height; ++y)
+    for (int x = 0; x < width; ++x)
+      for (int c = 0; c < out.channels; ++c) {
+        const Taps& t = taps[static_cast<size_t>(x)];
+        out.at(y, x, c) = apply(t, &image.pixels[image.offset(y, t.first, c)], static_cast<size_t>(image.channels));
+      }
+  return out;
+}
+
+Image resize_height(const Image& image, int height) {
+  if (height == image.height) return image;
+  const std::vector<Taps> taps = bilinear_taps(image.height, height);
+  Image out(height, image.width, image.channels);
+  const size_t row = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
+  for (int y = 0; y < height; ++y) {
+    const Taps& t = taps[static_cast<size_t>(y)];
+    for (size_t i = 0; i < row; ++i)
+      out.pixels[static_cast<size_t>(y) * row + i] =
+          apply(t, &image.pixels[static_cast<size_t>(t.first) * row + i], row);
+  }
+  return out;
+}
+
+}  // namespace
+
+Image read_image(const std::string& path) {
+  const std::vector<uint8_t> bytes = read_whole_file(path, uint64_t{1} << 30);
+  constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+  constexpr uint8_t kJpeg[] = {0xff, 0xd8, 0xff};
+  if (bytes.size() >= sizeof(kPng) && std::memcmp(bytes.data(), kPng, sizeof(kPng)) == 0)
+    return decode_png(bytes, path);
+  if (bytes.size() >= sizeof(kJpeg) && std::memcmp(bytes.data(), kJpeg, sizeof(kJpeg)) == 0)
+    return decode_jpeg(bytes, path);
+  fail<UserError>(path, ": is neither a PNG nor a JPEG image (by its first bytes)");
+}
+
+void write_png(const std::string& path, const Image& image) {
+  const std::vector<uint8_t> bytes = encode_png(image);
+  write_file_atomically(path, bytes.data(), bytes.size());
+}
+
+Image resize_bilinear(const Image& image, int height, int width) {
+  ITO_CHECK(height > 0 && width > 0 && !image.pixels.empty(), "resize: from ", image.height, "x", image.width, " to ",
+            height, "x", width);
+  return resize_height(resize_width(image, width), height);
+}
+
+Image resize_and_center_crop(const Image& image, int size) {
+  const int64_t short_side = std::min(image.height, image.width);
+  ITO_CHECK(size > 0 && short_side > 0 && std::max(image.height, image.width) <= kMaxAspect * short_side,
+            "crop: an image of ", image.height, "x", image.width, " to ", size);
+  const auto scaled = [&](int side) { return static_cast<int>(static_cast<int64_t>(size) * side / short_side); };
+  const Image resized = resize_bilinear(image, scaled(image.height), scaled(image.width));
+  if (resized.height == size && resized.width == size) return resized;
+  // An odd margin is split towards the even offset (round half to even).
+  const int top = static_cast<int>(std::lrint((resized.height - size) / 2.0));
+  const int left = static_cast<int>(std::lrint((resized.width - size) / 2.0));
+  Image out(size, size, image.channels);
+  const size_t row = static_cast<size_t>(size) * static_cast<size_t>(image.channels);
+  for (int y = 0; y < size; ++y)
+    std::memcpy(&out.pixels[out.offset(y, 0, 0)], &resized.pixels[resized.offset(top + y, left, 0)], row);
+  return out;
+}
+
+Image convert_channels(const Image& image, int channels) {
+  if (channels == image.channels) return image;
+  ITO_CHECK((channels == 1 && image.channels == 3) || (channels == 3 && image.channels == 1),
+            "image: no conversion from ", image.channels, " to ", channels, " channels");
+  Image out(image.height, image.width, channels);
+  const size_t count = static_cast<size_t>(image.height) * static_cast<size_t>(image.width);
+  for (size_t i = 0; i < count; ++i) {
+    if (channels == 3) {
+      std::fill_n(&out.pixels[3 * i], 3, image.pixels[i]);
+    } else {
+      const uint8_t* p = &image.pixels[3 * i];
+      out.pixels[i] = static_cast<uint8_t>((299 * p[0] + 587 * p[1] + 114 * p[2] + 500) / 1000);
+    }
+  }
+  return out;
+}
+
+Image image_grid(const std::vector<Image>& images, int columns, int gap) {
+  ITO_CHECK(!images.empty() && columns > 0 && gap >= 0, "image grid: ", images.size(), " images, ", columns,
+            " columns, gap ", gap);
+  const int count = static_cast<int>(images.size());
+  columns = std::min(columns, count);
+  const int rows = (count + columns - 1) / columns;
+  const Image& first = images[0];
+  Image out(rows * (first.height + gap) - gap, columns * (first.width + gap) - gap, first.channels, 255);
+  for (int i = 0; i < count; ++i) {
+    const Image& image = images[static_cast<size_t>(i)];
+    ITO_CHECK(image.height == first.height && image.width == first.width && image.channels == first.channels,
+              "image grid: image ", i, " is ", image.height, "x", image.width, "x", image.channels, ", the first is ",
+              first.height, "x", first.width, "x", first.channels);
+    const int top = i / columns * (first.height + gap), left = i % columns * (first.width + gap);
+    const size_t row = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
+    for (int y = 0; y < image.height; ++y)
+      std::memcpy(&out.pixels[out.offset(top + y, left, 0)], &image.pixels[image.offset(y, 0, 0)], row);
+  }
+  return out;
+}
+
+}  // namespace ito

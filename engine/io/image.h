@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// 8-bit images: reading PNG and JPEG, writing PNG, and the few operations that turn a photograph into a sample.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ito {
+
+struct Image {
+  int height = 0, width = 0, channels = 0;  // channels: 1 grey, 3 RGB
+  std::vector<uint8_t> pixels;              // (H, W, C)
+
+  Image() = default;
+  Image(int height_, int width_, int channels_, uint8_t fill = 0)
+      : height(height_),
+        width(width_),
+        channels(channels_),
+        pixels(static_cast<size_t>(height_) * static_cast<size_t>(width_) * static_cast<size_t>(channels_), fill) {}
+
+  size_t offset(int y, int x, int c) const {
+    return (static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)) *
+               static_cast<size_t>(channels) +
+           static_cast<size_t>(c);
+  }
+  uint8_t& at(int y, int x, int c = 0) { return pixels[offset(y, x, c)]; }
+  uint8_t at(int y, int x, int c = 0) const { return pixels[offset(y, x, c)]; }
+};
+
+// PNG or JPEG, told apart by content. Palettes become RGB, 16-bit samples are scaled to 8 bits, an alpha channel is
+// dropped (as the usual training pipelines drop it). Anything damaged, or beyond 2^27 pixels, is a one-line UserError.
+Image read_image(const std::string& path);
+
+// 1 or 3 channels; the file appears whole or not at all. The same image gives the same bytes.
+void write_png(const std::string& path, const Image& image);
+
+// Bilinear; when shrinking, the triangle is widened by the factor so that no pixel is skipped (antialiasing).
+// Each axis is rounded to 8 bits, horizontal first, as the common image libraries do.
+Image resize_bilinear(const Image& image, int height, int width);
+// The short side becomes `size` (resize_bilinear), then the centre size x size square is cut out. An image whose sides
+// differ by more than kMaxAspect is no sample of anything, and resizing it would need its square in memory.
+inline constexpr int kMaxAspect = 64;
+Image resize_and_center_crop(const Image& image, int size);
+
+// Grey to RGB repeats the value; RGB to grey is ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000, rounded.
+Image convert_channels(const Image& image, int channels);
+
+// Images of one shape, row by row, `columns` to a row, with `gap` white pixels between neighbours.
+Image image_grid(const std::vector<Image>& images, int columns, int gap);
+
+// The decoders and the encoder, one file each; `name` begins their errors.
+Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name);
+Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name);
+std::vector<uint8_t> encode_png(const Image& image);
+
+}  // namespace ito

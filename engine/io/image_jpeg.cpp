@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// JPEG through libjpeg. As with PNG, a failed call jumps: the owner of the memory is the caller's JpegReader, and the
+// functions that jump have plain locals only. Damage that libjpeg would patch over (a cut file) is refused.
+#include <csetjmp>
+#include <cstdio>
+#include <utility>
+// clang-format off
+#include <jpeglib.h>
+#include <jerror.h>
+// clang-format on
+
+#include "engine/io/image.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+constexpr uint64_t kMaxPixels = uint64_t{1} << 27;
+
+struct JpegReader {
+  jpeg_error_mgr errors{};
+  std::jmp_buf jump;
+  char message[JMSG_LENGTH_MAX] = "";
+  jpeg_decompress_struct jpeg{};
+  Image image;
+
+  JpegReader() = default;
+  JpegReader(const JpegReader&) = delete;
+  JpegReader& operator=(const JpegReader&) = delete;
+  ~JpegReader() { jpeg_destroy_decompress(&jpeg); }
+};
+
+[[noreturn]] void leave(j_common_ptr jpeg) {
+  auto* reader = static_cast<JpegReader*>(jpeg->client_data);
+  if (reader->message[0] == '\0') jpeg->err->format_message(jpeg, reader->message);
+  std::longjmp(reader->jump, 1);
+}
+
+// Level -1 is a warning about damaged data. Stray bytes between markers and an odd Adobe marker harm no pixel.
+void judge_message(j_common_ptr jpeg, int level) {
+  if (level >= 0) return;
+  const int code = jpeg->err->msg_code;
+  if (code == JWRN_EXTRANEOUS_DATA || code == JWRN_ADOBE_XFORM || code == JWRN_JFIF_MAJOR) return;
+  leave(jpeg);
+}
+
+[[noreturn]] void refuse(JpegReader* reader, const char* reason) {
+  std::snprintf(reader->message, sizeof(reader->message), "%s", reason);
+  leave(reinterpret_cast<j_common_ptr>(&reader->jpeg));
+}
+
+bool read_header(JpegReader* reader, const uint8_t* bytes, size_t count) {
+  if (setjmp(reader->jump)) return false;
+  jpeg_create_decompress(&reader->jpeg);
+  jpeg_mem_src(&reader->jpeg, bytes, count);
+  jpeg_read_header(&reader->jpeg, TRUE);
+  if (reader->jpeg.jpeg_color_space == JCS_CMYK || reader->jpeg.jpeg_color_space == JCS_YCCK)
+    refuse(reader, "it is in CMYK; convert it to RGB");
+  if (uint64_t{reader->jpeg.image_width} * reader->jpeg.image_height > kMaxPixels)
+    refuse(reader, "it has more than 134217728 pixels");
+  reader->jpeg.out_color_space = reader->jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg_start_decompress(&reader->jpeg);
+  return true;
+}
+
+bool read_rows(JpegReader* reader) {
+  if (setjmp(reader->jump)) return false;
+  while (reader->jpeg.output_scanline < reader->jpeg.output_height) {
+    JSAMPROW row = &reader->image.at(static_cast<int>(reader->jpeg.output_scanline), 0);
+    jpeg_read_scanlines(&reader->jpeg, &row, 1);
+  }
+  jpeg_finish_decompress(&reader->jpeg);
+  return true;
+}
+
+}  // namespace
+
+Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name) {
+  JpegReader reader;
+  reader.jpeg.err = jpeg_std_error(&reader.errors);
+  reader.jpeg.client_data = &reader;
+  reader.errors.error_exit = leave;
+  reader.errors.emit_message = judge_message;
+  ITO_USER_CHECK(read_header(&reader, bytes.data(), bytes.size()), name,
+                 ": is a JPEG image that cannot be read: ", reader.message);
+  reader.image = Image(static_cast<int>(reader.jpeg.output_height), static_cast<int>(reader.jpeg.output_width),
+                       reader.jpeg.output_components);
+  ITO_USER_CHECK(read_rows(&reader), name, ": is a JPEG image that cannot be read: ", reader.message);
+  return std::move(reader.image);
+}
+
+}  // namespace ito

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear layer on rows (time and class embeddings), fp32. Saves x.
+#include "kernels/nn/linear.h"
+#include "engine/ops/ops.h"
+
+namespace ito {
+namespace {
+
+class LinearOp : public Op {
+ public:
+  explicit LinearOp(const LinearShape& shape) : shape_(shape) {}
+
+  const char* kind() const override { return "linear"; }
+
+  void forward(Stream& stream, const OpData& data) override {
+    linear_forward(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.parameter(0), data.parameter(1),
+                   shape_);
+  }
+
+  void backward(Stream& stream, const OpData& data) override {
+    const float* dy = data.dout(0).as<float>();
+    const float* x = data.in(0).as<float>();
+    if (float* dweight = data.dparameter(0))
+      linear_backward_weight(stream, dweight, data.dparameter(1), data.parameter_write(), dy, x, shape_);
+    if (DataRef dx = data.din(0))
+      linear_backward_data(stream, dx.as<float>(), data.din_write(0), dy, x, data.parameter(0), shape_);
+  }
+
+ private:
+  LinearShape shape_;
+};
+
+}  // namespace
+
+Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input) {
+  const ValueInfo in = program.info(x);
+  ITO_CHECK(in.h == 1 && in.w == 1 && in.type == DType::F32, name, ": rows expected, got ", in.name);
+  LinearShape shape;
+  shape.n = program.options().n;
+  shape.c = in.c;
+  shape.k = k;
+  shape.silu_input = silu_input;
+  auto op = std::make_unique<LinearOp>(shape);
+  op->name = name;
+  op->parameters = {program.add_parameter({name + ".weight", ParameterKind::Linear, {k, in.c}, Initial::Uniform, in.c}),
+                    program.add_parameter({name + ".bias", ParameterKind::Vector, {k}, Initial::Uniform, in.c})};
+  op->inputs = {x};
+  const Value y = program.add_value(name, 1, 1, k, DType::F32);
+  op->outputs = {y};
+  op->saved = {x};
+  program.add_op(std::move(op));
+  return y;
+}
+
+}  // namespace ito

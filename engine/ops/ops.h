@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The vocabulary a model is written in: each function appends one op to the program and returns its output.
+// x, y: activations (N, H, W, C); rows: (N, C) in fp32. `name` is the layer's path in parameter files.
+// One op a file beside this one; each file holds the op's forward, its backward and what it saves.
+#pragma once
+#include <string>
+
+#include "engine/program.h"
+
+namespace ito {
+
+struct Conv2dOptions {
+  int k = 0;  // output channels
+  int kernel = 3, stride = 1;
+  int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
+  Value residual = {};  // added to the result
+  float scale = 1.0f;   // multiplies the sum
+  bool linear = false;  // a 1x1 convolution stored as a linear layer (K, C)
+};
+Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
+
+// y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias.
+Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options);
+
+struct GroupNormOptions {
+  int groups = 32;
+  float eps = 1e-5f;
+  bool silu = false;
+  Value temb = {};         // rows (N, C), added to x before the norm
+  Value scale_shift = {};  // rows (N, 2C), applied after it
+};
+// Parameters name.weight, name.bias.
+Value group_norm(Program& program, const std::string& name, Value x, const GroupNormOptions& options);
+
+// softmax(q k^T / sqrt(D)) v over the pixels of an image, `heads` contiguous channel slices.
+Value attention(Program& program, const std::string& name, Value q, Value k, Value v, int heads);
+
+// rows -> rows: w f(x) + b, f SiLU or nothing. Parameters name.weight, name.bias.
+Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input);
+
+Value add(Program& program, const std::string& name, Value a, Value b, float scale = 1.0f);  // scale * (a + b)
+Value affine(Program& program, const std::string& name, Value x, float a, float b);          // a x + b
+Value silu(Program& program, const std::string& name, Value x);
+Value divide_rows(Program& program, const std::string& name, Value x, Value t);              // x[n] / t[n]
+Value dropout(Program& program, const std::string& name, Value x, float p, uint32_t layer);  // training only
+
+Value concat_channels(Program& program, const std::string& name, Value a, Value b);
+Value upsample_nearest(Program& program, const std::string& name, Value x);  // to twice the size
+Value average_pool(Program& program, const std::string& name, Value x);      // 2x2, to half the size
+
+// Timesteps t (N, fp32) -> features. Fourier owns the frozen parameter name.weight (C), learned the table name.weight.
+Value sinusoidal_features(Program& program, const std::string& name, Value t, int c, float freq_shift, bool flip);
+Value fourier_features(Program& program, const std::string& name, Value t, int c, float scale, bool flip);
+Value learned_features(Program& program, const std::string& name, Value t, int rows, int c);
+// index (N, int32 stored in an fp32-sized value) -> rows of the table name.weight (rows, D).
+Value embedding(Program& program, const std::string& name, Value index, int rows, int d);
+
+}  // namespace ito

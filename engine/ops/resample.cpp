@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Upsampling, pooling and channel concatenation: nothing is saved, their gradients are gathers.
+#include "kernels/nn/resample.h"
+
+#include "engine/ops/ops.h"
+#include "kernels/nn/concat.h"
+
+namespace ito {
+namespace {
+
+struct Size {
+  int n, h, w, c;
+};
+
+class UpsampleOp : public Op {
+ public:
+  explicit UpsampleOp(const Size& size) : s_(size) {}
+  const char* kind() const override { return "upsample"; }
+  void forward(Stream& stream, const OpData& data) override {
+    ito::upsample_nearest(stream, data.out(0), data.in(0), s_.n, s_.h, s_.w, s_.c, 2 * s_.h, 2 * s_.w);
+  }
+  void backward(Stream& stream, const OpData& data) override {
+    if (DataRef dx = data.din(0))
+      upsample_nearest_backward(stream, dx, data.din_write(0), data.dout(0), s_.n, s_.h, s_.w, s_.c, 2 * s_.h,
+                                2 * s_.w);
+  }
+
+ private:
+  Size s_;
+};
+
+class AveragePoolOp : public Op {
+ public:
+  explicit AveragePoolOp(const Size& size) : s_(size) {}
+  const char* kind() const override { return "average_pool"; }
+  void forward(Stream& stream, const OpData& data) override {
+    ito::average_pool(stream, data.out(0), data.in(0), s_.n, s_.h, s_.w, s_.c);
+  }
+  void backward(Stream& stream, const OpData& data) override {
+    if (DataRef dx = data.din(0))
+      average_pool_backward(stream, dx, data.din_write(0), data.dout(0), s_.n, s_.h, s_.w, s_.c);
+  }
+
+ private:
+  Size s_;
+};
+
+class ConcatOp : public Op {
+ public:
+  ConcatOp(int64_t rows, int ca, int cb) : rows_(rows), ca_(ca), cb_(cb) {}
+  const char* kind() const override { return "concat"; }
+  void forward(Stream& stream, const OpData& data) override {
+    ito::concat_channels(stream, data.out(0), data.in(0), data.in(1), rows_, ca_, cb_);
+  }
+  void backward(Stream& stream, const OpData& data) override {
+    split_channels(stream, data.din(0), data.din_write(0), data.din(1), data.din_write(1), data.dout(0), rows_, ca_,
+                   cb_);
+  }
+
+ private:
+  int64_t rows_;
+  int ca_, cb_;
+};
+
+Value append(Program& program, std::unique_ptr<Op> op, const std::string& name, std::vector<Value> inputs, int h, int w,
+             int c) {
+  op->name = name;
+  const DType type = program.info(inputs[0]).type;
+  op->inputs = std::move(inputs);
+  const Value y = program.add_value(name, h, w, c, type);
+  op->outputs = {y};
+  program.add_op(std::move(op));
+  return y;
+}
+
+}  // namespace
+
+Value concat_channels(Program& program, const std::string& name, Value a, Value b) {
+  const ValueInfo ia = program.info(a), ib = program.info(b);
+  ITO_CHECK(ia.h == ib.h && ia.w == ib.w, name, ": joining ", ia.h, "x", ia.w, " and ", ib.h, "x", ib.w);
+  auto op = std::make_unique<ConcatOp>(int64_t{1} * program.options().n * ia.h * ia.w, ia.c, ib.c);
+  return append(program, std::move(op), name, {a, b}, ia.h, ia.w, ia.c + ib.c);
+}
+
+Value upsample_nearest(Program& program, const std::string& name, Value x) {
+  const ValueInfo in = program.info(x);
+  auto op = std::make_unique<UpsampleOp>(Size{program.options().n, in.h, in.w, in.c});
+  return append(program, std::move(op), name, {x}, 2 * in.h, 2 * in.w, in.c);
+}
+
+Value average_pool(Program& program, const std::string& name, Value x) {
+  const ValueInfo in = program.info(x);
+  auto op = std::make_unique<AveragePoolOp>(Size{program.options().n, in.h, in.w, in.c});
+  return append(program, std::move(op), name, {x}, in.h / 2, in.w / 2, in.c);
+}
+
+}  // namespace ito

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/trainer.h"
+
+#include "kernels/diffusion/noising.h"
+#include "kernels/optim/adamw.h"
+
+namespace ito {
+namespace {
+
+TrainSettings checked(TrainSettings s, const Network& network) {
+  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "--batch ", s.batch, ": expected 1 to ", 1 << 20);
+  if (s.micro_batch == 0) s.micro_batch = s.batch;
+  const int chunk = images_per_chunk();
+  ITO_USER_CHECK(s.micro_batch >= 1 && s.batch % s.micro_batch == 0, "--micro-batch ", s.micro_batch,
+                 " does not divide --batch ", s.batch);
+  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "--micro-batch ", s.micro_batch,
+                 " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
+  ITO_USER_CHECK(network.channels == network.out_channels, "the network has ", network.out_channels,
+                 " output channels for ", network.channels, " of data; training a learned variance is not implemented");
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "training a network with real-valued class labels is not implemented");
+  return s;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
+                 size_t memory_limit)
+    : network_(network),
+      settings_(checked(settings, network)),
+      prediction_(schedule.config().prediction_type),
+      program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
+  network_.build(program_);
+  ITO_USER_CHECK(!memory_limit || planned_bytes() <= memory_limit, "training needs ", planned_bytes() >> 20,
+                 " MiB but only ", memory_limit >> 20, " MiB are free; lower --micro-batch or --batch");
+  const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
+  weights_ = {static_cast<size_t>(arena), "weights"};
+  ema_ = {static_cast<size_t>(arena), "EMA weights"};
+  gradients_ = {static_cast<size_t>(trainable), "gradients"};
+  first_moment_ = {static_cast<size_t>(trainable), "Adam's first moment"};
+  second_moment_ = {static_cast<size_t>(trainable), "Adam's second moment"};
+  state_ = {1, "training state"};
+  const size_t batch = settings_.batch;
+  x0_ = {batch * network_.row(), "images"};
+  t_ = {batch, "timesteps"};
+  t_float_ = {batch, "timesteps"};
+  labels_ = {network_.labels == LabelKind::None ? 0 : batch, "labels"};
+  loss_ = {batch, "losses"};
+  norm_partials_ = {static_cast<size_t>(ceil_div(trainable, kNormSpan)), "gradient norm"};
+  const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
+  ITO_USER_CHECK(!rates.empty(), "--steps 0: expected at least 1");
+  learning_rates_ = {rates.size(), "learning rates"};
+  sqrt_abar_ = {static_cast<size_t>(schedule.steps()), "noise schedule"};
+  sqrt_one_minus_abar_ = {static_cast<size_t>(schedule.steps()), "noise schedule"};
+  learning_rates_.upload(stream_, rates.data());
+  sqrt_abar_.upload(stream_, schedule.sqrt_alpha_bar().data());
+  sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_alpha_bar().data());
+  gradients_.zero(stream_);  // the padding between tensors stays zero
+  program_.bind(weights_.data(), gradients_.data());
+}
+
+size_t Trainer::planned_bytes() const {
+  const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
+  return program_.plan().bytes() + sizeof(float) * (2 * arena + 3 * trainable + batch * (network_.row() + 4));
+}
+
+void Trainer::set_weights(const std::vector<float>& weights) {
+  upload(Arena::Weights, weights);
+  upload(Arena::Ema, weights);
+  first_moment_.zero(stream_);
+  second_moment_.zero(stream_);
+  TrainState initial{};
+  initial.beta1_power = initial.beta2_power = 1.0;
+  set_state(initial);
+}
+
+DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
+  DeviceBuffer<float>* buffers[] = {&weights_, &gradients_, &first_moment_, &second_moment_, &ema_};
+  return *buffers[static_cast<int>(arena)];
+}
+
+std::vector<float> Trainer::download(Arena arena) {
+  DeviceBuffer<float>& buffer = buffer_of(arena);
+  std::vector<float> values(layout().arena_floats(), 0.0f);
+  buffer.download(stream_, values.data());
+  return values;
+}
+
+void Trainer::upload(Arena arena, const std::vector<float>& values) {
+  DeviceBuffer<float>& buffer = buffer_of(arena);
+  ITO_CHECK(values.size() >= buffer.count(), "an arena of ", values.size(), " floats given for one of ",
+            buffer.count());
+  buffer.upload(stream_, values.data());
+}
+
+void Trainer::step(const float* x0, const int32_t* labels) {
+  x0_.upload(stream_, x0);
+  if (network_.labels != LabelKind::None) {
+    ITO_CHECK(labels, "a class-conditional network trained without labels");
+    labels_.upload(stream_, labels);
+  }
+  if (!settings_.capture) return run_step();
+  if (!graph_) {
+    stream_.begin_capture();
+    run_step();
+    graph_ = stream_.end_capture();
+  }
+  stream_.replay(graph_);
+}
+
+void Trainer::run_step() {
+  SampleCounter counter;
+  counter.seed = settings_.seed;
+  counter.step = &state_.data()->step;
+  counter.samples_per_step = settings_.batch;
+  const int schedule_steps = static_cast<int>(sqrt_abar_.count());
+  draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps);
+  program_.pack(stream_);
+  for (int offset = 0; offset < settings_.batch; offset += settings_.micro_batch) micro_step(offset);
+  const int64_t floats = layout().trainable_floats();
+  gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
+  optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
+                    static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
+  adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), gradients_.data(),
+            floats, state_.data(), settings_.optimizer);
+}
+
+void Trainer::micro_step(int offset) {
+  SampleCounter counter;
+  counter.seed = settings_.seed;
+  counter.step = &state_.data()->step;
+  counter.samples_per_step = settings_.batch;
+  counter.first = offset;
+  const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), static_cast<int>(sqrt_abar_.count())};
+  const int n = settings_.micro_batch;
+  const float* x0 = x0_.data() + offset * network_.row();
+  const int32_t* t = t_.data() + offset;
+
+  add_noise(stream_, program_.data(program_.find_input("sample")), x0, t, counter, tables, n, network_.row());
+  copy_on_device(stream_, program_.data(program_.find_input("timestep")).data, t_float_.data() + offset,
+                 n * sizeof(float));
+  if (network_.labels != LabelKind::None)
+    copy_on_device(stream_, program_.data(program_.find_input("class_labels")).data, labels_.data() + offset,
+                   n * sizeof(int32_t));
+  program_.set_counter(counter);
+  program_.forward(stream_);
+  diffusion_loss(stream_, loss_.data() + offset, program_.gradient(program_.output()), program_.data(program_.output()),
+                 x0, t, counter, tables, nullptr, prediction_, n, network_.row(), settings_.batch);
+  program_.backward(stream_, offset == 0 ? Write::Set : Write::Add);
+}
+
+TrainState Trainer::state() {
+  TrainState state;
+  state_.download(stream_, &state);
+  return state;
+}
+
+void Trainer::set_state(const TrainState& state) {
+  state_.upload(stream_, &state);
+}
+
+void Trainer::clear_loss() {
+  TrainState current = state();
+  current.loss_sum = 0;
+  current.loss_count = 0;
+  set_state(current);
+}
+
+}  // namespace ito

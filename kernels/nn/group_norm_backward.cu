@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// GroupNorm backward. With d = x + temb - mean, A = gamma rstd (1 + scale), z = d A + beta (1 + scale) + shift and
+// dz = dy silu'(z), everything follows from three sums over the pixels of each channel,
+//   S1 = sum dz,  S2 = rstd sum dz d,  S3 = sum d:
+//   dshift = S1;  dscale = gamma S2 + beta S1;  dbeta = (1 + scale) S1;  dgamma = (1 + scale) S2
+//   m1 = sum_{c in group} gamma (1 + scale) S1 / M;  m2 = the same of S2;  M = HW C / G
+//   dx = A dz - rstd m1 - rstd^2 m2 d;  dtemb = sum over pixels of dx = A S1 - HW rstd m1 - rstd^2 m2 S3
+// (the chain rule through mean and variance, e.g. Ioffe and Szegedy 2015, section 3.)
+// Shapes: dy, x, dx (N, HW, C); partials, dtemb (N, C). The cut: see group_norm_slice.cuh.
+// Memory: dy and x are read twice (once from cache), dx written once (read, too, for Write::Add): 3 sizeof(T) bytes an
+// element from DRAM. silu'(z) is computed in both passes. Refused: keeping dz from the first pass, which would double
+// the cache footprint to save one exponential.
+#include "kernels/nn/group_norm.h"
+
+#include "dialect.h"
+#include "kernels/nn/group_norm_slice.cuh"
+
+namespace ito {
+
+// d(silu)/dz * dy
+DEVICE float silu_backward(float dy, float z) {
+  const float s = sigmoid(z);
+  return dy * (s * fmaf(z, 1.0f - s, 1.0f));
+}
+
+template <class T, int V, bool SILU, bool ADD>
+KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, const T* dy, const T* x, const float* stats,
+                                       const float* gamma, const float* beta, GroupNormModulation modulation,
+                                       GroupNormShape shape, int width) {
+  const int slices = shape.c / width;
+  const int64_t image = blockIdx.x / slices;
+  const int first = static_cast<int>(blockIdx.x % slices) * width;
+  const int c = shape.c, hw = shape.hw;
+  const int group_size = c / shape.groups, slice_groups = width / group_size, first_group = first / group_size;
+  const SliceWalk walk(width, V, kGroupNormThreads, static_cast<int>(threadIdx.x));
+
+  double* fold = dyn_shared<double>();  // (3, rows, width)
+  const int sum_distance = walk.rows * width;
+  float* offset = reinterpret_cast<float*>(fold + 3 * sum_distance);  // (width): temb - mean
+  float* scale = offset + width;                                      // A
+  float* shift = scale + width;
+  float* constant = shift + width;  // (width): rstd m1
+  float* slope = constant + width;  // (width): rstd^2 m2
+
+  const float* temb = modulation.temb ? modulation.temb + image * modulation.temb_stride + first : nullptr;
+  const float* modulate =
+      modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
+  const float* group_stats = stats + (image * shape.groups + first_group) * 2;
+  const int64_t slice = image * hw * c + first;
+  const T* x_slice = x + slice;
+  const T* dy_slice = dy + slice;
+  T* dx_slice = dx + slice;
+
+  BLOCK_LOOP(j, width) {
+    const int g = static_cast<int>(j) / group_size;
+    const float gain = modulate ? 1.0f + modulate[j] : 1.0f;
+    offset[j] = (temb ? temb[j] : 0.0f) - group_stats[2 * g];
+    scale[j] = gamma[first + j] * group_stats[2 * g + 1] * gain;
+    shift[j] = modulate ? fmaf(beta[first + j], gain, modulate[c + j]) : beta[first + j];
+  }
+  block_sync();
+
+  sum_pixels<3, V>(fold, walk, width, hw, [&](int j) {
+    const auto o = Packed<float, V>::load(offset + j);
+    const auto a = Packed<float, V>::load(scale + j);
+    const auto b = Packed<float, V>::load(shift + j);
+    return [=](int p, float(&part)[3][V]) {
+      const int64_t at = int64_t{1} * p * c + j;
+      const auto in = Packed<T, V>::load(x_slice + at);
+      const auto grad = Packed<T, V>::load(dy_slice + at);
+      for (int v = 0; v < V; ++v) {
+        const float d = to_float(in[v]) + o[v];
+        const float g = to_float(grad[v]);
+        const float dz = SILU ? silu_backward(g, fmaf(d, a[v], b[v])) : g;
+        part[0][v] += dz;
+        part[1][v] = fmaf(dz, d, part[1][v]);
+        part[2][v] += d;
+      }
+    };
+  });
+  const double* sum_dz = fold;
+  const double* sum_dz_d = fold + sum_distance;
+  const double* sum_d = fold + 2 * sum_distance;
+
+  BLOCK_LOOP(g, slice_groups) {
+    const double rstd = group_stats[2 * g + 1];
+    double m1 = 0, m2 = 0;
+    for (int i = 0; i < group_size; ++i) {
+      const int j = static_cast<int>(g) * group_size + i;
+      const double weight = static_cast<double>(gamma[first + j]) * (modulate ? 1.0 + modulate[j] : 1.0);
+      m1 += weight * sum_dz[j];
+      m2 += weight * rstd * sum_dz_d[j];
+    }
+    const double count = static_cast<double>(hw) * group_size;
+    for (int i = 0; i < group_size; ++i) {
+      constant[g * group_size + i] = static_cast<float>(rstd * m1 / count);
+      slope[g * group_size + i] = static_cast<float>(rstd * rstd * m2 / count);
+    }
+  }
+  block_sync();
+
+  BLOCK_LOOP(j, width) {
+    const double rstd = group_stats[2 * (static_cast<int>(j) / group_size) + 1];
+    const double gain = modulate ? 1.0 + modulate[j] : 1.0;
+    const double s1 = sum_dz[j], s2 = rstd * sum_dz_d[j];
+    const int64_t at = image * c + first + j;
+    if (gradients.dbeta_partial) gradients.dbeta_partial[at] = static_cast<float>(gain * s1);
+    if (gradients.dgamma_partial) gradients.dgamma_partial[at] = static_cast<float>(gain * s2);
+    if (gradients.dscale_shift) {
+      float* row = gradients.dscale_shift + image * modulation.scale_shift_stride + first;
+      row[j] = static_cast<float>(gamma[first + j] * s2 + beta[first + j] * s1);
+      row[c + j] = static_cast<float>(s1);
+    }
+    if (gradients.dtemb) {
+      gradients.dtemb[image * modulation.temb_stride + first + j] = static_cast<float>(
+          gamma[first + j] * rstd * gain * s1 - hw * static_cast<double>(constant[j]) - slope[j] * sum_d[j]);
+    }
+  }
+
+  for_pixels<V>(walk, hw, [&](int j) {
+    const auto o = Packed<float, V>::load(offset + j);
+    const auto a = Packed<float, V>::load(scale + j);
+    const auto b = Packed<float, V>::load(shift + j);
+    const auto c0 = Packed<float, V>::load(constant + j);
+    const auto c1 = Packed<float, V>::load(slope + j);
+    return [=](int p) {
+      const int64_t at = int64_t{1} * p * c + j;
+      const auto in = Packed<T, V>::load(x_slice + at);
+      const auto grad = Packed<T, V>::load(dy_slice + at);
+      Packed<T, V> out;
+      if constexpr (ADD) out = Packed<T, V>::load(dx_slice + at);
+      for (int v = 0; v < V; ++v) {
+        const float d = to_float(in[v]) + o[v];
+        const float g = to_float(grad[v]);
+        const float dz = SILU ? silu_backward(g, fmaf(d, a[v], b[v])) : g;
+        const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
+        out[v] = from_float<T>(ADD ? to_float(out[v]) + du : du);
+      }
+      out.store(dx_slice + at);
+    };
+  });
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
+                         const float* stats, const float* gamma, const float* beta,
+                         const GroupNormModulation& modulation, const GroupNormShape& shape) {
+  check_group_norm("group_norm_backward", shape, x.data);
+  check_group_norm("group_norm_backward", shape, dy.data);
+  check_group_norm("group_norm_backward", shape, gradients.dx.data);
+  ITO_CHECK(!gradients.dscale_shift || modulation.scale_shift,
+            "group_norm_backward: dscale_shift is wanted but the norm has no scale_shift");
+  by_type(x.type, [&](auto zero) {
+    using T = decltype(zero);
+    by_strip<T>(shape.c, [&](auto strip) {
+      constexpr int V = decltype(strip)::value;
+      const int width = group_norm_slice<T, V>(shape);
+      const size_t smem = group_norm_fold_bytes<T, V>(width, 3) + sizeof(float) * 5 * width;
+      const Dim3 grid(int64_t{1} * shape.n * (shape.c / width));
+      const auto run = [&](auto silu, auto add) {
+        launch<group_norm_backward_kernel<T, V, decltype(silu)::value, decltype(add)::value>>(
+            "group_norm_backward", grid, kGroupNormThreads, smem, stream, gradients.dx.as<T>(), gradients, dy.as<T>(),
+            x.as<T>(), stats, gamma, beta, modulation, shape, width);
+      };
+      const auto by_silu = [&](auto add) { shape.silu ? run(std::true_type{}, add) : run(std::false_type{}, add); };
+      gradients.write == Write::Add ? by_silu(std::true_type{}) : by_silu(std::false_type{});
+    });
+  });
+}
+
+}  // namespace ito

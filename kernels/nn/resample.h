@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resampling by two and channel concatenation, NHWC.
+#pragma once
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+// Nearest: x (N, H, W, C) -> y (N, 2H, 2W, C). To another size (out_h, out_w), index floor(i * H / out_h), as PyTorch.
+void upsample_nearest(Stream& stream, DataRef y, ConstDataRef x, int n, int h, int w, int c, int out_h, int out_w);
+void upsample_nearest_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, int h, int w, int c,
+                               int out_h, int out_w);
+// Mean of 2x2: x (N, H, W, C) -> y (N, H/2, W/2, C), the odd last row and column left out.
+void average_pool(Stream& stream, DataRef y, ConstDataRef x, int n, int h, int w, int c);
+void average_pool_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, int h, int w, int c);
+
+}  // namespace ito

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// AdamW (Loshchilov and Hutter 2019) and the exponential moving average in one pass over all parameters:
+//   g = gradient_scale * gradient;  w -= lr wd w;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2
+//   w -= lr (m / c1) / (sqrt(v / c2) + eps);  ema = d ema + (1-d) w
+// Nothing is written when state->apply is 0.
+#pragma once
+#include "kernels/optim/gradient_norm.h"
+
+namespace ito {
+
+// weight, m, v, ema, gradient: `count` fp32 each (the flat arenas). state: device memory, after optimizer_prepare.
+void adamw_ema(Stream& stream, float* weight, float* m, float* v, float* ema, const float* gradient, int64_t count,
+               const TrainState* state, const OptimizerSettings& settings);
+
+}  // namespace ito

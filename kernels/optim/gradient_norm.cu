@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// The global gradient norm and what one optimiser step decides from it.
+//   norm = sqrt(sum g^2);  clip factor = min(1, max_norm / (norm + 1e-6))  (torch.nn.utils.clip_grad_norm_)
+//   apply = norm and loss are finite;  ema decay = min(max, 1 - (1 + s / inv_gamma)^-power), s = updates before this
+//   one
+// Squares and sums are in double: an fp32 square overflows at 1.8e19, a size a gradient may have before clipping.
+// A block sums kNormSpan elements into one partial; on a CPU in sixteen lanes, folded in order. Bytes an element: 4.
+// The decision is one block: a block because a single thread would wait for memory once a partial.
+#include "kernels/optim/gradient_norm.h"
+
+#include "dialect.h"
+#include "kernels/dialect/double_math.h"
+
+namespace ito {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <int NT>
+KERNEL void gradient_square_sums_kernel(double* partial, const float* gradient, int64_t count) {
+  constexpr int kLanes = NT == 1 ? 16 : 1;  // running sums of a thread
+  const int64_t first = int64_t{blockIdx.x} * kNormSpan;
+  const int64_t width = first + kNormSpan < count ? kNormSpan : count - first;
+  const float* g = gradient + first;
+  double lane[kLanes] = {};
+  const int64_t whole = width / (NT * kLanes) * (NT * kLanes);
+  for (int64_t i = int64_t{threadIdx.x} * kLanes; i < whole; i += NT * kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const double v = static_cast<double>(g[i + l]);
+      lane[l] += v * v;  // a square of 24 bits is exact in double, so a fused form gives the same bits
+    }
+  }
+  double sum = 0.0;
+  for (int l = 0; l < kLanes; ++l) sum += lane[l];
+  for (int64_t i = whole + threadIdx.x; i < width; i += NT) {
+    const double v = static_cast<double>(g[i]);
+    sum += v * v;
+  }
+  const double total = block_sum(sum);
+  if (threadIdx.x == 0) partial[blockIdx.x] = total;
+}
+
+// A float learning rate, because every later use is fp32.
+DEVICE void decide(TrainState* state, double loss, double norm, const float* learning_rates,
+                   const OptimizerSettings& settings) {
+  const bool apply = is_finite(norm) && is_finite(loss);
+  const double factor = settings.max_gradient_norm / (norm + 1e-6);
+  const bool clips = settings.max_gradient_norm > 0.0f && factor < 1.0;
+  state->last_loss = loss;
+  state->gradient_norm = norm;
+  if (is_finite(loss)) {
+    state->loss_sum += loss;
+    state->loss_count += 1;
+  }
+  state->learning_rate = learning_rates[state->step];
+  state->gradient_scale = clips ? static_cast<float>(factor) : 1.0f;
+  state->apply = apply ? 1 : 0;
+  if (apply) {
+    state->beta1_power *= settings.beta1;
+    state->beta2_power *= settings.beta2;
+    state->bias_correction1 = static_cast<float>(1.0 - state->beta1_power);
+    state->bias_correction2 = static_cast<float>(1.0 - state->beta2_power);
+    const double s = static_cast<double>(state->applied);
+    const double ramp = 1.0 - double_exp(-static_cast<double>(settings.ema_power) *
+                                         double_log(1.0 + s / static_cast<double>(settings.ema_inv_gamma)));
+    const double most = static_cast<double>(settings.ema_max_decay);
+    state->ema_decay = static_cast<float>(ramp < most ? ramp : most);
+    state->applied += 1;
+    state->skipped_in_row = 0;
+  } else {
+    state->skipped += 1;
+    state->skipped_in_row += 1;
+  }
+  state->step += 1;
+}
+
+KERNEL void optimizer_prepare_kernel(TrainState* state, const float* loss, int batch, const double* partial,
+                                     int64_t partials, const float* learning_rates, OptimizerSettings settings) {
+  double losses = 0.0, squares = 0.0;
+  BLOCK_LOOP(i, batch) losses += static_cast<double>(loss[i]);
+  BLOCK_LOOP(i, partials) squares += partial[i];
+  const double loss_total = block_sum(losses), square_total = block_sum(squares);
+  if (threadIdx.x == 0) decide(state, loss_total / batch, sqrt(square_total), learning_rates, settings);
+}
+
+}  // namespace
+
+void gradient_square_sums(Stream& stream, double* partial, const float* gradient, int64_t count) {
+  ITO_CHECK(count >= 0, "gradient_square_sums: count is ", count, ", expected 0 or more");
+  constexpr int NT = block_threads(kThreads);
+  launch<gradient_square_sums_kernel<NT>>("gradient_square_sums", Dim3(ceil_div(count, kNormSpan)), NT, 0, stream,
+                                          partial, gradient, count);
+}
+
+void optimizer_prepare(Stream& stream, TrainState* state, const float* loss, int batch, const double* partial,
+                       int64_t partials, const float* learning_rates, const OptimizerSettings& settings) {
+  ITO_CHECK(batch > 0 && partials >= 0, "optimizer_prepare: batch ", batch, ", ", partials,
+            " partial sums, expected a positive batch");
+  ITO_CHECK(state && learning_rates, "optimizer_prepare: the state or the learning rate table is null");
+  ITO_CHECK(settings.ema_inv_gamma > 0.0f, "optimizer_prepare: ema_inv_gamma is ", settings.ema_inv_gamma,
+            ", expected above 0");
+  launch<optimizer_prepare_kernel>("optimizer_prepare", Dim3(1), kThreads, 0, stream, state, loss, batch, partial,
+                                   partials, learning_rates, settings);
+}
+
+}  // namespace ito

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Global gradient norm and the decisions of one optimiser step.
+#pragma once
+#include "kernels/optim/train_state.h"
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+inline constexpr int64_t kNormSpan = 4096;  // elements a partial sum covers: fixed, so bits do not depend on the grid
+
+struct OptimizerSettings {
+  double beta1 = 0.9, beta2 = 0.999;  // double: 1 - beta2 from an fp32 beta2 would be wrong by 1e-5
+  float eps = 1e-8f, weight_decay = 1e-2f;
+  float max_gradient_norm = 1.0f;  // 0: no clipping
+  float ema_max_decay = 0.9999f, ema_power = 0.75f,
+        ema_inv_gamma = 1.0f;  // decay = min(max, 1 - (1 + s/inv_gamma)^-power)
+};
+
+// partial (ceil(count / kNormSpan)) doubles: sum of squares of each span, in a fixed order.
+void gradient_square_sums(Stream& stream, double* partial, const float* gradient, int64_t count);
+
+// One block: folds loss (batch, mean) and partials, each in a fixed order; fills the state's derived values from
+// learning_rates[step] (the table covers every step); decides apply (norm and loss finite); counts; step += 1.
+// clip factor = min(1, max_norm / (norm + 1e-6)). The EMA's s = applied before this update (decay 0 at the first).
+void optimizer_prepare(Stream& stream, TrainState* state, const float* loss, int batch, const double* partial,
+                       int64_t partials, const float* learning_rates, const OptimizerSettings& settings);
+
+}  // namespace ito

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The attention seam: softmax(scale * q k^T) v per image and head; q, k, v, out are (N, tokens, heads * head_dim),
+// heads are contiguous channel slices. Softmax and sums in fp32.
+#pragma once
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+struct AttentionShape {
+  int n = 0, tokens = 0, heads = 0, head_dim = 0;
+  float scale = 1.0f;  // 1 / sqrt(head_dim)
+};
+
+// lse (N, heads, tokens): log-sum-exp of the scaled logits, saved for the backward.
+void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v,
+                       const AttentionShape& shape);
+
+size_t attention_backward_workspace(const AttentionShape& shape);  // bytes
+// dq, dk, dv are set.
+void attention_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv, ConstDataRef dout, ConstDataRef out,
+                        const float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v, const AttentionShape& shape,
+                        void* workspace);
+
+}  // namespace ito

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The convolution seam. x (N, H, W, C), y (N, OH, OW, K), weight (K, R, S, C) in fp32 masters:
+//   y[n,p,q,k] = scale * (bias[k] + temb[n,k] + residual[n,p,q,k]
+//              + sum_{r,s,c} x[n, p*stride - pad_top + r, q*stride - pad_left + s, c] * w[k,r,s,c])
+// x is zero outside. A layer object keeps the library's plans and the place of its packed filters.
+// Bits: image n of y and dx depends on image n alone; dweight and dbias are one partial per images_per_chunk()
+// images, folded in order onto what is there (Add) or onto zero (Set), so that any micro-batch that is a multiple
+// of the chunk gives the same bits.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+struct ConvShape {
+  int h = 0, w = 0, c = 0;  // input
+  int k = 0;                // output channels
+  int r = 3, s = 3, stride = 1;
+  int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
+  int out_h() const { return (h + pad_top + pad_bottom - r) / stride + 1; }
+  int out_w() const { return (w + pad_left + pad_right - s) / stride + 1; }
+  int64_t weights() const { return int64_t{1} * k * r * s * c; }
+};
+
+struct ConvEpilogue {
+  const float* bias = nullptr;  // (K)
+  const float* temb = nullptr;  // (N, K) at row distance temb_stride; null: none
+  int64_t temb_stride = 0;
+  ConstDataRef residual;  // (N, OH, OW, K), y's type; null: none
+  float scale = 1.0f;
+};
+
+class ConvLayer {
+ public:
+  // name: for ranges and errors. type: of activations. training: also plan the two gradients.
+  ConvLayer(const char* name, const ConvShape& shape, DType type, bool training);
+  ~ConvLayer();
+  ConvLayer(const ConvLayer&) = delete;
+  ConvLayer& operator=(const ConvLayer&) = delete;
+
+  const ConvShape& shape() const;
+  size_t packed_bytes() const;  // device memory for the packed filters, given to bind()
+  void bind(void* packed);
+  void pack(Stream& stream, const float* weight);  // after every change of the masters
+
+  size_t forward_workspace(int n) const;  // bytes
+  size_t backward_data_workspace(int n) const;
+  size_t backward_weight_workspace(int n) const;
+
+  void forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& epilogue, int n, void* workspace);
+  // dx (+)= the gradient of the sum's x for dy = dL/d(sum), i.e. without the epilogue's scale.
+  void backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace);
+  // dweight (K, R, S, C), dbias (K) or null.
+  void backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy, ConstDataRef x,
+                       int n, void* workspace);
+
+  // The library's names of the plans it chose, for tests and `inspect` (e.g. "brgconv:avx512_core").
+  std::string implementations() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ito

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolution on the cpu: oneDNN, one image (or row band of one) a call for the forward and the data gradient, one
+// chunk of images a call for the weight gradient, our own OpenMP around them. A layer holds memory objects a worker:
+// one call on a layer at a time.
+#include "kernels/seams/conv.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dialect.h"
+#include "kernels/seams/cpu/conv_plan.h"
+#include "kernels/seams/host/stream.h"
+
+namespace ito {
+namespace {
+
+using onednn::Band;
+using onednn::Call;
+using onednn::ImagePlan;
+
+constexpr size_t kAlign = 256;
+constexpr int64_t kWaveBytes = int64_t{32} << 20;  // memory for the partials of a weight gradient, at least kMinWave
+constexpr int64_t kMinWave = 8;
+
+size_t aligned(size_t bytes) {
+  return (bytes + kAlign - 1) / kAlign * kAlign;
+}
+char* at(void* base, size_t offset) {
+  return static_cast<char*>(base) + offset;
+}
+const char* at(const void* base, size_t offset) {
+  return static_cast<const char*>(base) + offset;
+}
+
+// What the library does not do, on pixels that are still in cache: y = scale * (y + temb + residual).
+template <class T, bool kTemb, bool kResidual>
+void finish(T* __restrict y, const float* __restrict temb, const T* __restrict residual, float scale, int64_t pixels,
+            int k) {
+  for (int64_t p = 0; p < pixels; ++p, y += k) {
+    for (int c = 0; c < k; ++c) {
+      float v = to_float(y[c]);
+      if constexpr (kTemb) v += temb[c];
+      if constexpr (kResidual) v += to_float(residual[c]);
+      y[c] = from_float<T>(scale * v);
+    }
+    if constexpr (kResidual) residual += k;
+  }
+}
+
+template <class T>
+void finish(T* y, const float* temb, const T* residual, float scale, int64_t pixels, int k) {
+  if (temb && residual)
+    finish<T, true, true>(y, temb, residual, scale, pixels, k);
+  else if (temb)
+    finish<T, true, false>(y, temb, residual, scale, pixels, k);
+  else if (residual)
+    finish<T, false, true>(y, temb, residual, scale, pixels, k);
+  else if (scale != 1.0f)
+    finish<T, false, false>(y, temb, residual, scale, pixels * k, 1);
+}
+
+template <class T>
+void add_to(T* __restrict to, const T* __restrict from, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) to[i] = from_float<T>(to_float(to[i]) + to_float(from[i]));
+}
+
+// to[i] = ((to[i] + p[0][i]) + p[1][i]) + ...
+void fold(float* to, const float* partial, int64_t rows, int64_t distance, int64_t count) {
+  constexpr int64_t kSpan = 4096;
+  onednn::parallel_items(ceil_div(count, kSpan), [&](int64_t item, int) {
+    const int64_t begin = item * kSpan, end = std::min(begin + kSpan, count);
+    for (int64_t row = 0; row < rows; ++row) {
+      const float* __restrict p = partial + row * distance;
+      for (int64_t i = begin; i < end; ++i) to[i] += p[i];
+    }
+  });
+}
+
+}  // namespace
+
+struct ConvLayer::Impl {
+  std::string name, forward_name, data_name, weight_name, pack_name;
+  ConvShape shape;
+  DType type;
+  bool training;
+  int chunk = images_per_chunk();
+
+  ImagePlan forward, data;
+  onednn::WeightPlan weight;
+  Call pack_forward, pack_data, weight_in, weight_out;
+  bool data_shares_filters = false;  // the data gradient reads the forward's copy
+  std::vector<float> no_bias;
+  void* packed = nullptr;
+
+  int64_t x_count() const { return int64_t{1} * shape.h * shape.w * shape.c; }
+  int64_t y_count() const { return int64_t{1} * shape.out_h() * shape.out_w() * shape.k; }
+  size_t data_filters_offset() const { return data_shares_filters ? 0 : aligned(forward.filters.get_size()); }
+
+  // Workspace of the weight gradient: the running sum (filters, bias), then a wave of partials alike.
+  int64_t filters_count() const { return static_cast<int64_t>(weight.filters.get_size() / sizeof(float)); }
+  int64_t partial_count() const {
+    return static_cast<int64_t>(aligned(weight.filters.get_size()) + aligned(sizeof(float) * shape.k)) / sizeof(float);
+  }
+  int64_t bias_offset() const { return static_cast<int64_t>(aligned(weight.filters.get_size()) / sizeof(float)); }
+  int64_t wave(int n) const {
+    const int64_t fit = kWaveBytes / (partial_count() * static_cast<int64_t>(sizeof(float)));
+    return std::min(ceil_div(n, chunk), std::max(fit, kMinWave));
+  }
+
+  void check(const char* direction, ConstDataRef a, ConstDataRef b, int n) const {
+    ITO_CHECK(packed, "conv ", name, ": ", direction, " before bind(); give it the memory for packed filters first");
+    ITO_CHECK(a.type == type && b.type == type, "conv ", name, ": ", direction, " of ", name_of(a.type), " and ",
+              name_of(b.type), " tensors; the layer was made for ", name_of(type));
+    ITO_CHECK(n > 0, "conv ", name, ": ", direction, " of ", n, " images");
+  }
+
+  // Runs the plan on all (image, band) pairs, then `after(worker's image, band)` while the band is in cache.
+  template <class Each>
+  void each_band(ImagePlan& plan, int n, const Each& each) {
+    for (Call& call : plan.calls) call.prepare(device_threads());
+    const int64_t bands = static_cast<int64_t>(plan.bands.size());
+    onednn::parallel_items(n * bands, [&](int64_t item, int worker) {
+      const Band& band = plan.bands[static_cast<size_t>(item % bands)];
+      each(plan.calls[static_cast<size_t>(band.call)], band, item / bands, worker);
+    });
+  }
+
+  void run_forward(DataRef y, ConstDataRef x, const ConvEpilogue& e, int n) {
+    const size_t element = size_of(type);
+    const void* bias = e.bias ? e.bias : no_bias.data();
+    each_band(forward, n, [&](Call& call, const Band& band, int64_t image, int worker) {
+      const size_t produced = element * (image * y_count() + band.produced_offset);
+      char* out = at(y.data, produced);
+      call.run(worker, {at(x.data, element * (image * x_count() + band.consumed_offset)), nullptr, bias, out});
+      by_type(type, [&](auto t) {
+        using T = decltype(t);
+        const char* residual = e.residual ? at(e.residual.data, produced) : nullptr;
+        finish(reinterpret_cast<T*>(out), e.temb ? e.temb + image * e.temb_stride : nullptr,
+               reinterpret_cast<const T*>(residual), e.scale, band.pixels, shape.k);
+      });
+    });
+  }
+
+  void run_backward_data(DataRef dx, Write write, ConstDataRef dy, int n) {
+    const size_t element = size_of(type);
+    each_band(data, n, [&](Call& call, const Band& band, int64_t image, int worker) {
+      const char* in = at(dy.data, element * (image * y_count() + band.consumed_offset));
+      char* out = at(dx.data, element * (image * x_count() + band.produced_offset));
+      const int64_t count = band.pixels * shape.c;
+      if (write == Write::Set) return call.run(worker, {in, nullptr, out});
+      void* scratch = onednn::thread_scratch(onednn::Scratch::X, element * count);
+      call.run(worker, {in, nullptr, scratch});
+      by_type(type, [&](auto t) {
+        using T = decltype(t);
+        add_to(reinterpret_cast<T*>(out), static_cast<const T*>(scratch), count);
+      });
+    });
+  }
+
+  // The chunk's images, or a copy followed by zeros where the batch ends inside the chunk: zeros add nothing.
+  const void* chunk_images(onednn::Scratch which, const void* data, int64_t image_bytes, int64_t first, int n) const {
+    const char* images = at(data, first * image_bytes);
+    const int64_t have = std::min<int64_t>(chunk, n - first);
+    if (have == chunk) return images;
+    char* copy = static_cast<char*>(onednn::thread_scratch(which, chunk * image_bytes));
+    memcpy(copy, images, have * image_bytes);
+    memset(copy + have * image_bytes, 0, (chunk - have) * image_bytes);
+    return copy;
+  }
+
+  void run_backward_weight(float* dweight, float* dbias, Write write, ConstDataRef dy, ConstDataRef x, int n,
+                           float* workspace) {
+    weight.call.prepare(device_threads());
+    const int64_t element = static_cast<int64_t>(size_of(type));
+    float* sum = workspace;
+    float* partials = workspace + partial_count();
+    memset(sum, 0, sizeof(float) * partial_count());
+    if (write == Write::Add) {
+      const onednn::OneThread one;
+      weight_in.prepare(1);
+      weight_in.run(0, {dweight, sum});
+      if (dbias) memcpy(sum + bias_offset(), dbias, sizeof(float) * shape.k);
+    }
+    const int64_t chunks = ceil_div(n, chunk), most = wave(n);
+    for (int64_t first = 0; first < chunks; first += most) {
+      const int64_t count = std::min(most, chunks - first);
+      onednn::parallel_items(count, [&](int64_t i, int worker) {
+        const int64_t image = (first + i) * chunk;
+        float* partial = partials + i * partial_count();
+        weight.call.run(worker, {chunk_images(onednn::Scratch::X, x.data, element * x_count(), image, n),
+                                 chunk_images(onednn::Scratch::Dy, dy.data, element * y_count(), image, n), partial,
+                                 partial + bias_offset()});
+      });
+      fold(sum, partials, count, partial_count(), filters_count());
+      fold(sum + bias_offset(), partials + bias_offset(), count, partial_count(), shape.k);
+    }
+    const onednn::OneThread one;
+    weight_out.prepare(1);
+    weight_out.run(0, {sum, dweight});
+    if (dbias) memcpy(dbias, sum + bias_offset(), sizeof(float) * shape.k);
+  }
+};
+
+ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool training)
+    : impl_(std::make_unique<Impl>()) {
+  ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.out_h() > 0 && shape.out_w() > 0, "conv ",
+            name, ": no output from ", shape.h, "x", shape.w, "x", shape.c, " to ", shape.k, " channels with ", shape.r,
+            "x", shape.s, " filters");
+  Impl& m = *impl_;
+  m.name = name;
+  m.forward_name = m.name + " forward";
+  m.data_name = m.name + " backward_data";
+  m.weight_name = m.name + " backward_weight";
+  m.pack_name = m.name + " pack";
+  m.shape = shape;
+  m.type = type;
+  m.training = training;
+  m.no_bias.assign(static_cast<size_t>(shape.k), 0.0f);
+  m.forward = onednn::plan_forward(name, shape, type);
+  m.pack_forward = onednn::plan_reorder(onednn::masters(shape), m.forward.filters);
+  if (!training) return;
+  m.data = onednn::plan_backward_data(name, shape, type);
+  m.data_shares_filters = m.data.filters == m.forward.filters;
+  if (!m.data_shares_filters) m.pack_data = onednn::plan_reorder(onednn::masters(shape), m.data.filters);
+  m.weight = onednn::plan_backward_weight(name, shape, type, m.chunk);
+  m.weight_in = onednn::plan_reorder(onednn::masters(shape), m.weight.filters);
+  m.weight_out = onednn::plan_reorder(m.weight.filters, onednn::masters(shape));
+}
+
+ConvLayer::~ConvLayer() = default;
+
+const ConvShape& ConvLayer::shape() const {
+  return impl_->shape;
+}
+
+size_t ConvLayer::packed_bytes() const {
+  const Impl& m = *impl_;
+  const bool second = m.training && !m.data_shares_filters;
+  return aligned(m.forward.filters.get_size()) + (second ? aligned(m.data.filters.get_size()) : 0);
+}
+
+void ConvLayer::bind(void* packed) {
+  Impl& m = *impl_;
+  constexpr size_t kFilters = 1;
+  m.packed = packed;
+  for (Call& call : m.forward.calls) call.fix(kFilters, packed);
+  for (Call& call : m.data.calls) call.fix(kFilters, at(packed, m.data_filters_offset()));
+}
+
+void ConvLayer::pack(Stream& stream, const float* weight) {
+  Impl* m = impl_.get();
+  ITO_CHECK(m->packed, "conv ", m->name, ": pack before bind()");
+  submit(stream, m->pack_name.c_str(), [m, weight] {
+    const bool second = m->training && !m->data_shares_filters;
+    m->pack_forward.prepare(2);
+    if (second) m->pack_data.prepare(2);
+    onednn::parallel_items(second ? 2 : 1, [&](int64_t i, int worker) {
+      if (i == 0)
+        m->pack_forward.run(worker, {weight, m->packed});
+      else
+        m->pack_data.run(worker, {weight, at(m->packed, m->data_filters_offset())});
+    });
+  });
+}
+
+size_t ConvLayer::forward_workspace(int) const {
+  return 0;
+}
+size_t ConvLayer::backward_data_workspace(int) const {
+  return 0;
+}
+size_t ConvLayer::backward_weight_workspace(int n) const {
+  return sizeof(float) * impl_->partial_count() * (1 + impl_->wave(n));
+}
+
+void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& epilogue, int n, void*) {
+  Impl* m = impl_.get();
+  m->check("forward", y, x, n);
+  ITO_CHECK(!epilogue.residual || epilogue.residual.type == m->type, "conv ", m->name, ": a residual of ",
+            name_of(epilogue.residual.type), " on a layer of ", name_of(m->type));
+  submit(stream, m->forward_name.c_str(), [=] { m->run_forward(y, x, epilogue, n); });
+}
+
+void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void*) {
+  Impl* m = impl_.get();
+  m->check("data gradient", dx, dy, n);
+  ITO_CHECK(m->training, "conv ", m->name, ": a data gradient of a layer made without training");
+  submit(stream, m->data_name.c_str(), [=] { m->run_backward_data(dx, write, dy, n); });
+}
+
+void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy,
+                                ConstDataRef x, int n, void* workspace) {
+  Impl* m = impl_.get();
+  m->check("weight gradient", dy, x, n);
+  ITO_CHECK(m->training && workspace, "conv ", m->name, ": a weight gradient needs training and a workspace");
+  submit(stream, m->weight_name.c_str(),
+         [=] { m->run_backward_weight(dweight, dbias, write, dy, x, n, static_cast<float*>(workspace)); });
+}
+
+std::string ConvLayer::implementations() const {
+  const Impl& m = *impl_;
+  std::string out;
+  const auto append = [&](const char* what, const std::vector<Call>& calls) {
+    for (const Call& call : calls) out += std::string(out.empty() ? "" : " ") + what + "=" + call.name();
+  };
+  append("forward", m.forward.calls);
+  append("data", m.data.calls);
+  if (m.training) append("weight", {m.weight.call});
+  append("reorder", {m.pack_forward});
+  if (m.pack_data) append("reorder", {m.pack_data});
+  if (m.training) append("reorder", {m.weight_in, m.weight_out});
+  return out;
+}
+
+}  // namespace ito

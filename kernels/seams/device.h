@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The device seam: memory, streams, captured graphs. A program is linked with exactly one device library
+// (cuda, cpu or sim), each of which defines these functions.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "kernels/types.h"
+
+namespace ito {
+
+// A captured sequence of launches, replayed with the addresses it was captured with.
+class Graph {
+ public:
+  struct Impl;
+  Graph();
+  ~Graph();
+  Graph(Graph&&) noexcept;
+  Graph& operator=(Graph&&) noexcept;
+  explicit operator bool() const { return impl_ != nullptr; }
+  size_t nodes() const;  // launches inside
+  Impl* impl() const { return impl_.get(); }
+  void reset(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// An in-order queue of device work. Everything the engine does on the device goes through one.
+class Stream {
+ public:
+  struct Impl;
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  void begin_capture();  // launches are recorded, not run, until end_capture
+  Graph end_capture();
+  void replay(const Graph& graph);  // enqueue the whole graph once
+  void synchronize();               // wait; throws what a launch left behind
+  bool capturing() const;
+  Impl& impl() const { return *impl_; }
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// Device memory, aligned to 256 bytes. Throws Error naming the size when there is none left.
+// sim fills it with NaN bytes (0xFF) and puts redzones around it under ASan.
+void* device_allocate(size_t bytes, const char* what);
+void device_free(void* memory) noexcept;
+size_t device_bytes_in_use();  // sum of live allocations
+size_t device_peak_bytes();    // its high-water mark since the last device_reset_peak
+void device_reset_peak();
+
+void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes);  // returns when host is reusable
+void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);    // returns when host is filled
+void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes);      // a launch; may be captured
+void fill_bytes(Stream& stream, void* device, int byte, size_t bytes);              // a launch; may be captured
+
+// Marks memory that the plan says holds nothing any more. sim fills it with NaN; elsewhere it does nothing.
+void poison(Stream& stream, void* device, size_t bytes);
+
+const char* device_name();  // "cpu", "sim" or the card's name
+bool device_has_bf16();     // bf16 products in hardware; if not, the engine falls back to fp32
+// Images a weight-gradient partial covers (a constant of the device library: 4 on cpu and sim).
+int images_per_chunk();
+void set_device_threads(int threads);  // worker threads of cpu and sim; 0 = all cores. No effect on a GPU.
+int device_threads();
+
+}  // namespace ito

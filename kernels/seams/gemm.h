@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrix-product seam: C[b] (+)= alpha * op(A[b]) op(B[b]), row-major, for b in [0, batch).
+#pragma once
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+struct GemmShape {
+  int m = 0, n = 0, k = 0;            // C is (m, n); op(A) (m, k); op(B) (k, n)
+  bool transpose_a = false;           // A stored (k, m)
+  bool transpose_b = false;           // B stored (n, k)
+  int64_t lda = 0, ldb = 0, ldc = 0;  // row distances in elements as stored; 0: packed rows
+  int batch = 1;
+  int64_t stride_a = 0, stride_b = 0, stride_c = 0;  // distance of consecutive matrices, elements
+  float alpha = 1.0f;
+};
+
+// c, a, b share a storage type, or c is fp32; accumulation is fp32. Element (i, j) of matrix b depends on row i of
+// A and column j of B alone: the bits do not change with batch or threads.
+void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& shape);
+
+}  // namespace ito

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a stream and a graph are where the device is the host: launches run at once, or are kept as closures and
+// replayed. Shared by cpu and sim.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "kernels/seams/device.h"
+
+namespace ito {
+
+struct Graph::Impl {
+  struct Node {
+    const char* name;  // a string literal, or interned
+    std::function<void()> run;
+  };
+  std::vector<Node> nodes;
+};
+
+struct Stream::Impl {
+  std::unique_ptr<Graph::Impl> recording;  // set between begin_capture and end_capture
+};
+
+// Runs the work under a range of that name, or records it when the stream captures. Library calls in seams go
+// through it as kernels do. An error is rethrown with the name in front.
+void submit(Stream& stream, const char* name, std::function<void()> work);
+
+}  // namespace ito

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embedding layers: ragged ones and those of the small UNets; shared by tests and benches.
+#pragma once
+#include <vector>
+
+#include "kernels/nn/linear.h"
+
+namespace ito::cases {
+
+inline std::vector<LinearShape> linear_shapes() {
+  return {{1, 1, 1, false},    {3, 5, 7, true},      {9, 17, 129, true},
+          {6, 32, 128, false}, {10, 128, 128, true}, {5, 128, 256, true}};
+}
+
+}  // namespace ito::cases

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shapes of the resampling tests and benchmarks: ragged ones, then ones of real networks.
+#pragma once
+#include <cstddef>
+#include <vector>
+
+namespace ito::cases {
+
+struct Resample {
+  int n, h, w, c, out_h, out_w;
+  size_t inputs() const { return static_cast<size_t>(n) * h * w * c; }
+  size_t outputs() const { return static_cast<size_t>(n) * out_h * out_w * c; }
+  size_t pooled() const { return static_cast<size_t>(n) * (h / 2) * (w / 2) * c; }
+};
+
+inline const std::vector<Resample> kResample = {
+    {2, 3, 5, 7, 6, 10},      // odd everything, by two
+    {1, 4, 5, 33, 7, 9},      // not a whole ratio; one channel past a warp
+    {1, 14, 2, 1, 46, 3},     // where fp32 and exact index arithmetic differ
+    {3, 9, 8, 4, 4, 8},       // to fewer rows: some inputs feed nothing
+    {1, 2, 2, 300, 4, 4},     // more channels than threads
+    {2, 14, 14, 64, 28, 28},  // a Fashion-MNIST network
+};
+
+}  // namespace ito::cases

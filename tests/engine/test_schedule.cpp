@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+// Noise schedules, conversions between predictions, and scheduler_config.json.
+#include "engine/diffusion/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "engine/diffusion/parameterisation.h"
+
+namespace ito {
+namespace {
+
+constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+
+double abar_at(const NoiseSchedule& schedule, int timestep) {
+  return schedule.alpha_bar(Step::from_timestep(timestep));
+}
+
+// The text of the UserError that f throws; "" if it throws none.
+template <class F>
+std::string user_error(F&& f) {
+  try {
+    f();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+SchedulerConfig parse(const std::string& text, std::vector<std::string>* warnings = nullptr) {
+  std::vector<std::string> ignored;
+  return parse_scheduler_config(parse_json(text, "test"), "test", warnings ? *warnings : ignored);
+}
+
+TEST(Step, TimestepsAreOneBelowTheMathematics) {
+  EXPECT_EQ(Step::from_timestep(0).t(), 1);
+  EXPECT_EQ(Step::from_timestep(999).t(), 1000);
+  EXPECT_EQ(Step::from_t(1000).timestep(), 999);
+  EXPECT_EQ(Step::from_timestep(-1), Step::clean());
+  EXPECT_EQ(Step::from_timestep(7).previous(), Step::from_timestep(6));
+}
+
+struct Golden {
+  BetaSchedule schedule;
+  double start, end;
+  double abar[5];  // at timesteps 0, 249, 499, 998, 999
+  double first_beta, last_beta;
+};
+
+// The published schedulers run in double; 12 digits are given.
+TEST(NoiseSchedule, AlphaBarOfEverySchedule) {
+  const Golden goldens[] = {{BetaSchedule::Linear,
+                             1e-4,
+                             0.02,
+                             {0.9999, 0.524085373825, 0.0785872428818, 4.11819363814e-05, 4.03582976538e-05},
+                             1e-4,
+                             0.02},
+                            {BetaSchedule::ScaledLinear,
+                             0.00085,
+                             0.012,
+                             {0.99915, 0.675432413725, 0.277669650456, 0.00471669889988, 0.00466009851308},
+                             0.00085,
+                             0.012},
+                            {BetaSchedule::SquaredCosCapV2,
+                             1e-4,
+                             0.02,
+                             {0.999958715775, 0.847012161327, 0.493843590441, 2.42876690703e-06, 2.42876690703e-09},
+                             4.1284224822e-05,
+                             0.999},
+                            {BetaSchedule::Sigmoid,
+                             1e-4,
+                             0.02,
+                             {0.999850794799, 0.903744665401, 0.301931056602, 4.04896200056e-05, 3.96818199053e-05},
+                             0.000149205200817,
+                             0.0199507947992}};
+  const int timesteps[] = {0, 249, 499, 998, 999};
+  for (const Golden& golden : goldens) {
+    SchedulerConfig config;
+    config.beta_schedule = golden.schedule;
+    config.beta_start = golden.start;
+    config.beta_end = golden.end;
+    const NoiseSchedule schedule(config);
+    SCOPED_TRACE(name_of(golden.schedule));
+    for (int i = 0; i < 5; ++i)
+      EXPECT_NEAR(abar_at(schedule, timesteps[i]) / golden.abar[i], 1, 1e-11) << "timestep " << timesteps[i];
+    EXPECT_NEAR(schedule.beta(Step::from_timestep(0)) / golden.first_beta, 1, 1e-11);
+    EXPECT_NEAR(schedule.beta(Step::from_timestep(999)) / golden.last_beta, 1, 1e-11);
+  }
+}
+
+// The constants of diffusers' own fp32 tests, to the digits they have.
+TEST(NoiseSchedule, PublishedConstants) {
+  const NoiseSchedule schedule{SchedulerConfig{}};
+  EXPECT_NEAR(abar_at(schedule, 0), 0.99990, 1e-9);
+  EXPECT_NEAR(abar_at(schedule, 499) / 0.0785872, 1, 2e-5);
+  EXPECT_NEAR(abar_at(schedule, 999) / 4.03583e-5, 1, 2e-5);
+  EXPECT_NEAR(schedule.posterior_variance(Step::from_timestep(487)) / 0.009791660, 1, 2e-5);
+  EXPECT_NEAR(schedule.posterior_variance(Step::from_timestep(999)) / 0.019999964, 1, 2e-5);
+  EXPECT_EQ(schedule.posterior_variance(Step::from_timestep(0)), 0);
+}
+
+// Composing t single steps multiplies the mean's factor by sqrt(alpha) and maps the variance to alpha var + beta; each
+// step rounds a few times, so after T = 1000 steps the two agree to a few thousand units in the last place.
+TEST(NoiseSchedule, SingleStepsComposeToTheClosedForm) {
+  for (const BetaSchedule name :
+       {BetaSchedule::Linear, BetaSchedule::ScaledLinear, BetaSchedule::SquaredCosCapV2, BetaSchedule::Sigmoid}) {
+    SchedulerConfig config;
+    config.beta_schedule = name;
+    const NoiseSchedule schedule(config);
+    double mean = 1, variance = 0;
+    for (Step step = Step::from_t(1); step.t() <= schedule.steps(); step = Step::from_t(step.t() + 1)) {
+      const double beta = schedule.beta(step);
+      mean *= std::sqrt(1 - beta);
+      variance = (1 - beta) * variance + beta;
+      ASSERT_NEAR(mean / std::sqrt(schedule.alpha_bar(step)), 1, 8000 * kEpsilon) << name_of(name) << " " << step.t();
+      ASSERT_NEAR(variance, 1 - schedule.alpha_bar(step), 8000 * kEpsilon) << name_of(name) << " " << step.t();
+      ASSERT_LT(schedule.alpha_bar(step), schedule.alpha_bar(step.previous()));
+    }
+  }
+}
+
+// Bayes' rule on the two Gaussians N(x_s; sqrt(abar_s) x0, 1 - abar_s) and N(x_t; sqrt(a) x_s, b) gives the posterior
+// by adding precisions: another route to the same numbers. 1 - abar_s is known to kEpsilon absolutely, hence the
+// tolerance.
+TEST(NoiseSchedule, PosteriorIsBayesRule) {
+  const NoiseSchedule schedule{SchedulerConfig{}};
+  for (const auto& [to, from] : {std::pair{1, 2}, {10, 11}, {500, 501}, {999, 1000}, {300, 400}, {1, 1000}}) {
+    const double abar = schedule.alpha_bar(Step::from_t(from)), abar_s = schedule.alpha_bar(Step::from_t(to));
+    const double a = abar / abar_s, b = 1 - a;
+    const double precision = 1 / (1 - abar_s) + a / b;
+    const Posterior posterior = gaussian_posterior(abar, abar_s);
+    const double tolerance = 16 * kEpsilon / std::min(1 - abar_s, b);
+    EXPECT_NEAR(posterior.variance * precision, 1, tolerance) << to << " " << from;
+    EXPECT_NEAR(posterior.from_x0 * precision * (1 - abar_s) / std::sqrt(abar_s), 1, tolerance) << to << " " << from;
+    EXPECT_NEAR(posterior.from_x * precision * b / std::sqrt(a), 1, tolerance) << to << " " << from;
+    // The same mean through eps: (x_t - b / sqrt(1 - abar) eps) / sqrt(a).
+    const double x0 = 0.3, eps = -1.7, x = std::sqrt(abar) * x0 + std::sqrt(1 - abar) * eps;
+    EXPECT_NEAR(posterior.from_x0 * x0 + posterior.from_x * x, (x - b / std::sqrt(1 - abar) * eps) / std::sqrt(a),
+                tolerance * 4 / std::sqrt(a));
+  }
+}
+
+TEST(NoiseSchedule, ZeroTerminalSnr) {
+  SchedulerConfig config;
+  config.rescale_betas_zero_snr = true;
+  const NoiseSchedule rescaled(config), plain{SchedulerConfig{}};
+  EXPECT_EQ(abar_at(rescaled, 999), 0);
+  EXPECT_EQ(rescaled.beta(Step::from_timestep(999)), 1);
+  EXPECT_NEAR(abar_at(rescaled, 0), abar_at(plain, 0), 4 * kEpsilon);
+  EXPECT_NEAR(abar_at(rescaled, 249) / 0.521533340699, 1, 1e-11);
+  EXPECT_NEAR(abar_at(rescaled, 499) / 0.0760287505471, 1, 1e-11);
+  EXPECT_NEAR(abar_at(rescaled, 998) / 4.21326246509e-09, 1, 1e-9);
+  EXPECT_EQ(rescaled.sqrt_alpha_bar()[999], 0);
+  EXPECT_EQ(rescaled.sqrt_one_minus_alpha_bar()[999], 1);
+}
+
+TEST(NoiseSchedule, TrainedBetasReplaceTheSchedule) {
+  SchedulerConfig config;
+  config.num_train_timesteps = 4;
+  config.trained_betas = {0.1, 0.2, 0.3, 0.4};
+  const NoiseSchedule schedule(config);
+  EXPECT_EQ(schedule.steps(), 4);
+  EXPECT_NEAR(abar_at(schedule, 3), 0.9 * 0.8 * 0.7 * 0.6, 4 * kEpsilon);
+  config.num_train_timesteps = 5;
+  EXPECT_NE(user_error([&] { NoiseSchedule{config}; }).find("trained_betas holds 4"), std::string::npos);
+}
+
+TEST(NoiseSchedule, DeviceTablesAreRoundedOnce) {
+  const NoiseSchedule schedule{SchedulerConfig{}};
+  ASSERT_EQ(schedule.sqrt_alpha_bar().size(), 1000u);
+  ASSERT_EQ(schedule.sqrt_one_minus_alpha_bar().size(), 1000u);
+  for (const int timestep : {0, 1, 500, 999}) {
+    const double abar = abar_at(schedule, timestep);
+    EXPECT_EQ(schedule.sqrt_alpha_bar()[timestep], static_cast<float>(std::sqrt(abar)));
+    EXPECT_EQ(schedule.sqrt_one_minus_alpha_bar()[timestep], static_cast<float>(std::sqrt(1 - abar)));
+  }
+  EXPECT_EQ(schedule.alpha_bar(Step::clean()), 1);
+  EXPECT_THROW(schedule.alpha_bar(Step::from_timestep(1000)), Error);
+  EXPECT_THROW(schedule.beta(Step::clean()), Error);
+}
+
+// Values of every quantity by its definition, then each pair there and back. A conversion divides by a, s or both, and
+// the values themselves reach 1/s (score): the bound is a few roundings of numbers of that size.
+TEST(Parameterisation, EveryPairThereAndBack) {
+  const double x0 = 0.37, eps = -1.21;
+  for (const double abar : {0.9999, 0.9, 0.5, 0.0785872, 4.03583e-5}) {
+    const double a = std::sqrt(abar), s = std::sqrt(1 - abar), x = a * x0 + s * eps;
+    const double values[] = {eps, x0, a * eps - s * x0, -eps / s};
+    const Quantity quantities[] = {Quantity::Epsilon, Quantity::Sample, Quantity::V, Quantity::Score};
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < 4; ++j) {
+        const Conversion there = conversion(quantities[i], quantities[j], abar);
+        const Conversion back = conversion(quantities[j], quantities[i], abar);
+        const double got = there.from_x * x + there.from_given * values[i];
+        const double tolerance = 32 * kEpsilon / (a * s * s);
+        EXPECT_NEAR(got, values[j], tolerance) << i << " to " << j << " at abar " << abar;
+        EXPECT_NEAR(back.from_x * x + back.from_given * got, values[i], tolerance) << j << " back to " << i;
+      }
+    }
+  }
+}
+
+TEST(Parameterisation, PureNoiseIsDeterminedBySampleAndVOnly) {
+  const double x0 = 0.37, eps = -1.21;  // at abar = 0: x_t = eps, v = -x0, score = -eps
+  const Conversion from_v = conversion(Quantity::V, Quantity::Sample, 0);
+  EXPECT_EQ(from_v.from_x * eps + from_v.from_given * -x0, x0);
+  const Conversion from_sample = conversion(Quantity::Sample, Quantity::Epsilon, 0);
+  EXPECT_EQ(from_sample.from_x * eps + from_sample.from_given * x0, eps);
+  EXPECT_THROW(conversion(Quantity::Epsilon, Quantity::Sample, 0), Error);
+  EXPECT_THROW(conversion(Quantity::Score, Quantity::V, 0), Error);
+  EXPECT_THROW(conversion(Quantity::Epsilon, Quantity::Sample, 1), Error);
+}
+
+TEST(SchedulerConfig, EmptyObjectIsTheDefault) {
+  EXPECT_EQ(parse("{}"), SchedulerConfig{});
+}
+
+TEST(SchedulerConfig, EveryKeyRoundTrips) {
+  SchedulerConfig config;
+  config.num_train_timesteps = 3;
+  config.beta_start = 0.00085;
+  config.beta_end = 0.012;
+  config.beta_schedule = BetaSchedule::Sigmoid;
+  config.trained_betas = {0.1, 0.25, 0.3};
+  config.clip_sample = false;
+  config.prediction_type = Prediction::V;
+  config.thresholding = true;
+  config.dynamic_thresholding_ratio = 0.9;
+  config.clip_sample_range = 2.5;
+  config.sample_max_value = 1.5;
+  config.timestep_spacing = TimestepSpacing::Trailing;
+  config.steps_offset = 1;
+  config.rescale_betas_zero_snr = true;
+  config.variance_type = VarianceType::LearnedRange;
+  std::vector<std::string> warnings;
+  EXPECT_EQ(parse(json_text(scheduler_config_json(config)), &warnings), config);
+  config.scheduler_class = SchedulerClass::Ddim;
+  config.variance_type = VarianceType::FixedSmall;  // no key of this class
+  config.set_alpha_to_one = false;
+  EXPECT_EQ(parse(json_text(scheduler_config_json(config)), &warnings), config);
+  EXPECT_TRUE(warnings.empty());
+  // The argument lists of the two classes, 15 each, and the two keys that diffusers adds.
+  EXPECT_EQ(scheduler_config_json(config).size(), 17u);
+  EXPECT_EQ(scheduler_config_json(SchedulerConfig{}).size(), 17u);
+  EXPECT_FALSE(scheduler_config_json(config).contains("variance_type"));
+  EXPECT_FALSE(scheduler_config_json(SchedulerConfig{}).contains("set_alpha_to_one"));
+  EXPECT_EQ(scheduler_config_json(SchedulerConfig{}).at("trained_betas"), nullptr);
+}
+
+TEST(SchedulerConfig, EveryNameIsItsValue) {
+  for (const char* name : {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"})
+    EXPECT_EQ(name_of(beta_schedule_of(name, "")), name);
+  for (const char* name : {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned_range"})
+    EXPECT_EQ(name_of(variance_type_of(name, "")), name);
+  for (const char* name : {"leading", "linspace", "trailing"}) EXPECT_EQ(name_of(timestep_spacing_of(name, "")), name);
+  for (const char* name : {"epsilon", "sample", "v_prediction"}) EXPECT_EQ(name_of(prediction_of(name, "")), name);
+  EXPECT_EQ(variance_type_of("fixed_large", ""), VarianceType::FixedLarge);
+  EXPECT_EQ(prediction_of("v_prediction", ""), Prediction::V);
+  EXPECT_EQ(beta_schedule_of("squaredcos_cap_v2", ""), BetaSchedule::SquaredCosCapV2);
+}
+
+TEST(SchedulerConfig, UnknownKeysAreIgnoredWithOneLine) {
+  std::vector<std::string> warnings;
+  const SchedulerConfig config = parse(
+      R"({"_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "variance_type": "fixed_large",
+          "tensor_format": "pt", "skip_prk_steps": true, "set_alpha_to_one": false})",
+      &warnings);
+  EXPECT_EQ(config.variance_type, VarianceType::FixedLarge);
+  EXPECT_FALSE(config.set_alpha_to_one);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("'skip_prk_steps', 'tensor_format'"), std::string::npos) << warnings[0];
+  EXPECT_EQ(warnings[0].find('\n'), std::string::npos);
+  EXPECT_EQ(warnings[0].find("_diffusers_version"), std::string::npos);
+}
+
+TEST(SchedulerConfig, RefusalsNameKeyValueAndChoices) {
+  const auto refused = [](const std::string& text) { return user_error([&] { parse(text); }); };
+  EXPECT_EQ(refused(R"({"variance_type": "learned"})"),
+            "test: variance_type 'learned' is not implemented; use one of fixed_small, fixed_small_log, fixed_large, "
+            "fixed_large_log, learned_range");
+  EXPECT_NE(refused(R"({"_class_name": "PNDMScheduler"})").find("one of DDPMScheduler, DDIMScheduler"),
+            std::string::npos);
+  EXPECT_NE(refused(R"({"prediction_type": "v_predicton"})").find("did you mean 'v_prediction'?"), std::string::npos);
+  EXPECT_NE(refused(R"({"beta_schedule": 3})").find("beta_schedule is 3; expected a name"), std::string::npos);
+  for (const char* text : {R"([])",
+                           R"({"clip_sample": 1})",
+                           R"({"num_train_timesteps": 0})",
+                           R"({"num_train_timesteps": -4})",
+                           R"({"num_train_timesteps": 10.5})",
+                           R"({"num_train_timesteps": 5000000000})",
+                           R"({"beta_start": 0})",
+                           R"({"beta_end": 1})",
+                           R"({"beta_end": "0.02"})",
+                           R"({"trained_betas": [0.1]})",
+                           R"({"trained_betas": 1})",
+                           R"({"trained_betas": ["a"], "num_train_timesteps": 1})",
+                           R"({"trained_betas": [1.5], "num_train_timesteps": 1})",
+                           R"({"clip_sample_range": 0})",
+                           R"({"dynamic_thresholding_ratio": 2})",
+                           R"({"sample_max_value": -1})",
+                           R"({"steps_offset": 1000})",
+                           R"({"steps_offset": -1})",
+                           R"({"timestep_spacing": "leadin"})",
+                           R"({"num_train_timesteps": 1, "rescale_betas_zero_snr": true})"})
+    EXPECT_NE(refused(text), "") << text;
+}
+
+}  // namespace
+}  // namespace ito

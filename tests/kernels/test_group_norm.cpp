@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// GroupNorm and its backward against fp64 loops; the loops against finite differences.
+#include "kernels/nn/group_norm.h"
+
+#include "tests/cases/group_norm.h"
+#include "tests/kernels/op_test.h"
+#include "tests/ref/group_norm.h"
+
+namespace ito::test {
+
+// Rounding steps between inputs and a result, in half units of its magnitude (tests/ref/group_norm.h). An element: the
+// exponential 4, the rest of SiLU 4, the affine 4. A sum over pixels: those of its terms, and for a run of 32 in fp32
+// (everything above it is fp64) 4, the square root of its mean number of partial sums.
+constexpr double kElementUnits = 12 * kRoundFloat;
+constexpr double kSumUnits = 16 * kRoundFloat;
+
+struct NormCase {
+  GroupNormShape shape;
+  ref::GroupNormInputs in;
+  Values dy;
+};
+
+template <class T>
+NormCase make(const cases::GroupNormCase& c) {
+  NormCase s;
+  s.shape.n = c.n, s.shape.hw = c.hw, s.shape.c = c.c, s.shape.groups = c.groups, s.shape.silu = c.silu;
+  const size_t count = size_t(c.n) * c.hw * c.c;
+  s.in.x = stored<T>(random_values(count, 1, 1.5, c.mean));
+  s.in.gamma = stored<float>(random_values(c.c, 2, 0.5, 1.0));
+  s.in.beta = stored<float>(random_values(c.c, 3, 0.5));
+  if (c.temb) s.in.temb = stored<float>(random_values(size_t(c.n) * c.c, 4));
+  if (c.scale_shift) s.in.scale_shift = stored<float>(random_values(size_t(c.n) * 2 * c.c, 5, 0.5));
+  s.dy = stored<T>(random_values(count, 6));
+  return s;
+}
+
+// Rows of `width` at distance `stride`: the kernels read and write slices of a wider matrix.
+Values spread(const Values& rows, int width, int stride) {
+  Values out(rows.size() / width * stride, NAN);
+  for (size_t i = 0; i < rows.size(); ++i) out[i / width * stride + i % width] = rows[i];
+  return out;
+}
+Values gather(const Values& rows, int width, int stride) {
+  Values out;
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (int(i % stride) < width) out.push_back(rows[i]);
+  return out;
+}
+
+template <class T>
+class GroupNorm : public ::testing::Test {};
+TYPED_TEST_SUITE(GroupNorm, StorageTypes);
+
+TYPED_TEST(GroupNorm, MatchesLoops) {
+  using T = TypeParam;
+  for (const cases::GroupNormCase& c : cases::group_norm_cases()) {
+    Stream stream;
+    const std::string what =
+        join_text("group_norm n=", c.n, " hw=", c.hw, " c=", c.c, " g=", c.groups, " ", name_of(dtype_of<T>));
+    const NormCase s = make<T>(c);
+    DeviceArray<T> x(stream, s.in.x), y(stream, s.in.x.size()), dy(stream, s.dy);
+    DeviceArray<float> gamma(stream, s.in.gamma), beta(stream, s.in.beta), stats(stream, size_t(c.n) * c.groups * 2);
+    const int stride = c.c + 3, wide = 2 * c.c + 5;
+    DeviceArray<float> temb(stream, spread(s.in.temb, c.c, stride));
+    DeviceArray<float> scale_shift(stream, spread(s.in.scale_shift, 2 * c.c, wide));
+    GroupNormModulation modulation;
+    modulation.temb_stride = stride, modulation.scale_shift_stride = wide;
+    if (c.temb) modulation.temb = temb;
+    if (c.scale_shift) modulation.scale_shift = scale_shift;
+
+    group_norm_forward(stream, y.data(), stats, x.data(), gamma, beta, modulation, s.shape);
+    const ref::GroupNormForward want = ref::group_norm_forward(s.in, s.shape);
+    expect_close(what + " y", y.values(), want.y, kRound<T>, kElementUnits, want.y_magnitude);
+    Values mean, rstd, want_mean, want_rstd, rstd_size;
+    for (size_t i = 0; i < want.stats.size(); i += 2) {
+      mean.push_back(stats.values()[i]), rstd.push_back(stats.values()[i + 1]);
+      want_mean.push_back(want.stats[i]), want_rstd.push_back(want.stats[i + 1]);
+      // d(rstd)/rstd = -d(variance) rstd^2 / 2, and d(u - mean) is a rounding of |u| and |mean|.
+      rstd_size.push_back(want.stats[i + 1] * (1 + want.mean_magnitude[i / 2] * want.stats[i + 1]));
+    }
+    expect_close(what + " mean", mean, want_mean, kRoundFloat, 4 * kRoundFloat, want.mean_magnitude);
+    expect_close(what + " rstd", rstd, want_rstd, kRoundFloat, 6 * kRoundFloat, rstd_size);
+
+    const ref::GroupNormBackward grad = ref::group_norm_backward(s.dy, s.in, s.shape);
+    for (Write write : {Write::Set, Write::Add}) {
+      const Values old = stored<T>(random_values(s.dy.size(), 7));
+      const size_t rows = size_t(c.n) * c.c;
+      DeviceArray<T> dx(stream, old);
+      DeviceArray<float> dgamma(stream, rows), dbeta(stream, rows);
+      DeviceArray<float> dtemb(stream, size_t(c.n) * stride), dscale_shift(stream, size_t(c.n) * wide);
+      GroupNormGradients out;
+      out.dx = dx.data(), out.write = write, out.dgamma_partial = dgamma, out.dbeta_partial = dbeta;
+      if (c.temb) out.dtemb = dtemb;
+      if (c.scale_shift) out.dscale_shift = dscale_shift;
+      group_norm_backward(stream, out, dy.data(), x.data(), stats, gamma, beta, modulation, s.shape);
+      Values want_dx = grad.dx, dx_size = grad.dx_magnitude;
+      if (write == Write::Add) {
+        for (size_t i = 0; i < old.size(); ++i) want_dx[i] += old[i], dx_size[i] += std::fabs(old[i]);
+      }
+      expect_close(what + " dx", dx.values(), want_dx, kRound<T>, kElementUnits, dx_size);
+      expect_close(what + " dgamma", dgamma.values(), grad.dgamma, kRoundFloat, kSumUnits, grad.dgamma_magnitude);
+      expect_close(what + " dbeta", dbeta.values(), grad.dbeta, kRoundFloat, kSumUnits, grad.dbeta_magnitude);
+      if (c.temb) {
+        expect_close(what + " dtemb", gather(dtemb.values(), c.c, stride), grad.dtemb, kRoundFloat, kSumUnits,
+                     grad.dtemb_magnitude);
+      }
+      if (c.scale_shift) {
+        expect_close(what + " dscale_shift", gather(dscale_shift.values(), 2 * c.c, wide), grad.dscale_shift,
+                     kRoundFloat, kSumUnits, grad.dscale_shift_magnitude);
+      }
+    }
+  }
+}
+
+TYPED_TEST(GroupNorm, AnImageDoesNotDependOnTheOthers) {
+  using T = TypeParam;
+  Stream stream;
+  const NormCase s = make<T>({3, 100, 64, 8, true, false, false, 0.0});
+  const size_t image = 100 * 64;
+  DeviceArray<T> x(stream, s.in.x), dy(stream, s.dy), y3(stream, 3 * image), y1(stream, image), dx3(stream, 3 * image),
+      dx1(stream, image);
+  DeviceArray<float> gamma(stream, s.in.gamma), beta(stream, s.in.beta), stats3(stream, 48), stats1(stream, 16);
+  DeviceArray<float> dgamma3(stream, 192), dgamma1(stream, 64), dbeta3(stream, 192), dbeta1(stream, 64);
+  const auto run = [&](int n, T* y, float* stats, const T* in, const T* grad, T* dx, float* dgamma, float* dbeta) {
+    GroupNormShape shape = s.shape;
+    shape.n = n;
+    GroupNormGradients out;
+    out.dx = dx, out.dgamma_partial = dgamma, out.dbeta_partial = dbeta;
+    group_norm_forward(stream, y, stats, in, gamma, beta, {}, shape);
+    group_norm_backward(stream, out, grad, in, stats, gamma, beta, {}, shape);
+  };
+  run(3, y3, stats3, x, dy, dx3, dgamma3, dbeta3);
+  for (int i : {0, 2}) {
+    run(1, y1, stats1, x + i * image, dy + i * image, dx1, dgamma1, dbeta1);
+    EXPECT_EQ(y1.bits(), y3.bits().substr(i * y1.bytes(), y1.bytes()));
+    EXPECT_EQ(stats1.bits(), stats3.bits().substr(i * stats1.bytes(), stats1.bytes()));
+    EXPECT_EQ(dx1.bits(), dx3.bits().substr(i * dx1.bytes(), dx1.bytes()));
+    EXPECT_EQ(dgamma1.bits(), dgamma3.bits().substr(i * dgamma1.bytes(), dgamma1.bytes()));
+    EXPECT_EQ(dbeta1.bits(), dbeta3.bits().substr(i * dbeta1.bytes(), dbeta1.bytes()));
+  }
+}
+
+TEST(GroupNormReference, MatchesFiniteDifferences) {
+  const NormCase s = make<float>({2, 5, 6, 3, true, true, true, 0.3});
+  const ref::GroupNormBackward grad = ref::group_norm_backward(s.dy, s.in, s.shape);
+  const auto loss_of = [&](Values ref::GroupNormInputs::*member) {
+    return [&s, member](const Values& v) {
+      ref::GroupNormInputs in = s.in;
+      in.*member = v;
+      return dot(s.dy, ref::group_norm_forward(in, s.shape).y);
+    };
+  };
+  const auto over_images = [](const Values& rows, int c) {
+    Values sum(c, 0.0);
+    for (size_t i = 0; i < rows.size(); ++i) sum[i % c] += rows[i];
+    return sum;
+  };
+  expect_gradient("x", loss_of(&ref::GroupNormInputs::x), s.in.x, grad.dx);
+  expect_gradient("gamma", loss_of(&ref::GroupNormInputs::gamma), s.in.gamma, over_images(grad.dgamma, 6));
+  expect_gradient("beta", loss_of(&ref::GroupNormInputs::beta), s.in.beta, over_images(grad.dbeta, 6));
+  expect_gradient("temb", loss_of(&ref::GroupNormInputs::temb), s.in.temb, grad.dtemb);
+  expect_gradient("scale_shift", loss_of(&ref::GroupNormInputs::scale_shift), s.in.scale_shift, grad.dscale_shift);
+}
+
+TEST(GroupNormChecks, RefusesGroupsThatDoNotDivide) {
+  Stream stream;
+  DeviceArray<float> x(stream, 12), row(stream, 12);
+  GroupNormShape shape;
+  shape.n = 1, shape.hw = 2, shape.c = 6, shape.groups = 4;
+  EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape), Error);
+}
+
+}  // namespace ito::test

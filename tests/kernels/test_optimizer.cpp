@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradient norm, the decisions of a step, AdamW and the moving average: against fp64 and against PyTorch's numbers.
+#include "kernels/optim/adamw.h"
+#include "tests/kernels/op_test.h"
+
+namespace ito::test {
+namespace {
+
+constexpr double u = kRoundFloat;
+
+TrainState fresh_state() {
+  TrainState state{};
+  state.beta1_power = state.beta2_power = 1;
+  return state;
+}
+
+TEST(GradientNorm, SumsEachSpanInDouble) {
+  Stream stream;
+  for (int64_t count : {int64_t{1}, int64_t{17}, kNormSpan, kNormSpan + 1, 3 * kNormSpan + 1234}) {
+    Values g = stored<float>(random_values(count, 1));
+    g[0] = static_cast<float>(1e25);  // its square is past fp32
+    const int64_t spans = ceil_div(count, kNormSpan);
+    DeviceArray<float> gradient(stream, g);
+    DeviceArray<double> partial(stream, spans), one(stream, 1);
+    gradient_square_sums(stream, partial, gradient, count);
+    Values want(spans, 0.0);
+    for (int64_t i = 0; i < count; ++i) want[i / kNormSpan] += g[i] * g[i];
+    expect_close("spans", partial.raw(), want, kNormSpan * 0x1p-53, 0);
+    gradient_square_sums(stream, one, gradient + (spans - 1) * kNormSpan, count - (spans - 1) * kNormSpan);
+    EXPECT_EQ(one.raw()[0], partial.raw()[spans - 1]);  // a span alone has the same bits
+  }
+}
+
+TEST(OptimizerPrepare, FoldsAndDecides) {
+  Stream stream;
+  const int batch = 5;
+  const Values losses = stored<float>(random_values(batch, 2, 0.1, 1.0)), partials = {3.0, 0.5, 12.5};
+  const Values rates = stored<float>({1e-3, 2e-3, 3e-3});
+  OptimizerSettings settings;
+  settings.max_gradient_norm = 1.0f;
+  DeviceArray<float> loss(stream, losses), table(stream, rates);
+  DeviceArray<double> partial(stream, 3);
+  partial.upload_raw(partials);
+  DeviceArray<TrainState> state(stream, 1);
+  TrainState start = fresh_state();
+  start.step = 1, start.applied = 7, start.skipped_in_row = 2, start.skipped = 4;
+  start.beta1_power = std::pow(0.9, 7), start.beta2_power = std::pow(0.999, 7);
+  start.loss_sum = 10, start.loss_count = 3;
+  state.upload_raw({start});
+  optimizer_prepare(stream, state, loss, batch, partial, 3, table, settings);
+  const TrainState s = state.raw()[0];
+  double mean = 0;
+  for (double l : losses) mean += l / batch;
+  EXPECT_EQ(s.step, 2);
+  EXPECT_EQ(s.applied, 8);
+  EXPECT_EQ(s.skipped, 4);
+  EXPECT_EQ(s.skipped_in_row, 0);
+  EXPECT_NEAR(s.last_loss, mean, 1e-15 * 10);
+  EXPECT_NEAR(s.loss_sum, 10 + mean, 1e-14);
+  EXPECT_EQ(s.loss_count, 4);
+  EXPECT_DOUBLE_EQ(s.gradient_norm, 4.0);
+  EXPECT_EQ(s.learning_rate, static_cast<float>(rates[1]));
+  EXPECT_FLOAT_EQ(s.gradient_scale, static_cast<float>(1 / (4 + 1e-6)));
+  EXPECT_FLOAT_EQ(s.bias_correction1, static_cast<float>(1 - std::pow(0.9, 8)));
+  EXPECT_FLOAT_EQ(s.bias_correction2, static_cast<float>(1 - std::pow(0.999, 8)));
+  EXPECT_EQ(s.apply, 1);
+
+  settings.max_gradient_norm = 5.0f;  // larger than the norm: no scaling
+  optimizer_prepare(stream, state, loss, batch, partial, 3, table, settings);
+  EXPECT_EQ(state.raw()[0].gradient_scale, 1.0f);
+  start.step = 0;
+  state.upload_raw({start});
+  settings.max_gradient_norm = 0.0f;  // off
+  optimizer_prepare(stream, state, loss, batch, partial, 3, table, settings);
+  EXPECT_EQ(state.raw()[0].gradient_scale, 1.0f);
+}
+
+TEST(OptimizerPrepare, ManyPartialsAndLosses) {
+  Stream stream;
+  const int batch = 700, count = 1500;
+  Values losses = stored<float>(random_values(batch, 3)), squares = random_values(count, 4);
+  for (double& v : squares) v *= v;
+  double mean = 0, sum = 0, size = 0;
+  for (double l : losses) mean += l / batch, size += std::fabs(l) / batch;
+  for (double v : squares) sum += v;
+  DeviceArray<float> loss(stream, losses), table(stream, Values{1e-3});
+  DeviceArray<double> partial(stream, count);
+  partial.upload_raw(squares);
+  DeviceArray<TrainState> state(stream, 1);
+  state.upload_raw({fresh_state()});
+  optimizer_prepare(stream, state, loss, batch, partial, count, table, {});
+  EXPECT_NEAR(state.raw()[0].last_loss, mean, batch * 0x1p-53 * size);
+  EXPECT_NEAR(state.raw()[0].gradient_norm, std::sqrt(sum), count * 0x1p-53 * std::sqrt(sum));
+}
+
+TEST(OptimizerPrepare, EmaDecayRamps) {
+  Stream stream;
+  DeviceArray<float> loss(stream, Values{1}), table(stream, Values{1e-3});
+  DeviceArray<double> partial(stream, 1);
+  partial.upload_raw({1.0});
+  DeviceArray<TrainState> state(stream, 1);
+  for (const double power : {0.75, 2.0 / 3}) {
+    for (const double inv_gamma : {1.0, 20.0}) {
+      for (const double applied : {0.0, 1.0, 2.0, 10.0, 1000.0, 1e6, 1e9}) {
+        OptimizerSettings settings;
+        settings.ema_power = static_cast<float>(power), settings.ema_inv_gamma = static_cast<float>(inv_gamma);
+        TrainState start = fresh_state();
+        start.applied = static_cast<int64_t>(applied);
+        state.upload_raw({start});
+        optimizer_prepare(stream, state, loss, 1, partial, 1, table, settings);
+        const double ramp = 1 - std::pow(1 + applied / inv_gamma, -static_cast<double>(settings.ema_power));
+        const double want = std::min(static_cast<double>(settings.ema_max_decay), ramp);
+        EXPECT_NEAR(state.raw()[0].ema_decay, want, u) << applied << " updates";
+      }
+    }
+  }
+}
+
+// Runs `steps` of prepare and update the way a trainer does.
+struct Trainer {
+  Stream stream;
+  DeviceArray<float> weight, m, v, ema, gradient, loss, rates;
+  DeviceArray<double> partial;
+  DeviceArray<TrainState> state;
+  OptimizerSettings settings;
+  int64_t count;
+
+  Trainer(const Values& start, const Values& table)
+      : weight(stream, start),
+        m(stream, Values(start.size(), 0.0)),
+        v(stream, Values(start.size(), 0.0)),
+        ema(stream, start),
+        gradient(stream, start.size()),
+        loss(stream, Values{1}),
+        rates(stream, table),
+        partial(stream, ceil_div(start.size(), kNormSpan)),
+        state(stream, 1),
+        count(static_cast<int64_t>(start.size())) {
+    state.upload_raw({fresh_state()});
+  }
+  void step(const Values& g) {
+    gradient.upload(g);
+    gradient_square_sums(stream, partial, gradient, count);
+    optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
+    adamw_ema(stream, weight, m, v, ema, gradient, count, state, settings);
+  }
+};
+
+// torch.optim.AdamW in fp64 (torch 1.13): five steps, lr 1e-2, betas 0.9 and 0.999, eps 1e-8, weight decay 0.1.
+// 1e-6 relative: some ten fp32 roundings a step of numbers of the size of the result.
+TEST(AdamW, MatchesPyTorch) {
+  const Values want_w = {0.4753388319440559, -1.2509212970109254, -0.037049603294750086, 1.9629474925295984};
+  const Values want_m = {-0.03277499999999999, 0.06903799999999999, 0.0005609099999999999, 0.27418};
+  const Values want_v = {0.00046227266744751036, 0.0006988707196800406, 1.5232518242001012e-08, 0.014269432025509012};
+  Trainer trainer({0.5, -1.25, 0.003, 2.0}, Values(5, 1e-2));
+  trainer.settings.weight_decay = 0.1f;
+  trainer.settings.max_gradient_norm = 0;
+  for (const Values& g : {Values{0.1, -0.2, 1e-3, 3.0}, Values{-0.05, 0.4, 2e-3, -1.0}, Values{0.3, 0.0, -5e-4, 0.25},
+                          Values{1e-4, 0.7, 1e-3, 2.0}, Values{-0.6, -0.1, 3e-3, -0.5}}) {
+    trainer.step(g);
+  }
+  expect_close("weight", trainer.weight.values(), want_w, 1e-6, 0);
+  expect_close("m", trainer.m.values(), want_m, 1e-6, 0);
+  expect_close("v", trainer.v.values(), want_v, 1e-6, 0);
+}
+
+// One step at a time from the stored state: a few roundings an element, clipping and the moving average included.
+TEST(AdamW, MatchesFp64StepByStep) {
+  const int64_t count = 2 * kNormSpan + 77;
+  const Values rates = stored<float>({1e-3, 5e-4, 1e-3, 2e-2});
+  Trainer trainer(stored<float>(random_values(count, 5)), rates);
+  const OptimizerSettings& k = trainer.settings;
+  for (int step = 0; step < 4; ++step) {
+    const Values w = trainer.weight.values(), m = trainer.m.values(), v = trainer.v.values(),
+                 ema = trainer.ema.values();
+    const Values g = stored<float>(random_values(count, 60 + step, step == 2 ? 1e-4 : 1.0));  // clipped but at step 2
+    trainer.step(g);
+    const double norm = std::sqrt(dot(g, g)), scale = std::min(1.0, 1.0 / (norm + 1e-6));
+    const double c1 = 1 - std::pow(k.beta1, step + 1), c2 = 1 - std::pow(k.beta2, step + 1), lr = rates[step];
+    const double decay = std::min<double>(k.ema_max_decay, 1 - std::pow(1.0 + step, -0.75));
+    Values want_w(count), want_m(count), want_v(count), want_ema(count), size(count), m_size(count), ema_size(count);
+    for (int64_t i = 0; i < count; ++i) {
+      const double gradient = scale * g[i];
+      want_m[i] = k.beta1 * m[i] + (1 - k.beta1) * gradient;
+      want_v[i] = k.beta2 * v[i] + (1 - k.beta2) * gradient * gradient;
+      const double update = want_m[i] / c1 / (std::sqrt(want_v[i] / c2) + k.eps);
+      want_w[i] = w[i] - lr * k.weight_decay * w[i] - lr * update;
+      want_ema[i] = decay * ema[i] + (1 - decay) * want_w[i];
+      m_size[i] = std::fabs(k.beta1 * m[i]) + std::fabs((1 - k.beta1) * gradient);
+      const double m_error = m_size[i] / c1 / (std::sqrt(want_v[i] / c2) + k.eps);
+      size[i] = std::fabs(w[i]) + lr * m_error * 4;
+      ema_size[i] = std::fabs(decay * ema[i]) + (1 - decay) * size[i];
+    }
+    expect_close(join_text("m, step ", step), trainer.m.values(), want_m, u, 4 * u, m_size);
+    expect_close(join_text("v, step ", step), trainer.v.values(), want_v, 8 * u, 0);
+    expect_close(join_text("weight, step ", step), trainer.weight.values(), want_w, u, 4 * u, size);
+    expect_close(join_text("ema, step ", step), trainer.ema.values(), want_ema, u, 6 * u, ema_size);
+    if (step == 0) {
+      EXPECT_EQ(trainer.ema.bits(), trainer.weight.bits());  // decay 0 at the first update
+    }
+  }
+}
+
+TEST(AdamW, SkipsAStepThatIsNotFinite) {
+  const int64_t count = kNormSpan + 9;
+  Trainer trainer(stored<float>(random_values(count, 7)), Values(4, 1e-3));
+  const Values good = random_values(count, 8);
+  trainer.step(good);
+  const std::string before = trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits();
+  const double loss_sum = trainer.state.raw()[0].loss_sum;
+  const auto now = [&] { return trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits(); };
+  Values bad = good;
+  bad[count - 1] = NAN;
+  trainer.step(bad);
+  EXPECT_EQ(now(), before);
+  bad[count - 1] = INFINITY;
+  trainer.step(bad);
+  EXPECT_EQ(now(), before);
+  TrainState s = trainer.state.raw()[0];
+  EXPECT_EQ(s.step, 3);
+  EXPECT_EQ(s.applied, 1);
+  EXPECT_EQ(s.skipped, 2);
+  EXPECT_EQ(s.skipped_in_row, 2);
+  EXPECT_DOUBLE_EQ(s.beta1_power, 0.9);
+  EXPECT_EQ(s.loss_sum, loss_sum + 2);  // the loss itself was finite
+  trainer.loss.upload({NAN});
+  trainer.step(good);
+  s = trainer.state.raw()[0];
+  EXPECT_EQ(now(), before);
+  EXPECT_EQ(s.skipped_in_row, 3);
+  EXPECT_EQ(s.loss_sum, loss_sum + 2);
+  EXPECT_EQ(s.loss_count, 3);
+}
+
+}  // namespace
+}  // namespace ito::test

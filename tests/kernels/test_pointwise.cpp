@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementwise operations and the sums over rows. u below is kRoundFloat, one fp32 rounding; a result stored in T adds
+// one rounding of T.
+#include "kernels/nn/pointwise.h"
+#include "tests/cases/pointwise.h"
+#include "tests/kernels/op_test.h"
+#include "tests/ref/pointwise.h"
+
+namespace ito::test {
+namespace {
+
+constexpr double u = kRoundFloat;
+
+template <class T>
+class Pointwise : public ::testing::Test {
+ protected:
+  Stream stream;
+  size_t count = 3001;
+  Values a = stored<T>(random_values(count, 1, 2.0));
+  Values b = stored<T>(random_values(count, 2));
+};
+TYPED_TEST_SUITE(Pointwise, StorageTypes);
+
+template <class F>
+Values map(const Values& a, const Values& b, F&& f) {
+  Values out(a.size());
+  for (size_t i = 0; i < a.size(); ++i) out[i] = f(a[i], b[i]);
+  return out;
+}
+
+TYPED_TEST(Pointwise, AddScaledInPlaceAndWithoutB) {
+  using T = TypeParam;
+  DeviceArray<T> y(this->stream, this->a), b(this->stream, this->b), z(this->stream, this->count);
+  add_scaled(this->stream, z.data(), y.data(), {}, 0.7f, static_cast<int64_t>(this->count));
+  add_scaled(this->stream, y.data(), y.data(), b.data(), 0.7f, static_cast<int64_t>(this->count));
+  const double scale = 0.7f;
+  // Two fp32 roundings: of the sum, of the product. (A sum of stored numbers does not cancel below its rounding.)
+  expect_close("add", y.values(), map(this->a, this->b, [&](double p, double q) { return scale * (p + q); }),
+               3 * u + kRound<T>, 0);
+  expect_close("scale", z.values(), map(this->a, this->b, [&](double p, double) { return scale * p; }),
+               2 * u + kRound<T>, 0);
+}
+
+TYPED_TEST(Pointwise, AccumulateSetsAndAdds) {
+  using T = TypeParam;
+  const int64_t count = static_cast<int64_t>(this->count);
+  DeviceArray<T> y(this->stream, this->count), x(this->stream, this->a), more(this->stream, this->b);
+  accumulate(this->stream, y.data(), Write::Set, x.data(), 1.0f, count);
+  EXPECT_EQ(y.bits(), x.bits());
+  accumulate(this->stream, y.data(), Write::Add, more.data(), -0.5f, count);
+  expect_close("accumulate", y.values(), map(this->a, this->b, [](double p, double q) { return p - 0.5 * q; }),
+               u + kRound<T>, 0);
+}
+
+TYPED_TEST(Pointwise, Affine) {
+  using T = TypeParam;
+  DeviceArray<T> y(this->stream, this->count), x(this->stream, this->a);
+  affine(this->stream, y.data(), x.data(), 2.0f, -1.0f, static_cast<int64_t>(this->count));
+  expect_close("affine", y.values(), map(this->a, this->b, [](double p, double) { return 2 * p - 1; }), u + kRound<T>,
+               0);
+}
+
+// sigmoid: e^-x within 2 units (4u), 1 + e and the quotient one rounding each: 6u; silu one more; silu' a few more,
+// absolute, because 1 + x (1 - s) passes zero.
+TYPED_TEST(Pointwise, SiluAndItsGradient) {
+  using T = TypeParam;
+  const int64_t count = static_cast<int64_t>(this->count);
+  Values inputs = this->a;
+  inputs[0] = -80, inputs[1] = 80, inputs[2] = 0, inputs[3] = -100;
+  inputs = stored<T>(inputs);
+  DeviceArray<T> y(this->stream, this->count), x(this->stream, inputs), dy(this->stream, this->b);
+  DeviceArray<T> dx(this->stream, this->count), sum(this->stream, this->a);
+  silu_forward(this->stream, y.data(), x.data(), count);
+  silu_backward(this->stream, dx.data(), Write::Set, dy.data(), x.data(), count);
+  silu_backward(this->stream, sum.data(), Write::Add, dy.data(), x.data(), count);
+  expect_close("silu", y.values(), map(inputs, inputs, [](double p, double) { return ref::silu(p); }),
+               8 * u + kRound<T>, 1e-36);
+  const Values want = map(inputs, this->b, [](double p, double d) { return d * ref::silu_derivative(p); });
+  const Values size = map(inputs, this->b, [](double p, double d) {
+    return std::fabs(d) * ref::sigmoid(p) * (1 + std::fabs(p) * (1 + ref::sigmoid(p)));
+  });
+  expect_close("silu'", dx.values(), want, kRound<T>, 12 * u, size);
+  expect_close("silu' added", sum.values(), map(want, this->a, [](double p, double q) { return p + q; }), u + kRound<T>,
+               12 * u, size);
+  Values gradient = map(this->a, this->b, [](double p, double d) { return d * ref::silu_derivative(p); });
+  expect_gradient(
+      "silu reference",
+      [&](const Values& v) {
+        double f = 0;
+        for (size_t i = 0; i < v.size(); ++i) f += this->b[i] * ref::silu(v[i]);
+        return f;
+      },
+      this->a, gradient);
+}
+
+TYPED_TEST(Pointwise, ConvertRoundsToNearestEven) {
+  using T = TypeParam;
+  Values values = random_values(this->count, 5, 3.0);
+  values[0] = 1.0 + 0x1p-8, values[1] = 1.0 + 3 * 0x1p-8, values[2] = 1e30, values[3] = -0.0;  // ties, specials
+  DeviceArray<float> x(this->stream, values), back(this->stream, this->count);
+  DeviceArray<T> y(this->stream, this->count);
+  convert(this->stream, y.data(), x.data(), static_cast<int64_t>(this->count));
+  EXPECT_EQ(y.values(), stored<T>(stored<float>(values)));
+  convert(this->stream, back.data(), y.data(), static_cast<int64_t>(this->count));
+  EXPECT_EQ(back.values(), y.values());
+
+  DeviceArray<float> special(this->stream, Values{INFINITY, -INFINITY, NAN});
+  DeviceArray<T> stored_special(this->stream, 3);
+  convert(this->stream, stored_special.data(), special.data(), 3);
+  const Values got = stored_special.values();
+  EXPECT_EQ(got[0], INFINITY);
+  EXPECT_EQ(got[1], -INFINITY);
+  EXPECT_TRUE(std::isnan(got[2]));
+}
+
+TYPED_TEST(Pointwise, Epilogue) {
+  using T = TypeParam;
+  for (const cases::Rows& s : cases::kRows) {
+    const int64_t stride = s.c + 3;
+    const Values x = stored<T>(random_values(s.elements(), 6)), residual = stored<T>(random_values(s.elements(), 7));
+    const Values bias = stored<float>(random_values(s.c, 8)), temb = stored<float>(random_values(s.n * stride, 9));
+    DeviceArray<T> device_x(this->stream, x), y(this->stream, s.elements()), r(this->stream, residual);
+    DeviceArray<float> b(this->stream, bias), e(this->stream, temb);
+    for (int mask = 0; mask < 8; ++mask) {
+      PointwiseEpilogue epilogue;
+      epilogue.scale = 0.3f;
+      if (mask & 1) epilogue.bias = b;
+      if (mask & 2) epilogue.temb = e, epilogue.temb_stride = stride;
+      if (mask & 4) epilogue.residual = r.data();
+      add_epilogue(this->stream, y.data(), device_x.data(), epilogue, s.n, s.hw, s.c);
+      Values want(s.elements()), size(s.elements());
+      for (size_t i = 0; i < want.size(); ++i) {
+        const size_t k = i % s.c, n = i / s.c / s.hw;
+        const double terms[] = {x[i], mask & 1 ? bias[k] : 0, mask & 2 ? temb[n * stride + k] : 0,
+                                mask & 4 ? residual[i] : 0};
+        for (double term : terms) want[i] += 0.3f * term, size[i] += 0.3f * std::fabs(term);
+      }
+      expect_close(join_text("epilogue ", mask, " C ", s.c), y.values(), want, kRound<T>, 5 * u, size);
+      if (mask == 7) {  // in place
+        add_epilogue(this->stream, device_x.data(), device_x.data(), epilogue, s.n, s.hw, s.c);
+        EXPECT_EQ(device_x.bits(), y.bits());
+      }
+    }
+  }
+}
+
+TYPED_TEST(Pointwise, DivideRows) {
+  using T = TypeParam;
+  for (int64_t row : cases::kImageElements) {
+    const int n = 3;
+    const Values x = stored<T>(random_values(n * row, 10)), t = {0.01, 1.5, 1348.0};
+    const Values times = stored<float>(t);
+    DeviceArray<T> y(this->stream, x.size()), device_x(this->stream, x);
+    DeviceArray<float> device_t(this->stream, t);
+    divide_rows(this->stream, y.data(), Write::Set, device_x.data(), device_t, n, row);
+    Values want(x.size());
+    for (size_t i = 0; i < x.size(); ++i) want[i] = x[i] / times[i / row];
+    expect_close("divide", y.values(), want, u + kRound<T>, 0);
+    const Values before = y.values();
+    divide_rows(this->stream, y.data(), Write::Add, device_x.data(), device_t, n, row);
+    Values size = ref::absolute(want);
+    for (size_t i = 0; i < x.size(); ++i) want[i] += before[i];
+    expect_close("divide added", y.values(), want, u + kRound<T>, 2 * u, size);
+  }
+}
+
+// A sum of `rows` numbers passes at most 64 + rows / 64 + 8 roundings, each of at most u times the sum of magnitudes.
+TYPED_TEST(Pointwise, SumPixels) {
+  using T = TypeParam;
+  for (const cases::Rows& s : cases::kRows) {
+    const int64_t stride = s.c + 2;
+    const Values dy = stored<T>(random_values(s.elements(), 11));
+    const Values old = stored<float>(random_values(s.n * stride, 12));
+    DeviceArray<T> device_dy(this->stream, dy);
+    DeviceArray<float> set(this->stream, old), added(this->stream, old);
+    sum_pixels(this->stream, set, stride, Write::Set, device_dy.data(), s.n, s.hw, s.c);
+    sum_pixels(this->stream, added, stride, Write::Add, device_dy.data(), s.n, s.hw, s.c);
+    const Values sums = ref::sum_groups(dy, s.hw, int64_t{s.n} * s.hw, s.c);
+    const Values sizes = ref::sum_groups(ref::absolute(dy), s.hw, int64_t{s.n} * s.hw, s.c);
+    Values want_set = old, want_added = old, size(old.size(), 0.0);  // what lies between rows stays
+    for (int n = 0; n < s.n; ++n) {
+      for (int k = 0; k < s.c; ++k) {
+        want_set[n * stride + k] = sums[n * s.c + k];
+        want_added[n * stride + k] += sums[n * s.c + k];
+        size[n * stride + k] = sizes[n * s.c + k];
+      }
+    }
+    const double unit = (72 + s.hw / 64) * u;
+    expect_close(join_text("sum_pixels, C ", s.c), set.values(), want_set, 0, unit, size);
+    expect_close(join_text("sum_pixels added, C ", s.c), added.values(), want_added, u, unit, size);
+
+    // One image alone has the same bits.
+    DeviceArray<float> alone(this->stream, s.c);
+    sum_pixels(this->stream, alone, s.c, Write::Set, device_dy.data() + dy.size() / s.n * (s.n - 1), 1, s.hw, s.c);
+    const Values got = alone.values(), all = set.values();
+    EXPECT_EQ(got, Values(all.begin() + (s.n - 1) * stride, all.begin() + (s.n - 1) * stride + s.c));
+  }
+}
+
+TYPED_TEST(Pointwise, SumRowsByChunks) {
+  using T = TypeParam;
+  const int chunk = images_per_chunk();
+  for (const cases::Rows& s : cases::kRows) {
+    const Values dy = stored<T>(random_values(s.elements(), 13)), old = stored<float>(random_values(s.c, 14));
+    DeviceArray<T> device_dy(this->stream, dy);
+    DeviceArray<float> dbias(this->stream, old), partial(this->stream, ceil_div(s.n, chunk) * s.c);
+    const Values sums = ref::sum_groups(dy, int64_t{s.n} * s.hw, int64_t{s.n} * s.hw, s.c);
+    const Values sizes = ref::sum_groups(ref::absolute(dy), int64_t{s.n} * s.hw, int64_t{s.n} * s.hw, s.c);
+    const double unit = (72 + chunk * s.hw / 64 + ceil_div(s.n, chunk)) * u;
+    sum_rows(this->stream, dbias, Write::Add, device_dy.data(), partial, s.n, s.hw, s.c);
+    Values want = sums;
+    for (int k = 0; k < s.c; ++k) want[k] += old[k];
+    expect_close("sum_rows added", dbias.values(), want, u * ceil_div(s.n, chunk), unit, sizes);
+    sum_rows(this->stream, dbias, Write::Set, device_dy.data(), partial, s.n, s.hw, s.c);
+    expect_close("sum_rows", dbias.values(), sums, 0, unit, sizes);
+
+    // The same bits in micro-batches that are multiples of the chunk.
+    DeviceArray<float> pieces(this->stream, s.c);
+    for (int n = 0; n < s.n; n += chunk) {
+      sum_rows(this->stream, pieces, n == 0 ? Write::Set : Write::Add, device_dy.data() + int64_t{n} * s.hw * s.c,
+               partial, std::min(chunk, s.n - n), s.hw, s.c);
+    }
+    EXPECT_EQ(pieces.bits(), dbias.bits()) << "N " << s.n;
+  }
+}
+
+TEST(FoldRows, AddsInOrder) {
+  Stream stream;
+  for (int64_t count : {1, 255, 256, 700}) {
+    const int rows = 5;
+    const Values partial = stored<float>(random_values(rows * count, 15)),
+                 old = stored<float>(random_values(count, 16));
+    DeviceArray<float> out(stream, old), device_partial(stream, partial), set(stream, count);
+    fold_rows(stream, out, Write::Add, device_partial, rows, count);
+    fold_rows(stream, set, Write::Set, device_partial, rows, count);
+    Values want(count), want_set(count);
+    for (int64_t i = 0; i < count; ++i) {
+      float sum = static_cast<float>(old[i]), from_zero = 0;
+      for (int r = 0; r < rows; ++r) {
+        sum += static_cast<float>(partial[r * count + i]);
+        from_zero += static_cast<float>(partial[r * count + i]);
+      }
+      want[i] = sum, want_set[i] = from_zero;
+    }
+    EXPECT_EQ(out.values(), want);  // bit for bit: the order is the contract
+    EXPECT_EQ(set.values(), want_set);
+  }
+}
+
+TEST(PointwiseErrors, NameTheKernelAndTheTypes) {
+  Stream stream;
+  DeviceArray<float> x(stream, 4);
+  DeviceArray<bf16> y(stream, 4);
+  EXPECT_THROW(affine(stream, y.data(), x.data(), 1, 0, 4), Error);
+  EXPECT_THROW(add_scaled(stream, x.data(), x.data(), {}, 1, -1), Error);
+}
+
+}  // namespace
+}  // namespace ito::test

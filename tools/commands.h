@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sub-commands of `ito`, one file each: every function adds its options to the application and the work to do when
+// it was chosen. Options and their JSON spelling: --checkpoint-every is checkpoint_every.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace ito {
+
+void add_train_command(CLI::App& app);
+void add_sample_command(CLI::App& app);
+void add_predict_command(CLI::App& app);
+void add_inspect_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
+
+}  // namespace ito

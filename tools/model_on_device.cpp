@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/model_on_device.h"
+
+#include <cstdio>
+
+#include "models/named_models.h"
+
+namespace ito {
+
+void print_warnings(const std::vector<std::string>& warnings) {
+  for (const std::string& warning : warnings) std::fprintf(stderr, "ito: warning: %s\n", warning.c_str());
+}
+
+DType compute_type(const std::string& precision) {
+  if (precision == "fp32") return DType::F32;
+  ITO_USER_CHECK(precision == "bf16", "--precision ", precision, ": expected fp32 or bf16");
+  if (device_has_bf16()) return DType::BF16;
+  std::fprintf(stderr, "ito: this processor has no bf16 products; computing in fp32\n");
+  return DType::F32;
+}
+
+ModelOnDevice load_model(const std::string& path, int height, int width) {
+  ModelOnDevice model;
+  model.files = find_model(path);
+  ITO_USER_CHECK(!model.files.weights.empty(), path, ": found no weights (diffusion_pytorch_model.safetensors)");
+  std::vector<std::string> warnings;
+  model.config = unet_config_from_json(read_json_file(model.files.unet_config), model.files.unet_config, &warnings);
+  model.scheduler = read_scheduler(model.files, &warnings);
+  print_warnings(warnings);
+  if (height == 0 || width == 0) {
+    ITO_USER_CHECK(model.config.sample_size, model.files.unet_config,
+                   ": has no sample_size; give the image size with --height and --width");
+    height = (*model.config.sample_size)[0];
+    width = (*model.config.sample_size)[1];
+  }
+  model.network = unet_network(model.config, height, width);
+  Program program({1, Mode::Inference, DType::F32});
+  model.network.build(program);
+  const std::vector<float> arena = read_weights(model.files.weights, program.layout());
+  Stream stream;
+  model.weights = DeviceBuffer<float>(arena.size(), "weights");
+  model.weights.upload(stream, arena.data());
+  return model;
+}
+
+std::vector<float> to_planar(const std::vector<float>& interleaved, int64_t n, int height, int width, int channels) {
+  const int64_t pixels = int64_t{1} * height * width;
+  std::vector<float> planar(interleaved.size());
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int c = 0; c < channels; ++c)
+        planar[(i * channels + c) * pixels + p] = interleaved[(i * pixels + p) * channels + c];
+  return planar;
+}
+
+std::vector<float> to_interleaved(const std::vector<float>& planar, int64_t n, int height, int width, int channels) {
+  const int64_t pixels = int64_t{1} * height * width;
+  std::vector<float> interleaved(planar.size());
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t p = 0; p < pixels; ++p)
+      for (int c = 0; c < channels; ++c)
+        interleaved[(i * pixels + p) * channels + c] = planar[(i * channels + c) * pixels + p];
+  return interleaved;
+}
+
+}  // namespace ito

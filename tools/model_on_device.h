@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a checkpoint's path to a network with its weights on the device: what sample, predict and inspect begin with.
+#pragma once
+#include <string>
+
+#include "engine/checkpoint.h"
+#include "engine/device_buffer.h"
+#include "engine/network.h"
+#include "models/unet_config.h"
+
+namespace ito {
+
+struct ModelOnDevice {
+  ModelFiles files;
+  UNetConfig config;
+  SchedulerConfig scheduler;
+  Network network;
+  DeviceBuffer<float> weights;
+};
+
+// height, width: 0 for what the configuration says. Prints warnings to stderr.
+ModelOnDevice load_model(const std::string& path, int height, int width);
+
+// "fp32" or "bf16"; bf16 falls back to fp32 with one line where the processor has no bf16 products.
+DType compute_type(const std::string& precision);
+
+void print_warnings(const std::vector<std::string>& warnings);
+
+// (N, H, W, C) and (N, C, H, W).
+std::vector<float> to_planar(const std::vector<float>& interleaved, int64_t n, int height, int width, int channels);
+std::vector<float> to_interleaved(const std::vector<float>& planar, int64_t n, int height, int width, int channels);
+
+}  // namespace ito

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a long command tells how far it is: a line that is rewritten on a terminal, one now and then in a log.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace ito {
+
+class Progress {
+ public:
+  // unit: what the rate counts ("images"); per_item of them are done with each of the total items.
+  Progress(std::string title, int64_t total, double per_item, std::string unit);
+  void update(int64_t done, const std::string& note = {});
+  void finish();  // ends the line
+  double seconds() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string title_, unit_;
+  int64_t total_;
+  double per_item_;
+  bool terminal_;
+  Clock::time_point start_, last_shown_;
+  bool open_line_ = false;
+};
+
+}  // namespace ito

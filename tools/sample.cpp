@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito sample: draws images from a model into samples.png and samples.safetensors.
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include "engine/io/image.h"
+#include "engine/io/safetensors.h"
+#include "engine/reverse_process.h"
+#include "engine/samplers/sampler.h"
+#include "tools/commands.h"
+#include "tools/model_on_device.h"
+#include "tools/pictures.h"
+#include "tools/progress.h"
+
+namespace ito {
+namespace {
+
+struct SampleOptions {
+  std::string checkpoint, out, sampler = "ddpm", precision = "fp32", initial_noise, spacing;
+  int64_t count = 64, first = 0;
+  int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
+  uint64_t seed = 0;
+  double eta = 0;
+  bool no_clip = false, strip = false;
+};
+
+std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
+  if (options.initial_noise.empty()) return {};
+  const SafetensorsFile file = SafetensorsFile::open(options.initial_noise);
+  file.check_shape("noise", {options.count, network.channels, network.height, network.width});
+  return to_interleaved(file.read_f32("noise"), options.count, network.height, network.width, network.channels);
+}
+
+std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
+  if (network.labels == LabelKind::None) {
+    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number, ": this model has no classes");
+    return {};
+  }
+  ITO_USER_CHECK(network.labels == LabelKind::Index, options.checkpoint,
+                 ": sampling from a network with real-valued class labels is not implemented");
+  ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
+                 ": the model has classes 0 to ", network.classes - 1);
+  std::vector<int32_t> classes(options.count);
+  for (int64_t i = 0; i < options.count; ++i)
+    classes[i] =
+        options.class_number >= 0 ? options.class_number : static_cast<int32_t>((options.first + i) % network.classes);
+  return classes;
+}
+
+void check(const SampleOptions& o) {
+  ITO_USER_CHECK(o.count >= 1 && o.count <= (1 << 24), "--count ", o.count, ": expected 1 to ", 1 << 24);
+  ITO_USER_CHECK(o.first >= 0 && o.first <= (int64_t{1} << 32) - o.count, "--first ", o.first,
+                 ": expected 0 to 2^32 less --count");
+  ITO_USER_CHECK(o.batch >= 1 && o.batch <= 65536, "--batch ", o.batch, ": expected 1 to 65536");
+  ITO_USER_CHECK(o.steps >= 0, "--steps ", o.steps, ": expected at least 1");
+}
+
+void run(const SampleOptions& o) {
+  check(o);
+  set_device_threads(o.threads);
+  const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  const Network& network = model.network;
+  const NoiseSchedule schedule(model.scheduler);
+  const std::unique_ptr<Sampler> sampler = make_sampler(o.sampler);
+  SamplerSettings settings;
+  settings.steps = o.steps ? o.steps : (o.sampler == "ddpm" ? schedule.steps() : 50);
+  settings.eta = o.eta;
+  if (o.no_clip) settings.clip_sample = false;
+  if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
+  const std::vector<ReverseCoefficients> table = sampler->table(schedule, settings);
+
+  const std::vector<float> noise = read_noise(o, network);
+  const std::vector<int32_t> classes = classes_of(o, network);
+  std::filesystem::create_directories(o.out);
+  ReverseSettings reverse;
+  reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
+  reverse.seed = o.seed;
+  reverse.compute = compute_type(o.precision);
+  ReverseProcess process(network, table, model.weights.data(), reverse);
+
+  const int64_t row = network.row();
+  std::vector<float> samples(o.count * row), batch(reverse.batch * row);
+  StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
+  const int64_t batches = ceil_div(o.count, reverse.batch);
+  Progress progress("sampling", batches * static_cast<int64_t>(table.size()), reverse.batch, "image steps");
+  int64_t done = 0;
+  for (int64_t begin = 0; begin < o.count; begin += reverse.batch) {
+    // A short last batch is filled up with further images, which are drawn and dropped.
+    const int64_t n = std::min<int64_t>(reverse.batch, o.count - begin);
+    std::vector<float> start;
+    if (!noise.empty()) {
+      start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
+      start.resize(batch.size(), 0.0f);
+    }
+    std::vector<int32_t> labels;
+    if (!classes.empty()) {
+      labels.assign(classes.begin() + begin, classes.begin() + begin + n);
+      labels.resize(reverse.batch, 0);
+    }
+    process.run(o.first + begin, start.empty() ? nullptr : start.data(), labels.empty() ? nullptr : labels.data(),
+                batch.data(), [&](int step) {
+                  if (o.strip && begin == 0 && strip.wants(step)) strip.record(process.state().data());
+                  progress.update(++done);
+                });
+    std::copy_n(batch.begin(), n * row, samples.begin() + begin * row);
+  }
+  progress.finish();
+
+  const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
+  SafetensorsWriter writer;
+  writer.add("samples", {o.count, network.channels, network.height, network.width},
+             to_planar(samples, o.count, network.height, network.width, network.channels));
+  if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
+  writer.write(path("samples.safetensors"));
+  write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network);
+  if (o.strip) strip.write(path("strip.png"), samples.data());
+  std::printf("%s\n%s\n", path("samples.png").c_str(), path("samples.safetensors").c_str());
+  if (o.strip) std::printf("%s\n", path("strip.png").c_str());
+}
+
+}  // namespace
+
+void add_sample_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("sample", "draw images from a model");
+  auto o = std::make_shared<SampleOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
+  command->add_option("--count", o->count, "images to draw");
+  command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
+  command->add_option("--batch", o->batch, "images at a time");
+  command->add_option("--seed", o->seed, "seed of all noise");
+  command->add_option("--sampler", o->sampler, "ddpm or ddim");
+  command->add_option("--steps", o->steps, "network calls; 0: all for ddpm, 50 for ddim");
+  command->add_option("--eta", o->eta, "ddim: 0 deterministic to 1 as noisy as ddpm");
+  command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
+  command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
+  command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");
+  command->add_option("--initial-noise", o->initial_noise,
+                      "safetensors file with `noise` (N, C, H, W) in place of drawn x_T");
+  command->add_flag("--strip", o->strip, "also write strip.png: the first image noised and denoised");
+  command->add_option("--precision", o->precision, "fp32 or bf16");
+  command->add_option("--height", o->height, "image height; 0: as the model says");
+  command->add_option("--width", o->width, "image width; 0: as the model says");
+  command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace ito
