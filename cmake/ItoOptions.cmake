@@ -18,7 +18,15 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(ITO_HIGH_ISA -march=x86-64-v4 -mprefer-vector-width=512)
 endif()
 
-if(ITO_SANITIZE STREQUAL "address")
+if(ITO_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "ITO_FUZZ needs clang, which brings libFuzzer: use the preset fuzz (packages clang-16 and "
+                        "libclang-rt-16-dev)")
+  endif()
+  set(fuzz_checks -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all)
+  target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link ${fuzz_checks})
+  target_link_options(ito_options INTERFACE ${fuzz_checks})
+elseif(ITO_SANITIZE STREQUAL "address")
   target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer
                          -fsanitize=address,undefined -fno-sanitize-recover=undefined)
   target_link_options(ito_options INTERFACE -fsanitize=address,undefined)

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <filesystem>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/atomic_folder.h"
 #include "engine/io/input_file.h"
 #include "engine/io/safetensors.h"
+#include "engine/run_checkpoints.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -17,9 +16,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
 constexpr const char* kPickle = "diffusion_pytorch_model.bin";
-constexpr const char* kState = "ito_state.safetensors";
+constexpr const char* kPickleIsRefused =
+    ": a pickled checkpoint can run code when it is read and is not supported; save it as "
+    "diffusion_pytorch_model.safetensors";
 
 std::string first_existing(std::initializer_list<fs::path> candidates) {
   for (const fs::path& path : candidates)
@@ -63,7 +63,8 @@ std::string text_of(const std::vector<int64_t>& shape) {
 // prefix: "" for a model's file, "weights." and so on inside a snapshot.
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout,
                 std::vector<float>& arena, bool trainable_only) {
-  arena.assign(layout.arena_floats(), 0.0f);
+  // Every shape is compared before anything is allocated: a configuration may ask for more than there is memory.
+  std::vector<std::pair<const Parameter*, std::string>> found;
   for (const Parameter& p : layout.all()) {
     if (trainable_only && !p.trainable) continue;
     std::string name = prefix + p.name;
@@ -73,8 +74,10 @@ void read_arena(const SafetensorsFile& file, const std::string& prefix, const Pa
     const std::vector<int64_t>& shape = file.entry(name).shape;
     ITO_USER_CHECK(same_shape(shape, p.shape), file.path(), ": tensor ", name, " has shape ", text_of(shape),
                    "; the model's configuration asks for ", text_of(p.shape));
-    from_file_layout(p, file.read_f32(name), arena.data());
+    found.emplace_back(&p, name);
   }
+  arena.assign(layout.arena_floats(), 0.0f);
+  for (const auto& [p, name] : found) from_file_layout(*p, file.read_f32(name), arena.data());
 }
 
 void add_arena(SafetensorsWriter& writer, const std::string& prefix, const ParameterLayout& layout,
@@ -83,29 +86,66 @@ void add_arena(SafetensorsWriter& writer, const std::string& prefix, const Param
     if (p.trainable || !trainable_only) writer.add(prefix + p.name, p.shape, to_file_layout(p, arena.data()));
 }
 
-void sync_directory(const fs::path& directory) {
-  const int descriptor = open(directory.c_str(), O_RDONLY | O_DIRECTORY);
-  if (descriptor < 0) return;
-  fsync(descriptor);
-  close(descriptor);
+// The whole state, what only the log shows included: a line may come before the next step has set it anew.
+template <class T>
+struct StateField {
+  const char* name;
+  T TrainState::*value;
+};
+constexpr StateField<int64_t> kIntegers[] = {{"state.step", &TrainState::step},
+                                             {"state.applied", &TrainState::applied},
+                                             {"state.skipped", &TrainState::skipped},
+                                             {"state.skipped_in_row", &TrainState::skipped_in_row},
+                                             {"state.loss_count", &TrainState::loss_count}};
+constexpr StateField<double> kDoubles[] = {{"state.beta1_power", &TrainState::beta1_power},
+                                           {"state.beta2_power", &TrainState::beta2_power},
+                                           {"state.loss_sum", &TrainState::loss_sum},
+                                           {"state.last_loss", &TrainState::last_loss},
+                                           {"state.gradient_norm", &TrainState::gradient_norm}};
+constexpr StateField<float> kFloats[] = {{"state.learning_rate", &TrainState::learning_rate},
+                                         {"state.gradient_scale", &TrainState::gradient_scale},
+                                         {"state.bias_correction1", &TrainState::bias_correction1},
+                                         {"state.bias_correction2", &TrainState::bias_correction2},
+                                         {"state.ema_decay", &TrainState::ema_decay}};
+constexpr StateField<int32_t> kFlags[] = {{"state.apply", &TrainState::apply}};
+
+template <class T>
+void add_scalar(SafetensorsWriter& writer, const char* name, TensorType type, const T& value) {
+  writer.add_raw(name, type, {}, {reinterpret_cast<const uint8_t*>(&value), sizeof(T)});
 }
 
-struct ScalarField {
-  const char* name;
-  int64_t TrainState::*value;
-};
-constexpr ScalarField kIntegers[] = {{"state.step", &TrainState::step},
-                                     {"state.applied", &TrainState::applied},
-                                     {"state.skipped", &TrainState::skipped},
-                                     {"state.skipped_in_row", &TrainState::skipped_in_row},
-                                     {"state.loss_count", &TrainState::loss_count}};
-struct RealField {
-  const char* name;
-  double TrainState::*value;
-};
-constexpr RealField kReals[] = {{"state.beta1_power", &TrainState::beta1_power},
-                                {"state.beta2_power", &TrainState::beta2_power},
-                                {"state.loss_sum", &TrainState::loss_sum}};
+template <class T>
+void read_scalar(const SafetensorsFile& file, const char* name, TensorType type, T& value) {
+  ITO_USER_CHECK(file.has(name), file.path(), ": tensor ", name, " is missing; expected a training state");
+  file.check_shape(name, {});
+  ITO_USER_CHECK(file.entry(name).type == type, file.path(), ": tensor ", name, " is ", name_of(file.entry(name).type),
+                 "; expected one ", name_of(type));
+  std::memcpy(&value, file.read_raw(name).data(), sizeof(T));
+}
+
+// The same walk for writing and reading, so that neither forgets what the other has. visit(name, type, value).
+template <class Snapshot, class Visit>
+void for_each_scalar(Snapshot& snapshot, const Visit& visit) {
+  for (const auto& field : kIntegers) visit(field.name, TensorType::I64, snapshot.state.*field.value);
+  for (const auto& field : kDoubles) visit(field.name, TensorType::F64, snapshot.state.*field.value);
+  for (const auto& field : kFloats) visit(field.name, TensorType::F32, snapshot.state.*field.value);
+  for (const auto& field : kFlags) visit(field.name, TensorType::I32, snapshot.state.*field.value);
+  visit("seed", TensorType::I64, snapshot.seed);
+  visit("configuration_hash", TensorType::I64, snapshot.configuration_hash);
+  visit("data_fingerprint", TensorType::I64, snapshot.data_fingerprint);
+}
+
+// What `path` means as a run: the checkpoint that `latest` names or, where that is not whole, the newest one that is.
+fs::path resolve_run(const fs::path& directory) {
+  const fs::path latest = directory / "latest";
+  const bool has_latest = fs::exists(latest);
+  const fs::path named = has_latest ? directory / read_latest(latest) : fs::path();
+  if (has_latest && is_whole_model(named.string())) return named;
+  if (const auto newest = newest_checkpoint(directory.string())) return newest->path;
+  ITO_USER_CHECK(!has_latest || fs::is_directory(named), directory.string(), ": its file `latest` names ",
+                 named.string(), ", which is not there");
+  return has_latest ? named : directory;
+}
 
 }  // namespace
 
@@ -114,26 +154,24 @@ ModelFiles find_model(const std::string& path) {
   ITO_USER_CHECK(fs::exists(directory), path, ": no such file or folder; expected a run, a checkpoint or a model");
   ModelFiles files;
   if (!fs::is_directory(directory)) {
+    ITO_USER_CHECK(directory.extension() != ".bin", path, kPickleIsRefused);
+    ITO_USER_CHECK(directory.extension() == ".json", path,
+                   ": is a file; expected the folder of a run, a checkpoint or a model, or a config.json");
     files.unet_config = path;
     return files;
   }
-  if (fs::exists(directory / "latest")) {
-    const fs::path newest = directory / read_latest(directory / "latest");
-    ITO_USER_CHECK(fs::is_directory(newest), path, ": its file `latest` names ", newest.string(),
-                   ", which is not there");
-    directory = newest;
-  }
+  directory = resolve_run(directory);
   files.directory = directory.string();
   files.unet_config = first_existing({directory / "unet" / "config.json", directory / "config.json"});
   ITO_USER_CHECK(!files.unet_config.empty(), files.directory,
                  ": found neither unet/config.json nor config.json; expected a diffusers model or a training run");
   const fs::path beside = fs::path(files.unet_config).parent_path();
-  files.weights = first_existing({beside / kWeights, directory / kWeights});
+  files.weights = first_existing({beside / kWeightsFile, directory / kWeightsFile});
   files.scheduler =
       first_existing({directory / "scheduler" / "scheduler_config.json", directory / "scheduler_config.json"});
-  files.state = first_existing({directory / kState});
+  files.state = first_existing({directory / kTrainingStateFile});
   ITO_USER_CHECK(!files.weights.empty() || !fs::exists(beside / kPickle), (beside / kPickle).string(),
-                 ": a pickled checkpoint can run code when it is read and is not supported; save it as ", kWeights);
+                 kPickleIsRefused);
   return files;
 }
 
@@ -151,7 +189,8 @@ std::vector<float> read_weights(const std::string& path, const ParameterLayout& 
   read_arena(file, "", layout, arena, false);
   for (const std::string& name : file.names()) {
     bool known = layout.has(name);
-    for (const Parameter& p : layout.all()) known = known || legacy_name(p.name) == name;
+    for (const Parameter& p : layout.all())  // an old name beside the new one would be passed over
+      known = known || (!name.empty() && legacy_name(p.name) == name && !file.has(p.name));
     ITO_USER_CHECK(known, path, ": tensor ", quote_name(name),
                    " is not part of the configured model; check config.json");
   }
@@ -169,12 +208,8 @@ void write_snapshot(const std::string& path, const ParameterLayout& layout, cons
   add_arena(writer, "weights.", layout, snapshot.weights, false);
   add_arena(writer, "first_moment.", layout, snapshot.first_moment, true);
   add_arena(writer, "second_moment.", layout, snapshot.second_moment, true);
-  for (const ScalarField& field : kIntegers) writer.add_i64(field.name, {}, {snapshot.state.*field.value});
-  for (const RealField& field : kReals) {
-    const auto* bytes = reinterpret_cast<const uint8_t*>(&(snapshot.state.*field.value));
-    writer.add_raw(field.name, TensorType::F64, {}, {bytes, sizeof(double)});
-  }
-  writer.add_i64("seed", {}, {static_cast<int64_t>(snapshot.seed)});
+  for_each_scalar(snapshot,
+                  [&](const char* name, TensorType type, const auto& value) { add_scalar(writer, name, type, value); });
   writer.write(path);
 }
 
@@ -184,17 +219,8 @@ TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& l
   read_arena(file, "weights.", layout, snapshot.weights, false);
   read_arena(file, "first_moment.", layout, snapshot.first_moment, true);
   read_arena(file, "second_moment.", layout, snapshot.second_moment, true);
-  for (const ScalarField& field : kIntegers) {
-    file.check_shape(field.name, {});
-    snapshot.state.*field.value = file.read_i64(field.name).at(0);
-  }
-  for (const RealField& field : kReals) {
-    const std::vector<uint8_t> bytes = file.read_raw(field.name);
-    ITO_USER_CHECK(bytes.size() == sizeof(double), path, ": tensor ", field.name, " has ", bytes.size(),
-                   " bytes; expected one F64");
-    std::memcpy(&(snapshot.state.*field.value), bytes.data(), sizeof(double));
-  }
-  snapshot.seed = static_cast<uint64_t>(file.read_i64("seed").at(0));
+  for_each_scalar(snapshot,
+                  [&](const char* name, TensorType type, auto& value) { read_scalar(file, name, type, value); });
   return snapshot;
 }
 
@@ -216,12 +242,9 @@ void write_model(const std::string& directory, const Json& unet_config, const Sc
          {"unet", {"diffusers", "UNet2DModel"}}});
     write_json_file((temporary / "unet" / "config.json").string(), unet_config);
     write_json_file((temporary / "scheduler" / "scheduler_config.json").string(), scheduler_config_json(scheduler));
-    write_weights((temporary / "unet" / kWeights).string(), layout, unet_weights);
-    if (snapshot) write_snapshot((temporary / kState).string(), layout, *snapshot);
-    for (const fs::path& part : {temporary / "unet", temporary / "scheduler", temporary}) sync_directory(part);
-    fs::remove_all(directory);
-    fs::rename(temporary, directory);
-    sync_directory(fs::path(directory).parent_path());
+    write_weights((temporary / "unet" / kWeightsFile).string(), layout, unet_weights);
+    if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
+    put_folder_in_place(temporary, directory);
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(temporary, ignored);
     fail<UserError>(directory, ": cannot be written: ", e.code().message(),

@@ -13,8 +13,12 @@
 
 namespace ito {
 
-// Where the parts of a model were found. path: a run's OUT (through `latest`), a checkpoint, a diffusers directory
-// (flat or with component folders), or a bare unet/ folder or config.json (then there are no weights or scheduler: "").
+inline constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors";
+inline constexpr const char* kTrainingStateFile = "ito_state.safetensors";
+
+// Where the parts of a model were found. path: a run's OUT (through `latest`; where that names nothing whole, the
+// newest whole checkpoint), a checkpoint, a diffusers directory (flat or with component folders), or a bare unet/
+// folder or config.json (then there are no weights or scheduler: "").
 struct ModelFiles {
   std::string directory;
   std::string unet_config;  // paths of the files
@@ -35,12 +39,15 @@ void write_weights(const std::string& path, const ParameterLayout& layout, const
 struct TrainingSnapshot {
   TrainState state{};
   uint64_t seed = 0;
+  uint64_t configuration_hash = 0;                          // of what else the numbers depend on; 0: not known
+  uint64_t data_fingerprint = 0;                            // Dataset::fingerprint()
   std::vector<float> weights, first_moment, second_moment;  // arenas
 };
 void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot);
 TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout);
 
-// Writes the directory whole or not at all; an existing one of that name is replaced. snapshot null: a plain model.
+// Writes the directory whole or not at all, every file on the disk before it has its name; an existing one of that name
+// is replaced. snapshot null: a plain model.
 void write_model(const std::string& directory, const Json& unet_config, const SchedulerConfig& scheduler,
                  const ParameterLayout& layout, const std::vector<float>& unet_weights,
                  const TrainingSnapshot* snapshot);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/memory_check.h"
 #include "kernels/nn/pointwise.h"
 
 namespace ito {
@@ -22,7 +23,7 @@ std::vector<float> padded_rows(const std::vector<float>& values, int64_t row, in
 
 std::vector<float> predict(const Network& network, const float* weights, DType compute, int batch,
                            const std::vector<float>& sample, const std::vector<float>& timestep,
-                           const std::vector<float>& labels) {
+                           const std::vector<float>& labels, size_t memory_limit) {
   const int64_t count = static_cast<int64_t>(timestep.size());
   ITO_CHECK(static_cast<int64_t>(sample.size()) == count * network.row(), "predict: ", sample.size(), " numbers for ",
             count, " samples of ", network.row());
@@ -30,9 +31,13 @@ std::vector<float> predict(const Network& network, const float* weights, DType c
   Stream stream;
   Program program({batch, Mode::Inference, compute});
   network.build(program);
+  const int64_t out_row = program.info(program.output()).row();
+  check_memory("predicting",
+               {{"network", program.plan().bytes() + sizeof(float) * batch * std::max(network.row(), out_row)},
+                {"images", 2 * sizeof(float) * count * out_row}},
+               memory_limit, "lower --batch, or split the input");
   program.bind(weights, nullptr);
   program.pack(stream);
-  const int64_t out_row = program.info(program.output()).row();
   std::vector<float> out(count * out_row), part(batch * out_row);
   DeviceBuffer<float> staging(static_cast<size_t>(batch) * std::max(network.row(), out_row), "staging");
   for (int64_t first = 0; first < count; first += batch) {

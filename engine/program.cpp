@@ -16,6 +16,10 @@ Value Program::input(const std::string& name, int h, int w, int c, DType type, b
 
 Value Program::add_value(const std::string& name, int h, int w, int c, DType type) {
   ITO_CHECK(h > 0 && w > 0 && c > 0, name, ": a tensor of ", h, " x ", w, " x ", c);
+  constexpr double kMostElements = 0x1p46;  // far from where the sums of bytes would wrap
+  ITO_USER_CHECK(double{1} * options_.n * h * w * c <= kMostElements, name, ": a tensor of ", options_.n, " x ", h,
+                 " x ", w, " x ", c,
+                 " numbers is larger than any memory; make the batch, the image or the model smaller");
   Stored stored;
   stored.info = {name, h, w, c, type, false};
   values_.push_back(std::move(stored));
@@ -78,9 +82,20 @@ void Program::derive_gradients() {
       written[v.id] = true;
     }
     for (int p : op.parameters) {
-      op_plans_[i].shares_parameter = op_plans_[i].shares_parameter || parameter_written[p];
-      parameter_written[p] = true;
+      // One write is stated for all of an op's parameters, so they are shared together or not at all.
+      const int first = op.parameters.front();
+      ITO_CHECK(parameter_written[p] == op_plans_[i].shares_parameter || p == first, op.name, ": shares ",
+                declared_[op_plans_[i].shares_parameter ? first : p].name, " with another op but not ",
+                declared_[op_plans_[i].shares_parameter ? p : first].name,
+                "; an op shares all of its parameters or none");
+      if (p == first) op_plans_[i].shares_parameter = parameter_written[p];
     }
+    for (int p : op.parameters) parameter_written[p] = true;
+  }
+  for (size_t id = 0; id < values_.size(); ++id) {
+    const Stored& s = values_[id];
+    const bool unread = s.producer < 0 && !written[id] && Value{static_cast<int>(id)} != output_;
+    ITO_CHECK(!unread || !s.info.wants_gradient, "input ", s.info.name, " is not used, so it has no gradient");
   }
 }
 

@@ -131,7 +131,7 @@ class Program {
   struct OpPlan {
     std::vector<Write> din_writes;  // Set or Add, per input
     std::vector<bool> din_wanted;
-    bool shares_parameter = false;  // with an op whose backward runs earlier: gradients are added
+    bool shares_parameter = false;  // its parameters, with an op whose backward runs earlier: gradients add
     int forward_block = -1, backward_block = -1, packed_block = -1;
   };
 

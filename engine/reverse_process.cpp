@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/reverse_process.h"
 
+#include "engine/memory_check.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/pointwise.h"
 #include "kernels/philox.h"
@@ -15,7 +16,18 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
       program_({settings.batch, Mode::Inference, settings.compute}) {
   ITO_USER_CHECK(settings.batch >= 1, "--batch ", settings.batch, ": expected at least 1");
   ITO_CHECK(steps_ > 0, "a reverse process of no steps");
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "sampling from a network with real-valued class labels is not implemented");
+  const bool learned = table.front().learned_variance != 0;
+  ITO_USER_CHECK(network.out_channels == (learned ? 2 : 1) * network.channels, "the network has ", network.out_channels,
+                 " output channels for ", network.channels, " of data, but the scheduler's ", "variance is ",
+                 learned ? "learned" : "fixed", "; change variance_type");
   network_.build(program_);
+  check_memory("sampling",
+               {{"network", program_.plan().bytes() + sizeof(float) * settings.batch * network_.row()},
+                {"weights", sizeof(float) * program_.layout().arena_floats()},
+                {"images", settings.kept_images}},
+               settings.memory_limit, "lower --batch, --count or the image size");
   program_.bind(weights, nullptr);
   table_ = {table.size(), "sampler coefficients"};
   table_.upload(stream_, table.data());

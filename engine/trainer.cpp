@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/trainer.h"
 
+#include "engine/memory_check.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/optim/adamw.h"
 
@@ -29,10 +30,12 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
     : network_(network),
       settings_(checked(settings, network)),
       prediction_(schedule.config().prediction_type),
+      schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   network_.build(program_);
-  ITO_USER_CHECK(!memory_limit || planned_bytes() <= memory_limit, "training needs ", planned_bytes() >> 20,
-                 " MiB but only ", memory_limit >> 20, " MiB are free; lower --micro-batch or --batch");
+  const size_t activations = program_.plan().bytes();
+  check_memory("training", {{"activations", activations}, {"parameters and images", planned_bytes() - activations}},
+               memory_limit, "lower --micro-batch or --batch, or take a smaller --model or --resolution");
   const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
   weights_ = {static_cast<size_t>(arena), "weights"};
   ema_ = {static_cast<size_t>(arena), "EMA weights"};
@@ -50,8 +53,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
   ITO_USER_CHECK(!rates.empty(), "--steps 0: expected at least 1");
   learning_rates_ = {rates.size(), "learning rates"};
-  sqrt_abar_ = {static_cast<size_t>(schedule.steps()), "noise schedule"};
-  sqrt_one_minus_abar_ = {static_cast<size_t>(schedule.steps()), "noise schedule"};
+  sqrt_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
+  sqrt_one_minus_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
   learning_rates_.upload(stream_, rates.data());
   sqrt_abar_.upload(stream_, schedule.sqrt_alpha_bar().data());
   sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_alpha_bar().data());
@@ -61,7 +64,12 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
 
 size_t Trainer::planned_bytes() const {
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
-  return program_.plan().bytes() + sizeof(float) * (2 * arena + 3 * trainable + batch * (network_.row() + 4));
+  const size_t an_image =
+      network_.row() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
+  const size_t floats =
+      2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps + 2 * schedule_steps_;
+  return program_.plan().bytes() + sizeof(float) * floats + sizeof(TrainState) +
+         sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
 }
 
 void Trainer::set_weights(const std::vector<float>& weights) {
@@ -94,6 +102,9 @@ void Trainer::upload(Arena arena, const std::vector<float>& values) {
 }
 
 void Trainer::step(const float* x0, const int32_t* labels) {
+  const auto steps = static_cast<int64_t>(learning_rates_.count());
+  ITO_CHECK(next_step_ < steps, "a training step past the last: the learning rates cover ", steps, " steps");
+  ++next_step_;
   x0_.upload(stream_, x0);
   if (network_.labels != LabelKind::None) {
     ITO_CHECK(labels, "a class-conditional network trained without labels");
@@ -113,8 +124,7 @@ void Trainer::run_step() {
   counter.seed = settings_.seed;
   counter.step = &state_.data()->step;
   counter.samples_per_step = settings_.batch;
-  const int schedule_steps = static_cast<int>(sqrt_abar_.count());
-  draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps);
+  draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps_);
   program_.pack(stream_);
   for (int offset = 0; offset < settings_.batch; offset += settings_.micro_batch) micro_step(offset);
   const int64_t floats = layout().trainable_floats();
@@ -131,7 +141,7 @@ void Trainer::micro_step(int offset) {
   counter.step = &state_.data()->step;
   counter.samples_per_step = settings_.batch;
   counter.first = offset;
-  const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), static_cast<int>(sqrt_abar_.count())};
+  const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), schedule_steps_};
   const int n = settings_.micro_batch;
   const float* x0 = x0_.data() + offset * network_.row();
   const int32_t* t = t_.data() + offset;
@@ -156,6 +166,7 @@ TrainState Trainer::state() {
 }
 
 void Trainer::set_state(const TrainState& state) {
+  next_step_ = state.step;
   state_.upload(stream_, &state);
 }
 

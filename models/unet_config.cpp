@@ -2,8 +2,10 @@
 #include "models/unet_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "engine/io/input_file.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -39,34 +41,42 @@ class Reader {
   bool has(const char* key) const { return object_.contains(key); }
 
   std::string unknown_keys() const {
-    std::string names;
-    for (const auto& [key, value] : object_.items()) {
-      if (key.starts_with("_") || std::find(seen_.begin(), seen_.end(), key) != seen_.end()) continue;
-      names += (names.empty() ? "" : ", ") + key;
-    }
-    return names;
+    std::vector<std::string> names;
+    for (const auto& [key, value] : object_.items())
+      if (!key.starts_with("_") && std::find(seen_.begin(), seen_.end(), key) == seen_.end()) names.push_back(key);
+    return list_names(names);
   }
 
  private:
+  // Strict, since the library's own conversions wrap large numbers, cut fractions and take true for 1.
   template <class T>
   T convert(const char* key, const json& found) const {
-    try {
-      if constexpr (std::is_same_v<T, std::array<int, 2>>) {
-        if (found.is_number_integer()) return {found.get<int>(), found.get<int>()};
-        if (found.is_array() && found.size() == 2) return {found.at(0).get<int>(), found.at(1).get<int>()};
-        fail<UserError>(where_, ": ", key, " is ", found.dump(), "; expected a size or [height, width]");
-      } else if constexpr (std::is_same_v<T, int>) {
-        if (found.is_number_integer()) {
-          const auto wide = found.get<int64_t>();
-          if (wide >= -(int64_t{1} << 30) && wide <= (int64_t{1} << 30)) return static_cast<int>(wide);
-        }
-        fail<UserError>(where_, ": ", key, " is ", found.dump(), "; expected an integer of reasonable size");
-      } else {
-        return found.get<T>();
-      }
-    } catch (const json::exception&) {
-      fail<UserError>(where_, ": ", key, " is ", found.dump().substr(0, 60), ", which has the wrong type");
+    if constexpr (std::is_same_v<T, bool>) {
+      expect(found.is_boolean(), key, found, "true or false");
+    } else if constexpr (std::is_same_v<T, int>) {
+      constexpr int64_t kMost = int64_t{1} << 30;
+      const bool fits = found.is_number_unsigned() ? found.get<uint64_t>() <= uint64_t{kMost}
+                                                   : found.is_number_integer() && found.get<int64_t>() >= -kMost;
+      expect(fits, key, found, "a whole number of reasonable size");
+    } else if constexpr (std::is_same_v<T, double>) {
+      expect(found.is_number(), key, found, "a number");
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      expect(found.is_string(), key, found, "text");
+    } else if constexpr (std::is_same_v<T, std::array<int, 2>>) {
+      if (!found.is_array()) return {convert<int>(key, found), convert<int>(key, found)};
+      expect(found.size() == 2, key, found, "a size or [height, width]");
+      return {convert<int>(key, found[0]), convert<int>(key, found[1])};
+    } else {
+      expect(found.is_array(), key, found, "a list");
+      T list;
+      for (const json& item : found) list.push_back(convert<typename T::value_type>(key, item));
+      return list;
     }
+    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) return found.get<T>();
+  }
+
+  void expect(bool ok, const char* key, const json& found, const char* expected) const {
+    ITO_USER_CHECK(ok, where_, ": ", key, " is ", printable(found.dump(), 60), "; expected ", expected);
   }
 
   const json& object_;
@@ -79,7 +89,7 @@ void expect_one_of(const std::string& where, const char* key, const std::string&
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
   std::string list;
   for (const std::string& a : allowed) list += (list.empty() ? "" : ", ") + a;
-  fail<UserError>(where, ": ", key, " is \"", value, "\", which is not implemented; use ", list);
+  fail<UserError>(where, ": ", key, " is ", quote_name(value), ", which is not implemented; use ", list);
 }
 
 void check(const UNetConfig& c, const std::string& where) {
@@ -110,6 +120,13 @@ void check(const UNetConfig& c, const std::string& where) {
   if (c.attn_norm_num_groups) positive("attn_norm_num_groups", *c.attn_norm_num_groups, 1 << 16);
   if (c.attention_head_dim) positive("attention_head_dim", *c.attention_head_dim, 1 << 12);
   if (c.time_embedding_dim) positive("time_embedding_dim", *c.time_embedding_dim, 1 << 16);
+  for (int channels : c.block_out_channels)
+    ITO_USER_CHECK(channels % c.norm_num_groups == 0, where, ": block_out_channels holds ", channels,
+                   ", which does not divide into norm_num_groups ", c.norm_num_groups, "; change one of them");
+  if (c.attn_norm_num_groups)
+    ITO_USER_CHECK(c.block_out_channels.back() % *c.attn_norm_num_groups == 0, where, ": block_out_channels ends in ",
+                   c.block_out_channels.back(), ", which does not divide into attn_norm_num_groups ",
+                   *c.attn_norm_num_groups, "; change one of them");
   if (c.num_class_embeds) positive("num_class_embeds", *c.num_class_embeds, 1 << 24);
   if (c.sample_size)
     for (int extent : *c.sample_size) positive("sample_size", extent, 1 << 14);
@@ -124,6 +141,9 @@ void check(const UNetConfig& c, const std::string& where) {
     ITO_USER_CHECK(c.num_train_timesteps, where, ": time_embedding_type learned needs num_train_timesteps");
     positive("num_train_timesteps", *c.num_train_timesteps, 1 << 20);
   }
+  constexpr double kMostShift = 1 << 16;
+  ITO_USER_CHECK(std::fabs(c.freq_shift) <= kMostShift, where, ": freq_shift is ", c.freq_shift,
+                 "; expected a number between -65536 and 65536");
   if (c.time_embedding_type == "positional")
     ITO_USER_CHECK(c.block_out_channels[0] / 2 > c.freq_shift, where, ": freq_shift ", c.freq_shift,
                    " leaves no frequencies for block_out_channels[0] = ", c.block_out_channels[0]);

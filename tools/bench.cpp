@@ -7,19 +7,23 @@
 #include <memory>
 #include <sstream>
 
+#include "engine/io/atomic_file.h"
 #include "engine/io/json_file.h"
 #include "engine/reverse_process.h"
 #include "engine/samplers/sampler.h"
 #include "engine/trainer.h"
+#include "kernels/seams/memory_limit.h"
+#include "kernels/seams/ranges.h"
 #include "models/named_models.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
 
 struct BenchOptions {
-  std::string model = "demo", precision = "fp32", what = "train";
+  std::string model = "demo", precision = "fp32", what = "train", timeline;
   int batch = 64, repetitions = 20, threads = 0, size = 0;
   bool serve = false;
 };
@@ -55,7 +59,7 @@ class Bench {
       settings.batch = batch;
       settings.compute = compute_type(o_.precision);
       settings.learning_rate.steps = 1 << 20;
-      trainer = std::make_unique<Trainer>(network_, schedule_, settings);
+      trainer = std::make_unique<Trainer>(network_, schedule_, settings, device_memory_limit());
       trainer->set_weights(initial_weights(trainer->layout(), 1));
       images_.resize(std::max<size_t>(images_.size(), batch * network_.row()));
       for (size_t i = 0; i < images_.size(); ++i)
@@ -84,6 +88,7 @@ class Bench {
       ReverseSettings reverse;
       reverse.batch = batch;
       reverse.compute = compute_type(o_.precision);
+      reverse.memory_limit = device_memory_limit();
       process = std::make_unique<ReverseProcess>(network_, make_sampler("ddpm")->table(schedule_, settings),
                                                  weights_.data(), reverse);
       out_.resize(std::max<size_t>(out_.size(), batch * network_.row()));
@@ -117,6 +122,12 @@ void serve(Bench& bench) {
 
 void measure(Bench& bench, const BenchOptions& o) {
   std::vector<double> times;
+  if (!o.timeline.empty()) {
+    bench.run(o.what, o.batch);  // warm
+    timeline_start();
+    bench.run(o.what, o.batch);
+    timeline_write(o.timeline);
+  }
   for (int i = 0; i < o.repetitions; ++i) times.push_back(bench.run(o.what, o.batch));
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2];
@@ -138,10 +149,16 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--size", o->size, "image size; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->add_option("--timeline", o->timeline, "write a Chrome-trace timeline of one repetition to this file");
   command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
   command->callback([o] {
-    ITO_USER_CHECK(o->batch >= 1 && o->batch <= 65536 && o->repetitions >= 1, "bench: --batch expects 1 to 65536, ",
-                   "--repetitions at least 1");
+    ITO_USER_CHECK(o->what == "train" || o->what == "sample", "bench '", o->what, "': expected train or sample",
+                   did_you_mean(o->what, {"train", "sample"}));
+    check_batch(o->batch);
+    check_range("--repetitions", o->repetitions, 1, 1 << 20);
+    check_range("--size", o->size, 0, kMaxImageSide, " (0: as the model says)");
+    check_threads(o->threads);
+    if (!o->timeline.empty()) const AtomicFile probe(o->timeline);  // known before the work
     set_device_threads(o->threads);
     Bench bench(*o);
     if (o->serve)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is needed, builds ito, trains a small model on Fashion-MNIST, draws 64 images from it and judges them.
-# Everything lands in build/demo, which is replaced. DEMO_STEPS sets the training steps (600).
+# Everything lands in build/demo, which is replaced. DEMO_STEPS sets the training steps (1000).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-steps=${DEMO_STEPS:-600}
+steps=${DEMO_STEPS:-1000}
 if ! [[ $steps =~ ^[1-9][0-9]*$ ]]; then
   echo "demo: DEMO_STEPS is '$steps'; expected a number of training steps, 1 or more" >&2
   exit 2

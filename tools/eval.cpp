@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // ito eval: numbers for a file of samples against a data set: classes found, sliced Wasserstein distance.
+#include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "engine/data/load_dataset.h"
 #include "engine/io/safetensors.h"
 #include "engine/metrics.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
+
+constexpr int kMaxClasses = 1 << 16;
 
 struct EvalOptions {
   std::string samples, data;
@@ -29,22 +34,32 @@ std::string class_name(const Dataset& data, int k) {
 }
 
 void run(const EvalOptions& o) {
-  ITO_USER_CHECK(o.projections >= 1 && o.test_images >= 1, "--projections and --test-images expect at least 1");
+  check_range("--projections", o.projections, 1, 1 << 20);
+  check_at_least("--test-images", o.test_images, 1);
+  check_at_least("--at-least", o.at_least, 1);
   const SafetensorsFile file = SafetensorsFile::open(o.samples);
-  ITO_USER_CHECK(file.has("samples"), o.samples, ": has no tensor samples");
+  ITO_USER_CHECK(file.has("samples"), o.samples, ": has no tensor samples; expected what ito sample writes");
   const std::vector<int64_t> shape = file.entry("samples").shape;
-  ITO_USER_CHECK(shape.size() == 4 && shape[0] >= 1, o.samples, ": samples expected as (N, C, H, W)");
+  ITO_USER_CHECK(shape.size() == 4, o.samples, ": samples has ", shape.size(), " dimensions; expected (N, C, H, W)");
+  for (size_t d = 0; d < 4; ++d)
+    ITO_USER_CHECK(shape[d] >= 1 && shape[d] <= (d ? kMaxImageSide : 1 << 30), o.samples,
+                   ": samples has a dimension of ", shape[d], "; expected images of 1 to ", kMaxImageSide, " a side");
   LoadOptions options;
   options.channels = static_cast<int>(shape[1]);
   if (o.data != "fashion-mnist") options.resolution = static_cast<int>(shape[2]);
   const Dataset train = load_dataset(o.data, options);
   options.split = Split::Test;
   const Dataset test = load_dataset(o.data, options);
-  ITO_USER_CHECK(train.height == shape[2] && train.width == shape[3], o.samples, ": samples of ", shape[2], " x ",
-                 shape[3], " against data of ", train.height, " x ", train.width);
+  ITO_USER_CHECK(train.height == shape[2] && train.width == shape[3] && train.channels == shape[1], o.samples,
+                 ": samples are ", shape[1], " x ", shape[2], " x ", shape[3], ", the data ", train.channels, " x ",
+                 train.height, " x ", train.width, "; expected one size");
+  ITO_USER_CHECK(train.class_count() <= kMaxClasses, o.data, ": has labels up to ", train.class_count() - 1,
+                 "; expected at most ", kMaxClasses, " classes");
   const int64_t dim = train.image_size(), n = shape[0];
   const std::vector<float> samples =
       to_interleaved(file.read_f32("samples"), n, train.height, train.width, train.channels);
+  const auto bad = std::find_if(samples.begin(), samples.end(), [](float v) { return !std::isfinite(v); });
+  ITO_USER_CHECK(bad == samples.end(), o.samples, ": samples has a value of ", *bad, "; expected finite numbers");
 
   Json report = {{"samples", n}};
   if (train.class_count() > 0) {
@@ -90,7 +105,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--projections", o->projections, "random directions of the sliced Wasserstein distance");
   command->add_option("--test-images", o->test_images, "images of the test split compared with");
   command->add_option("--at-least", o->at_least, "how often a class must occur to count as found");
-  command->add_option("--seed", o->seed, "seed of the directions");
+  command->add_option("--seed", o->seed, "seed of the directions")->check(refuse_negative);
   command->add_flag("--json", o->json, "as JSON");
   command->callback([o] { run(*o); });
 }

@@ -7,6 +7,7 @@
 #include "engine/io/safetensors.h"
 #include "models/named_models.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 
 namespace ito {
@@ -121,7 +122,8 @@ void add_inspect_command(CLI::App& app) {
   command->add_option("--height", o->height, "image height; 0: as the model says");
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->callback([o] {
-    ITO_USER_CHECK(o->batch >= 1 && o->batch <= 65536, "--batch ", o->batch, ": expected 1 to 65536");
+    check_batch(o->batch);
+    check_image_size(o->height, o->width);
     const Json description = describe(*o);
     if (o->json)
       std::printf("%s\n", description.dump(2).c_str());

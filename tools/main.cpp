@@ -1,46 +1,126 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker: the whole command on one device library. Exit codes: 0 done, 1 our fault or the machine's, 2 the user's.
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <filesystem>
 
+#include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "kernels/seams/device.h"
 #include "tools/commands.h"
 
 namespace {
 
-// Names of all options of the chosen sub-command, for "did you mean".
-std::vector<std::string> option_names(const CLI::App& app) {
-  std::vector<std::string> names;
+const CLI::App& chosen_command(const CLI::App& app) {
   const auto subcommands = app.get_subcommands();
-  const CLI::App& chosen = subcommands.empty() ? app : *subcommands.front();
-  for (const CLI::Option* option : chosen.get_options())
+  return subcommands.empty() ? app : *subcommands.front();
+}
+
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options())
     for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
     names.push_back(command->get_name());
   return names;
 }
 
-int report_usage(const CLI::App& app, const CLI::ParseError& e) {
-  if (e.get_exit_code() == 0) return app.exit(e);  // --help
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
+  return text;
+}
+
+// The word on the command line that nothing took: an option rather than the value after it, without its own value.
+std::string unexpected_word(const std::vector<std::string>& words) {
+  for (const std::string& word : words)
+    if (word.size() > 1 && word[0] == '-') return word.substr(0, word.find('='));
+  return words.empty() ? "" : words.front();
+}
+
+const char* expected_by(const CLI::Option* option) {
+  const std::string type = option ? option->get_type_name() : "";
+  if (type.find("UINT") != std::string::npos) return "a whole number, 0 or more";
+  if (type.find("INT") != std::string::npos) return "a whole number that fits its range";
+  if (type.find("FLOAT") != std::string::npos) return "a number";
+  return type.empty() ? "no value, or true or false" : "a text";
+}
+
+// What the parser found, in our words: the flag, what was found, what was expected.
+// first: the first word after `ito`.
+std::string describe(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
+  const CLI::App& command = chosen_command(app);
   std::string what = e.what();
   for (char& c : what)
     if (c == '\n') c = ' ';
-  std::string hint;
-  const size_t dashes = what.rfind("--");
-  if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
-    const size_t colon = what.rfind(": ");
-    std::string word = what.substr(dashes != std::string::npos ? dashes : colon + 2);
-    word = word.substr(0, word.find_first_of(" ="));
-    hint = ito::did_you_mean(word, option_names(app));
+  if (&command == &app) {
+    const std::vector<std::string> names = command_names(app);
+    const std::vector<std::string> rest = app.remaining();
+    const std::string word = std::find(rest.begin(), rest.end(), first) != rest.end() ? first : unexpected_word(rest);
+    if (dynamic_cast<const CLI::RequiredError*>(&e) || dynamic_cast<const CLI::ExtrasError*>(&e)) {
+      if (word.empty()) return "no sub-command given; expected one of " + joined(names);
+      if (word[0] == '-')
+        return "unknown option " + ito::quote_name(word) + " before the sub-command" +
+               ito::did_you_mean(word, option_names(app));
+      return "unknown sub-command " + ito::quote_name(word) + "; expected one of " + joined(names) +
+             ito::did_you_mean(word, names);
+    }
+    return what;
   }
-  std::fprintf(stderr, "ito: %s%s (see ito --help)\n", what.c_str(), hint.c_str());
+  if (dynamic_cast<const CLI::ExtrasError*>(&e)) {
+    const std::string word = unexpected_word(app.remaining(true));
+    return command.get_name() + ": " + (word[0] == '-' ? "unknown option " : "unexpected argument ") +
+           ito::quote_name(word) + ito::did_you_mean(word, option_names(command));
+  }
+  // The messages about one option begin or go on with its name.
+  const size_t at = std::min(what.find("--"), what.find("-", 1));
+  const std::string name = at == std::string::npos ? "" : what.substr(at, what.find_first_of(": =", at) - at);
+  const CLI::Option* option = name.empty() ? nullptr : command.get_option_no_throw(name);
+  if (!option && !name.empty()) option = app.get_option_no_throw(name);
+  if (dynamic_cast<const CLI::RequiredError*>(&e))
+    return command.get_name() + ": " + what.substr(0, what.find(' ')) + " is missing";
+  if (dynamic_cast<const CLI::ConversionError*>(&e) && option) {
+    const size_t equals = what.find("= ");
+    return name + " " + ito::quote_name(equals == std::string::npos ? "" : what.substr(equals + 2)) + ": expected " +
+           expected_by(option);
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&e) && option) {
+    if (option->count() > 1 && option->get_items_expected_max() == 1)
+      return name + ": given " + std::to_string(option->count()) + " times; expected once";
+    const int wanted = option->get_items_expected_min();
+    return name + ": expected " + (wanted > 1 ? std::to_string(wanted) + " values" : "a value") + " after it";
+  }
+  return what;
+}
+
+int report_usage(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
+  if (e.get_exit_code() == 0) return app.exit(e);  // --help
+  const CLI::App& command = chosen_command(app);
+  std::fprintf(stderr, "ito: %s (see ito%s%s --help)\n", describe(app, e, first).c_str(), &command == &app ? "" : " ",
+               &command == &app ? "" : command.get_name().c_str());
+  return 2;
+}
+
+// A path that cannot be listed, made or renamed, where no better words were found.
+int report(const std::filesystem::filesystem_error& e) {
+  std::fprintf(stderr, "ito: %s: %s; check the path, its permissions and the space left\n", e.path1().c_str(),
+               e.code().message().c_str());
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
@@ -51,17 +131,22 @@ int main(int argc, char** argv) {
     ito::add_sample_command(app);
     ito::add_predict_command(app);
     ito::add_inspect_command(app);
+    ito::add_convert_command(app);
     ito::add_eval_command(app);
     ito::add_bench_command(app);
     app.parse(argc, argv);
-    return 0;
+    if (std::fflush(stdout) == 0) return 0;
+    std::fprintf(stderr, "ito: standard output cannot be written: %s\n", std::strerror(errno));
+    return 2;
   } catch (const CLI::ParseError& e) {
-    return report_usage(app, e);
+    return report_usage(app, e, argc > 1 ? argv[1] : "");
   } catch (const ito::UserError& e) {
     std::fprintf(stderr, "ito: %s\n", e.what());
     return 2;
+  } catch (const std::filesystem::filesystem_error& e) {
+    return report(e);
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "ito: out of memory; lower --batch or --micro-batch\n");
+    std::fprintf(stderr, "ito: out of memory; lower --batch, or free some memory\n");
     return 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "ito: %s\n", e.what());

@@ -24,6 +24,9 @@ ModelOnDevice load_model(const std::string& path, int height, int width);
 // "fp32" or "bf16"; bf16 falls back to fp32 with one line where the processor has no bf16 products.
 DType compute_type(const std::string& precision);
 
+// Refuses a schedule of more timesteps than a learned time embedding has rows. where: the network's config.json.
+void check_timestep_table(const UNetConfig& config, const std::string& where, int timesteps);
+
 void print_warnings(const std::vector<std::string>& warnings);
 
 // (N, H, W, C) and (N, C, H, W).

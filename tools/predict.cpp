@@ -2,10 +2,15 @@
 // ito predict: the network once, on tensors from a file.
 #include "engine/predictor.h"
 
+#include <cmath>
 #include <memory>
 
+#include "engine/io/atomic_file.h"
 #include "engine/io/safetensors.h"
+#include "engine/memory_check.h"
+#include "kernels/seams/memory_limit.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 
 namespace ito {
@@ -18,7 +23,7 @@ struct PredictOptions {
 
 std::vector<float> read_labels(const SafetensorsFile& file, const Network& network, int64_t n) {
   if (network.labels == LabelKind::None) return {};
-  ITO_USER_CHECK(file.has("class_labels"), file.path(), ": this model needs a tensor class_labels");
+  ITO_USER_CHECK(file.has("class_labels"), file.path(), ": has no tensor class_labels, which this model needs");
   if (network.labels == LabelKind::Value && network.label_width > 1) {
     file.check_shape("class_labels", {n, network.label_width});
     return file.read_f32("class_labels");
@@ -32,16 +37,36 @@ std::vector<float> read_labels(const SafetensorsFile& file, const Network& netwo
   return {classes.begin(), classes.end()};
 }
 
+void check_timestep(const UNetConfig& config, const std::string& where, float t) {
+  ITO_USER_CHECK(std::isfinite(t), where, ": timestep holds ", t, "; expected finite numbers");
+  if (config.time_embedding_type == "learned")
+    ITO_USER_CHECK(t >= 0 && t < static_cast<float>(*config.num_train_timesteps) && t == std::floor(t), where,
+                   ": timestep holds ", t, "; the model's learned time embedding has whole numbers 0 to ",
+                   *config.num_train_timesteps - 1);
+  ITO_USER_CHECK(config.time_embedding_type != "fourier" || t > 0, where, ": timestep holds ", t,
+                 "; the model's fourier time embedding takes numbers above 0");
+}
+
 void run(const PredictOptions& o) {
-  ITO_USER_CHECK(o.batch >= 1, "--batch ", o.batch, ": expected at least 1");
+  check_batch(o.batch);
+  check_threads(o.threads);
   set_device_threads(o.threads);
   const SafetensorsFile file = SafetensorsFile::open(o.input);
   for (const char* name : {"sample", "timestep"})
     ITO_USER_CHECK(file.has(name), o.input, ": has no tensor ", name,
                    "; expected sample (N, C, H, W) and timestep (N)");
   const std::vector<int64_t> shape = file.entry("sample").shape;
-  ITO_USER_CHECK(shape.size() == 4 && shape[0] > 0, o.input, ": sample has ", shape.size(),
-                 " dimensions; expected (N, C, H, W)");
+  ITO_USER_CHECK(shape.size() == 4, o.input, ": sample has ", shape.size(), " dimensions; expected (N, C, H, W)");
+  for (int64_t extent : shape)
+    ITO_USER_CHECK(extent >= 1 && extent <= int64_t{1} << 24, o.input, ": sample has a dimension of ", extent,
+                   "; expected 1 to ", 1 << 24);
+  for (int d : {2, 3})
+    ITO_USER_CHECK(shape[d] <= kMaxImageSide, o.input, ": sample is of images of ", shape[2], " x ", shape[3],
+                   "; expected at most ", kMaxImageSide, " a side");
+  const TensorType sample_type = file.entry("sample").type;
+  ITO_USER_CHECK(sample_type == TensorType::F32 || sample_type == TensorType::F16 || sample_type == TensorType::BF16 ||
+                     sample_type == TensorType::F64,
+                 o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
   const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
   const Network& network = model.network;
@@ -51,10 +76,19 @@ void run(const PredictOptions& o) {
   const TensorType type = file.entry("timestep").type;
   ITO_USER_CHECK(type == TensorType::I64 || type == TensorType::I32 || type == TensorType::F32, o.input,
                  ": timestep is ", name_of(type), "; expected I64, I32 or F32");
+  const std::vector<float> timesteps = file.read_f32("timestep");
+  for (float t : timesteps) check_timestep(model.config, o.input, t);
+  const std::vector<float> labels = read_labels(file, network, n);
+  const size_t limit = device_memory_limit();
+  check_memory(
+      "reading the input",
+      {{"images", saturated_product({2, static_cast<size_t>(n), static_cast<size_t>(network.row()), sizeof(float)})}},
+      limit, "split the input into smaller files");
+  { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
   const std::vector<float> sample =
       to_interleaved(file.read_f32("sample"), n, network.height, network.width, network.channels);
-  const std::vector<float> out = predict(network, model.weights.data(), compute_type(o.precision), o.batch, sample,
-                                         file.read_f32("timestep"), read_labels(file, network, n));
+  const std::vector<float> out =
+      predict(network, model.weights.data(), compute_type(o.precision), o.batch, sample, timesteps, labels, limit);
   SafetensorsWriter writer;
   writer.add("prediction", {n, network.out_channels, network.height, network.width},
              to_planar(out, n, network.height, network.width, network.out_channels));

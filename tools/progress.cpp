@@ -17,10 +17,11 @@ std::string clock_text(double seconds) {
 
 }  // namespace
 
-Progress::Progress(std::string title, int64_t total, double per_item, std::string unit)
+Progress::Progress(std::string title, int64_t total, double per_item, std::string unit, int64_t first)
     : title_(std::move(title)),
       unit_(std::move(unit)),
       total_(total),
+      first_(first),
       per_item_(per_item),
       terminal_(isatty(STDERR_FILENO) != 0),
       start_(Clock::now()),
@@ -36,7 +37,7 @@ void Progress::update(int64_t done, const std::string& note) {
   if (done < total_ && now - last_shown_ < interval) return;
   last_shown_ = now;
   const double elapsed = seconds();
-  const double rate = elapsed > 0 ? static_cast<double>(done) / elapsed : 0;
+  const double rate = elapsed > 0 ? static_cast<double>(done - first_) / elapsed : 0;
   const double left = rate > 0 ? static_cast<double>(total_ - done) / rate : 0;
   const std::string line = fmt::format("{} {}/{}{}{}  {:.0f} {}/s  {} left", title_, done, total_,
                                        note.empty() ? "" : "  ", note, rate * per_item_, unit_, clock_text(left));

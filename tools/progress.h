@@ -9,8 +9,12 @@ namespace ito {
 
 class Progress {
  public:
-  // unit: what the rate counts ("images"); per_item of them are done with each of the total items.
-  Progress(std::string title, int64_t total, double per_item, std::string unit);
+  // unit: what the rate counts ("images"); per_item of them are done with each of the total items. first: items that
+  // were done before (a resumed run), which the rate leaves out.
+  Progress(std::string title, int64_t total, double per_item, std::string unit, int64_t first = 0);
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
   void update(int64_t done, const std::string& note = {});
   void finish();  // ends the line
   double seconds() const;
@@ -18,7 +22,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   std::string title_, unit_;
-  int64_t total_;
+  int64_t total_, first_;
   double per_item_;
   bool terminal_;
   Clock::time_point start_, last_shown_;

@@ -31,9 +31,13 @@ struct RunConfig {
   int64_t checkpoint_every = 0;  // 0: at the end only
   int64_t log_every = 10;
   int64_t sample_every = 0;  // 0: a quarter of the run
+  int64_t keep_last = 3;     // checkpoints; 0: all
+  int64_t keep_every = 0;    // besides them those of these steps; 0: none
+  int64_t max_skipped = 10;  // non-finite steps in a row that end the run; 0: never
   int threads = 0;
+  bool resume = false;  // of this start, not of the run: json() leaves it out
 
-  Json json() const;  // every value
+  Json json() const;  // every other value
 };
 
 }  // namespace ito

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/run_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "engine/checkpoint.h"
@@ -19,18 +23,77 @@ constexpr int kPreviewImages = 16, kPreviewSteps = 20;
 
 }  // namespace
 
-RunFolder::RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler)
-    : run_(run), model_(model), scheduler_(scheduler) {
+RunFolder::RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler,
+                     const RunIdentity& identity)
+    : run_(run), model_(model), scheduler_(scheduler), identity_(identity) {
   std::error_code error;
   fs::create_directories(run.out, error);
   ITO_USER_CHECK(!error, "--out ", run.out, ": cannot be created: ", error.message(), "; choose another folder");
-  for (const char* name : {"config.json", "metrics.jsonl", "latest"})
-    ITO_USER_CHECK(!fs::exists(path(name)), "--out ", run.out, ": holds a run already (", name,
-                   "); choose another folder or remove it");
-  write_json_file(path("config.json"), run.json());
-  metrics_.open(path("metrics.jsonl"));
-  timings_.open(path("timings.jsonl"));
-  ITO_USER_CHECK(metrics_ && timings_, "--out ", run.out, ": cannot write metrics.jsonl; choose another folder");
+  if (!run.resume) {
+    const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run.out);
+    std::string found = checkpoint ? checkpoint_name(checkpoint->step) : "";
+    for (const char* name : {"latest", "metrics.jsonl", "config.json"})
+      if (fs::exists(path(name))) found = name;
+    ITO_USER_CHECK(found.empty(), "--out ", run.out, ": holds a run already (", found,
+                   "); go on with it (--resume), choose another folder or remove it");
+  }
+  lock();
+  remove_leftovers(run.out);
+}
+
+RunFolder::~RunFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+// The system lets go of it when the process ends, however it ends. File systems without such locks go without.
+void RunFolder::lock() {
+  lock_ = ::open(run_.out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool taken = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  if (taken) ::close(std::exchange(lock_, -1));  // no destructor runs after a constructor that throws
+  ITO_USER_CHECK(!taken, "--out ", run_.out, ": another ito train is writing there; wait for it or stop it");
+}
+
+int64_t RunFolder::start(Trainer& trainer) {
+  std::optional<FoundCheckpoint> checkpoint;
+  if (run_.resume) checkpoint = newest_checkpoint(run_.out);
+  const int64_t done = checkpoint ? checkpoint->step : 0;
+  if (checkpoint) restore(trainer, *checkpoint);
+  write_json_file(path("config.json"), run_.json());
+  const auto number = [](const Json& line, const char* key) {
+    const Json value = line.value(key, Json());  // null: the log's word for NaN
+    return value.is_number() ? value.get<double>() : NAN;
+  };
+  for (const Json& line : metrics_.open(path("metrics.jsonl"), done)) {
+    logged_steps_.push_back(number(line, "step"));
+    logged_losses_.push_back(number(line, "loss"));
+  }
+  timings_.open(path("timings.jsonl"), done);
+  logged_step_ = done;
+  if (checkpoint) {
+    latest_ = checkpoint_name(done);
+    write_latest(run_.out, latest_);
+    prune_checkpoints(run_.out, done, run_.keep_last, run_.keep_every);
+  } else if (fs::exists(path("latest"))) {
+    fs::remove(path("latest"));  // it names nothing that is whole
+  }
+  return done;
+}
+
+void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
+  check_architecture(identity_, checkpoint.path);
+  const ModelFiles files = find_model(checkpoint.path);
+  const TrainingSnapshot snapshot = read_snapshot(files.state, trainer.layout());
+  const Json stored = fs::exists(path("config.json")) ? read_json_file(path("config.json")) : Json();
+  check_identity(identity_, snapshot, stored, checkpoint.path);
+  ITO_USER_CHECK(snapshot.state.step == checkpoint.step, files.state, ": is of step ", snapshot.state.step,
+                 ", its folder is named for ", checkpoint.step, "; give the folder its own name back");
+  ITO_USER_CHECK(checkpoint.step <= run_.steps, "--steps ", run_.steps, ": ", checkpoint.path,
+                 " is past it; ask for more steps");
+  trainer.upload(Trainer::Arena::Weights, snapshot.weights);
+  trainer.upload(Trainer::Arena::FirstMoment, snapshot.first_moment);
+  trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment);
+  trainer.upload(Trainer::Arena::Ema, read_weights(files.weights, trainer.layout()));
+  trainer.set_state(snapshot.state);
 }
 
 std::string RunFolder::path(const std::string& name) const {
@@ -48,14 +111,18 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
                      {"learning_rate", state.learning_rate},
                      {"ema_decay", state.ema_decay},
                      {"skipped", state.skipped}};
-  metrics_ << line.dump() << '\n' << std::flush;
+  metrics_.append(line);
   const double elapsed = seconds - logged_seconds_;
   const double images = static_cast<double>((state.step - logged_step_) * run_.batch);
-  timings_ << Json{{"step", state.step}, {"seconds", seconds}, {"images_per_second", images / elapsed}}.dump() << '\n'
-           << std::flush;
+  timings_.append({{"step", state.step}, {"seconds", seconds}, {"images_per_second", images / elapsed}});
   logged_seconds_ = seconds;
   logged_step_ = state.step;
-  ITO_CHECK(metrics_ && timings_, path("metrics.jsonl"), ": cannot be written; is the disk full?");
+  // Looked at here and not after every step, which would make the host wait for the device: the run may thus go on past
+  // the limit until the next line. Nothing is lost by it, since a skipped step leaves the weights as they were.
+  ITO_CHECK(run_.max_skipped == 0 || state.skipped_in_row < run_.max_skipped, "step ", state.step, ": the last ",
+            state.skipped_in_row, " steps had a non-finite loss or gradient and were skipped (--max-skipped ",
+            run_.max_skipped, "); ", latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
+            "; lower --lr or look at the data");
   return fmt::format("loss {:.4f}", loss);
 }
 
@@ -63,14 +130,20 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   TrainingSnapshot snapshot;
   snapshot.state = trainer.state();
   snapshot.seed = run_.seed;
+  snapshot.configuration_hash = identity_.configuration_hash;
+  snapshot.data_fingerprint = identity_.data_fingerprint;
   snapshot.weights = trainer.download(Trainer::Arena::Weights);
   snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);
   snapshot.second_moment = trainer.download(Trainer::Arena::SecondMoment);
-  latest_ = checkpoint_name(step);
-  write_model(path(latest_), to_json(model_), scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema),
+  metrics_.sync();
+  timings_.sync();
+  const std::string name = checkpoint_name(step);
+  write_model(path(name), to_json(model_), scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema),
               &snapshot);
+  latest_ = name;
   write_latest(run_.out, latest_);
   write_loss_chart();
+  prune_checkpoints(run_.out, step, run_.keep_last, run_.keep_every);
 }
 
 void RunFolder::write_preview(Trainer& trainer, const Network& network, const NoiseSchedule& schedule, int64_t step) {

@@ -1,38 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of a training run: config.json, metrics.jsonl (nothing that changes from run to run), timings.jsonl,
-// loss.svg, samples-<step>.png, checkpoint-<step>/ and `latest`.
+// loss.svg, samples-<step>.png, checkpoint-<step>/ and `latest`. Whenever the process is killed, what is there is a run
+// that can be resumed: files and checkpoints appear whole, and metrics.jsonl is cut back to the checkpoint.
 #pragma once
-#include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/diffusion/schedule.h"
 #include "engine/reverse_process.h"
+#include "engine/run_checkpoints.h"
 #include "engine/trainer.h"
 #include "models/unet_config.h"
 #include "tools/run_config.h"
+#include "tools/run_identity.h"
+#include "tools/step_log.h"
 
 namespace ito {
 
 class RunFolder {
  public:
-  // Creates the folder; refuses one that holds a run.
-  RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler);
+  // Creates the folder and keeps every other trainer out of it while this object lives; removes what a killed run left
+  // half written. Refuses a folder that holds a run, unless run.resume.
+  RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler,
+            const RunIdentity& identity);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  // With run.resume and a checkpoint: refuses options that would give other numbers, else puts the trainer where the
+  // newest whole checkpoint was and cuts the logs back to it. Returns the steps done, 0 for a fresh start.
+  int64_t start(Trainer& trainer);
 
   std::string path(const std::string& name) const;
   // Appends a line to metrics.jsonl and timings.jsonl from the trainer's running loss; returns it in short.
   std::string log(Trainer& trainer, double seconds);
+  // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
   void write_preview(Trainer& trainer, const Network& network, const NoiseSchedule& schedule, int64_t step);
   void write_loss_chart() const;
   std::string latest_checkpoint() const { return path(latest_); }
 
  private:
+  void lock();
+  void restore(Trainer& trainer, const FoundCheckpoint& checkpoint);
+
   RunConfig run_;
   UNetConfig model_;
   SchedulerConfig scheduler_;
-  std::ofstream metrics_, timings_;
+  RunIdentity identity_;
+  int lock_ = -1;  // the folder itself, open
+  StepLog metrics_, timings_;
   std::vector<double> logged_steps_, logged_losses_;
   double logged_seconds_ = 0;
   int64_t logged_step_ = 0;

@@ -4,11 +4,15 @@
 #include <filesystem>
 #include <memory>
 
+#include "engine/io/atomic_file.h"
 #include "engine/io/image.h"
 #include "engine/io/safetensors.h"
+#include "engine/memory_check.h"
 #include "engine/reverse_process.h"
 #include "engine/samplers/sampler.h"
+#include "kernels/seams/memory_limit.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 #include "tools/pictures.h"
 #include "tools/progress.h"
@@ -22,8 +26,10 @@ struct SampleOptions {
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
   double eta = 0;
-  bool no_clip = false, strip = false;
+  bool steps_given = false, no_clip = false, strip = false;
 };
+
+constexpr const char* kSamplesFile = "samples.safetensors";
 
 std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
   if (options.initial_noise.empty()) return {};
@@ -34,11 +40,13 @@ std::vector<float> read_noise(const SampleOptions& options, const Network& netwo
 
 std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
   if (network.labels == LabelKind::None) {
-    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number, ": this model has no classes");
+    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number,
+                   ": this model has no classes; leave the flag out");
     return {};
   }
   ITO_USER_CHECK(network.labels == LabelKind::Index, options.checkpoint,
-                 ": sampling from a network with real-valued class labels is not implemented");
+                 ": sampling from a network with real-valued class labels (class_embed_type) is not implemented; use "
+                 "ito predict");
   ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
                  ": the model has classes 0 to ", network.classes - 1);
   std::vector<int32_t> classes(options.count);
@@ -48,23 +56,59 @@ std::vector<int32_t> classes_of(const SampleOptions& options, const Network& net
   return classes;
 }
 
+// What needs no model.
 void check(const SampleOptions& o) {
-  ITO_USER_CHECK(o.count >= 1 && o.count <= (1 << 24), "--count ", o.count, ": expected 1 to ", 1 << 24);
+  check_range<int64_t>("--count", o.count, 1, 1 << 24);
   ITO_USER_CHECK(o.first >= 0 && o.first <= (int64_t{1} << 32) - o.count, "--first ", o.first,
                  ": expected 0 to 2^32 less --count");
-  ITO_USER_CHECK(o.batch >= 1 && o.batch <= 65536, "--batch ", o.batch, ": expected 1 to 65536");
-  ITO_USER_CHECK(o.steps >= 0, "--steps ", o.steps, ": expected at least 1");
+  check_batch(o.batch);
+  check_threads(o.threads);
+  check_image_size(o.height, o.width);
+  ITO_USER_CHECK(!o.steps_given || o.steps >= 1, "--steps ", o.steps,
+                 ": expected at least 1; leave it out for the sampler's usual number");
+  check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
+  make_sampler(o.sampler);
+  ITO_USER_CHECK(o.sampler == "ddim" || o.eta == 0, "--eta ", o.eta, ": the sampler ", o.sampler,
+                 " has no eta; use --sampler ddim or leave it out");
+  check_range("--eta", o.eta, 0.0, 1.0);
+}
+
+// What the model's scheduler and outputs ask of the sampler.
+void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
+  const std::string& where = model.files.scheduler;
+  ITO_USER_CHECK(!model.scheduler.thresholding, where,
+                 ": thresholding is true, which sampling does not implement; set it to false to clip the estimate of "
+                 "x0 to clip_sample_range instead");
+  const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
+  const int expected = model.network.channels * (learned ? 2 : 1);
+  ITO_USER_CHECK(model.network.out_channels == expected, model.files.unet_config, ": out_channels is ",
+                 model.network.out_channels, " for ", model.network.channels, " in_channels; with variance_type ",
+                 name_of(model.scheduler.variance_type), " sampling expects ", expected);
+  check_timestep_table(model.config, model.files.unet_config, schedule.steps());
+}
+
+// The folder and the right to write in it, known before the hours that sampling may take.
+void make_output_folder(const std::string& out) {
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  if (!error && !std::filesystem::is_directory(out)) error = std::make_error_code(std::errc::not_a_directory);
+  ITO_USER_CHECK(!error, "--out ", out, ": cannot be made a folder: ", error.message(), "; choose another path");
+  const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
 }
 
 void run(const SampleOptions& o) {
   check(o);
+  ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
+                 ": is a file; expected a folder, or the name of one to make");
   set_device_threads(o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
+  check_model(model, schedule);
   const std::unique_ptr<Sampler> sampler = make_sampler(o.sampler);
   SamplerSettings settings;
   settings.steps = o.steps ? o.steps : (o.sampler == "ddpm" ? schedule.steps() : 50);
+  check_range("--steps", settings.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
   settings.eta = o.eta;
   if (o.no_clip) settings.clip_sample = false;
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
@@ -72,14 +116,17 @@ void run(const SampleOptions& o) {
 
   const std::vector<float> noise = read_noise(o, network);
   const std::vector<int32_t> classes = classes_of(o, network);
-  std::filesystem::create_directories(o.out);
+  const int64_t row = network.row();
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
   reverse.compute = compute_type(o.precision);
+  reverse.memory_limit = device_memory_limit();
+  // Twice: once more in the planes of the file.
+  reverse.kept_images = saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(row), sizeof(float)});
   ReverseProcess process(network, table, model.weights.data(), reverse);
+  make_output_folder(o.out);
 
-  const int64_t row = network.row();
   std::vector<float> samples(o.count * row), batch(reverse.batch * row);
   StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
   const int64_t batches = ceil_div(o.count, reverse.batch);
@@ -112,10 +159,10 @@ void run(const SampleOptions& o) {
   writer.add("samples", {o.count, network.channels, network.height, network.width},
              to_planar(samples, o.count, network.height, network.width, network.channels));
   if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
-  writer.write(path("samples.safetensors"));
+  writer.write(path(kSamplesFile));
   write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network);
   if (o.strip) strip.write(path("strip.png"), samples.data());
-  std::printf("%s\n%s\n", path("samples.png").c_str(), path("samples.safetensors").c_str());
+  std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
   if (o.strip) std::printf("%s\n", path("strip.png").c_str());
 }
 
@@ -130,9 +177,10 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");
-  command->add_option("--seed", o->seed, "seed of all noise");
+  command->add_option("--seed", o->seed, "seed of all noise")->check(refuse_negative);
   command->add_option("--sampler", o->sampler, "ddpm or ddim");
-  command->add_option("--steps", o->steps, "network calls; 0: all for ddpm, 50 for ddim");
+  CLI::Option* steps = command->add_option("--steps", o->steps, "network calls");
+  steps->default_str("all for ddpm, 50 for ddim");
   command->add_option("--eta", o->eta, "ddim: 0 deterministic to 1 as noisy as ddpm");
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
@@ -144,7 +192,10 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--height", o->height, "image height; 0: as the model says");
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
-  command->callback([o] { run(*o); });
+  command->callback([o, steps] {
+    o->steps_given = steps->count() > 0;
+    run(*o);
+  });
 }
 
 }  // namespace ito

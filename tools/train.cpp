@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // ito train: from a data set to a checkpoint, with metrics, a loss curve and sample grids on the way.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
+#include "engine/io/input_file.h"
 #include "engine/trainer.h"
 #include "kernels/seams/device.h"
+#include "kernels/seams/memory_limit.h"
 #include "models/named_models.h"
 #include "tools/commands.h"
+#include "tools/flag_checks.h"
 #include "tools/model_on_device.h"
 #include "tools/progress.h"
 #include "tools/run_config.h"
 #include "tools/run_folder.h"
+#include "tools/stop_signal.h"
 
 namespace ito {
 namespace {
@@ -26,7 +32,8 @@ UNetConfig model_config(const RunConfig& run, std::vector<std::string>* warnings
 
 Dataset load_data(const RunConfig& run, const UNetConfig& model) {
   LoadOptions options;
-  options.channels = model.in_channels;
+  // Other numbers of channels are nothing that images can be converted to; train() compares them.
+  if (model.in_channels == 1 || model.in_channels == 3) options.channels = model.in_channels;
   options.resolution = run.resolution;
   if (!run.resolution && model.sample_size && (*model.sample_size)[0] == (*model.sample_size)[1] &&
       run.data != "fashion-mnist")
@@ -38,13 +45,23 @@ TrainSettings train_settings(const RunConfig& run) {
   ITO_USER_CHECK(run.adam_betas.size() == 2, "--adam-betas: expected two numbers");
   for (double beta : run.adam_betas)
     ITO_USER_CHECK(beta >= 0 && beta < 1, "--adam-betas ", beta, ": expected values in [0, 1)");
-  ITO_USER_CHECK(run.steps >= 1 && run.steps <= (int64_t{1} << 31), "--steps ", run.steps, ": expected 1 to 2^31");
-  ITO_USER_CHECK(run.warmup >= 0, "--warmup ", run.warmup, ": expected at least 0");
-  ITO_USER_CHECK(run.lr > 0 && run.lr < 10, "--lr ", run.lr, ": expected a small positive number");
+  check_range<int64_t>("--steps", run.steps, 1, int64_t{1} << 31);
+  check_batch(run.batch);
+  check_range("--micro-batch", run.micro_batch, 0, kMaxBatch, " (0: the whole batch)");
+  check_at_least<int64_t>("--warmup", run.warmup, 0);
+  ITO_USER_CHECK(run.lr > 0 && run.lr < 10, "--lr ", run.lr, ": expected a number above 0 and below 10");
+  check_range("--weight-decay", run.weight_decay, 0.0, 10.0);
   ITO_USER_CHECK(run.ema_decay >= 0 && run.ema_decay < 1, "--ema-decay ", run.ema_decay, ": expected [0, 1)");
-  ITO_USER_CHECK(run.grad_clip >= 0, "--grad-clip ", run.grad_clip, ": expected at least 0 (0: no clipping)");
-  ITO_USER_CHECK(run.log_every >= 1 && run.checkpoint_every >= 0 && run.sample_every >= 0,
-                 "--log-every expects at least 1, --checkpoint-every and --sample-every at least 0");
+  ITO_USER_CHECK(run.grad_clip >= 0 && std::isfinite(run.grad_clip), "--grad-clip ", run.grad_clip,
+                 ": expected a number, at least 0 (0: no clipping)");
+  check_range("--resolution", run.resolution, 0, kMaxImageSide, " (0: as the model says)");
+  check_at_least<int64_t>("--checkpoint-every", run.checkpoint_every, 0, " (0: at the end only)");
+  check_at_least<int64_t>("--log-every", run.log_every, 1);
+  check_at_least<int64_t>("--sample-every", run.sample_every, 0, " (0: a quarter of the run)");
+  check_at_least<int64_t>("--keep-last", run.keep_last, 0, " (0: all)");
+  check_at_least<int64_t>("--keep-every", run.keep_every, 0, " (0: none)");
+  check_at_least<int64_t>("--max-skipped", run.max_skipped, 0, " (0: never)");
+  check_threads(run.threads);
   TrainSettings s;
   s.batch = run.batch;
   s.micro_batch = run.micro_batch;
@@ -80,9 +97,12 @@ void gather(const Dataset& data, DataOrder& order, const RunConfig& run, int64_t
   }
 }
 
-void train(const RunConfig& run) {
-  set_device_threads(run.threads);
+// Returns the exit code: 0, or 128 + the signal that stopped the run.
+int train(const RunConfig& run) {
   const TrainSettings settings = train_settings(run);
+  set_device_threads(run.threads);
+  ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
+                 ": is a file; expected a folder, or the name of one to make");
   const SchedulerConfig scheduler = scheduler_config(run);
   std::vector<std::string> warnings;
   UNetConfig model = model_config(run, &warnings);
@@ -94,23 +114,31 @@ void train(const RunConfig& run) {
   const Network network = unet_network(model, data.height, data.width);
   if (network.labels == LabelKind::Index)
     ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
-                   data.class_count(), " classes, the model num_class_embeds ", network.classes);
+                   data.class_count(), " classes, the model num_class_embeds ", network.classes,
+                   "; give it data with labels, or as many class embeddings as there are classes");
 
-  RunFolder folder(run, model, scheduler);
   const NoiseSchedule schedule(scheduler);
-  Trainer trainer(network, schedule, settings);
+  check_timestep_table(model, "--model " + run.model, schedule.steps());
+  Trainer trainer(network, schedule, settings, device_memory_limit());
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
+  const StopSignal stop;
+  RunFolder folder(run, model, scheduler, identity_of(run, model, settings.compute, data.fingerprint()));
+  const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
                data.count, data.height, data.width, data.channels, run.model.c_str(),
                static_cast<long long>(trainer.layout().count()), trainer.planned_bytes() >> 20);
+  if (run.resume && first)
+    std::fprintf(stderr, "going on from %s\n", folder.latest_checkpoint().c_str());
+  else if (run.resume)
+    std::fprintf(stderr, "%s holds no checkpoint: starting from the beginning\n", run.out.c_str());
 
   DataOrder order(run.seed, data.count);
   std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
   std::vector<int32_t> labels(network.labels == LabelKind::Index ? run.batch : 0);
   const int64_t sample_every = run.sample_every ? run.sample_every : std::max<int64_t>(1, run.steps / 4);
-  Progress progress("training", run.steps, run.batch, "images");
+  Progress progress("training", run.steps, run.batch, "images", first);
   std::string note;
-  for (int64_t step = 0; step < run.steps; ++step) {
+  for (int64_t step = first; step < run.steps; ++step) {
     gather(data, order, run, step, images, labels);
     trainer.step(images.data(), labels.empty() ? nullptr : labels.data());
     const int64_t done = step + 1;
@@ -120,18 +148,41 @@ void train(const RunConfig& run) {
     }
     progress.update(done, note);
     if (done % sample_every == 0 || done == run.steps) folder.write_preview(trainer, network, schedule, done);
-    if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps)
+    const bool stopped = StopSignal::received() != 0;
+    if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
       folder.write_checkpoint(trainer, done);
+    if (stopped) {
+      progress.finish();
+      std::fprintf(stderr, "ito: stopped by %s after step %lld: %s is whole; go on with --resume\n", StopSignal::name(),
+                   static_cast<long long>(done), folder.latest_checkpoint().c_str());
+      return 128 + StopSignal::received();
+    }
   }
   progress.finish();
   folder.write_loss_chart();
   std::printf("checkpoint %s\nloss curve %s\n", folder.latest_checkpoint().c_str(), folder.path("loss.svg").c_str());
+  return 0;
+}
+
+// A value of a config file has the type of its option's default.
+void check_config_value(const std::string& path, const std::string& key, const Json& value, const Json& usual) {
+  const bool number = usual.is_number_float() ? value.is_number() : value.is_number_integer();
+  const char* expected = usual.is_string()         ? "a text"
+                         : usual.is_boolean()      ? "true or false"
+                         : usual.is_array()        ? "a list of numbers"
+                         : usual.is_number_float() ? "a number"
+                                                   : "a whole number";
+  bool fits = usual.is_number() ? number : value.type() == usual.type();
+  if (usual.is_array() && fits)
+    fits = std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number(); });
+  ITO_USER_CHECK(fits, path, ": ", key, " is ", printable(value.dump(), 60), "; expected ", expected);
 }
 
 // Values of a --config file become the options that were not given on the command line.
 void apply_config_file(CLI::App& command, const std::string& path) {
   const Json file = read_json_file(path);
-  ITO_USER_CHECK(file.is_object(), path, ": expected a JSON object of options");
+  ITO_USER_CHECK(file.is_object(), path, ": found ", file.type_name(), ", expected a JSON object of options");
+  const Json defaults = RunConfig{}.json();
   std::vector<std::string> known;
   for (const CLI::Option* option : command.get_options())
     for (std::string name : option->get_lnames()) {
@@ -144,6 +195,7 @@ void apply_config_file(CLI::App& command, const std::string& path) {
     std::string name = "--" + key;
     std::replace(name.begin() + 2, name.end(), '_', '-');
     CLI::Option* option = command.get_option(name);
+    if (defaults.contains(key)) check_config_value(path, key, value, defaults[key]);
     if (option->count() > 0) continue;
     try {
       for (const Json& item : value.is_array() ? value : Json::array({value}))
@@ -181,6 +233,9 @@ Json RunConfig::json() const {
           {"checkpoint_every", checkpoint_every},
           {"log_every", log_every},
           {"sample_every", sample_every},
+          {"keep_last", keep_last},
+          {"keep_every", keep_every},
+          {"max_skipped", max_skipped},
           {"threads", threads}};
 }
 
@@ -197,7 +252,7 @@ void add_train_command(CLI::App& app) {
   command->add_option("--steps", run->steps, "training steps");
   command->add_option("--batch", run->batch, "images a step");
   command->add_option("--micro-batch", run->micro_batch, "images a pass, to save memory; 0: the whole batch");
-  command->add_option("--seed", run->seed, "seed of weights, order, noise");
+  command->add_option("--seed", run->seed, "seed of weights, order, noise")->check(refuse_negative);
   command->add_option("--lr", run->lr, "peak learning rate");
   command->add_option("--lr-schedule", run->lr_schedule, "constant, linear or cosine, after the warm-up");
   command->add_option("--warmup", run->warmup, "steps of linear warm-up");
@@ -213,13 +268,24 @@ void add_train_command(CLI::App& app) {
   command->add_option("--checkpoint-every", run->checkpoint_every, "steps between checkpoints; 0: at the end only");
   command->add_option("--log-every", run->log_every, "steps between lines of metrics.jsonl");
   command->add_option("--sample-every", run->sample_every, "steps between sample grids; 0: a quarter of the run");
+  command->add_option("--keep-last", run->keep_last, "checkpoints that stay, the newest; 0: all");
+  command->add_option("--keep-every", run->keep_every, "checkpoints of these steps stay too; 0: none");
+  command->add_option("--max-skipped", run->max_skipped,
+                      "steps in a row with a non-finite gradient (each is skipped) that end the run, looked at every "
+                      "--log-every steps; 0: never");
+  command->add_flag("--resume", run->resume,
+                    "go on from the newest checkpoint of --out, or start if there is none; options not given are the "
+                    "run's own");
   command->add_option("--threads", run->threads, "threads; 0: all cores");
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
     if (!config_file->empty()) apply_config_file(*command, *config_file);
+    const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
+    if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
+      apply_config_file(*command, own_config);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
-    train(*run);
+    if (const int code = train(*run)) std::exit(code);
   });
 }
 

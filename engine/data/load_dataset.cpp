@@ -3,6 +3,7 @@
 // content before one told by its extension.
 #include "engine/data/load_dataset.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -53,6 +54,9 @@ void fit_to_options(Dataset& data, const LoadOptions& options) {
   const int size = options.resolution, channels = options.channels ? options.channels : data.channels;
   const bool resize = size != 0 && (data.height != size || data.width != size);
   if (!resize && channels == data.channels) return;
+  const int64_t shorter = std::min(data.height, data.width), longer = std::max(data.height, data.width);
+  ITO_USER_CHECK(!resize || longer <= kMaxAspect * shorter, data.name, ": images are ", data.width, "x", data.height,
+                 ", too long to be cut square; leave out the resolution");
   std::vector<uint8_t> fitted;
   Image image(data.height, data.width, data.channels);
   for (int n = 0; n < data.count; ++n) {

@@ -7,6 +7,8 @@
 #include <limits>
 #include <set>
 
+#include "engine/io/input_file.h"
+
 namespace ito {
 namespace {
 
@@ -36,7 +38,7 @@ E value_of(const std::array<std::string_view, N>& names, std::string_view name, 
     allowed += (i ? ", " : "") + std::string(names[i]);
     known.emplace_back(names[i]);
   }
-  fail<UserError>(where, ": ", key, " '", name, "' is not implemented; use one of ", allowed,
+  fail<UserError>(where, ": ", key, " ", quote_name(name), " is not implemented; use one of ", allowed,
                   did_you_mean(name, known));
 }
 
@@ -84,12 +86,10 @@ class Reader {
 
   // Names, quoted and joined, of the keys that no read asked for; those that begin with '_' are diffusers' own.
   std::string unread() const {
-    std::string names;
-    for (const auto& [key, value] : json_.items()) {
-      if (key.starts_with('_') || asked_.contains(key)) continue;
-      names += (names.empty() ? "'" : ", '") + key + "'";
-    }
-    return names;
+    std::vector<std::string> names;
+    for (const auto& [key, value] : json_.items())
+      if (!key.starts_with('_') && !asked_.contains(key)) names.push_back(key);
+    return list_names(names);
   }
 
  private:
@@ -99,7 +99,7 @@ class Reader {
     return found == json_.end() ? nullptr : &*found;
   }
   void expect(bool ok, const char* key, const Json& found, const char* expected) const {
-    ITO_USER_CHECK(ok, where_, ": ", key, " is ", found.dump().substr(0, 40), "; expected ", expected);
+    ITO_USER_CHECK(ok, where_, ": ", key, " is ", printable(found.dump(), 40), "; expected ", expected);
   }
 
   const Json& json_;

@@ -45,6 +45,9 @@ const char* advice_for(int error_number) {
 
 bool is_users_mistake(int error_number) {
   switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
     case ENOENT:
     case EACCES:
     case EPERM:

@@ -9,7 +9,7 @@ namespace ito {
 
 // A file in the making. Until commit() the final name is untouched; without commit() nothing stays behind.
 // A path that is not a regular file (/dev/stdout, a FIFO) is written straight through, since it cannot be renamed over.
-// UserError: the directory is missing or not writable. Error: the disk is full or failing.
+// UserError: the directory is missing or not writable, the disk is full. Error: the disk is failing.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::string& path);

@@ -16,9 +16,14 @@ namespace ito {
 namespace {
 
 constexpr uint64_t kMaxPixels = uint64_t{1} << 27;
+// A Huffman code has at least one bit, and every 8x8 block needs one: a header that announces more is lying.
+constexpr uint64_t kMaxPixelsPerByte = 512;
+// Encoders write about ten. An empty scan costs the file a few bytes and the reader a pass over all blocks.
+constexpr int kMaxScans = 100;
 
 struct JpegReader {
   jpeg_error_mgr errors{};
+  jpeg_progress_mgr progress{};
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX] = "";
   jpeg_decompress_struct jpeg{};
@@ -49,15 +54,24 @@ void judge_message(j_common_ptr jpeg, int level) {
   leave(reinterpret_cast<j_common_ptr>(&reader->jpeg));
 }
 
+void limit_scans(j_common_ptr jpeg) {
+  auto* reader = static_cast<JpegReader*>(jpeg->client_data);
+  if (reader->jpeg.input_scan_number > kMaxScans) refuse(reader, "it has more than 100 scans");
+}
+
 bool read_header(JpegReader* reader, const uint8_t* bytes, size_t count) {
   if (setjmp(reader->jump)) return false;
   jpeg_create_decompress(&reader->jpeg);
+  reader->jpeg.progress = &reader->progress;
+  reader->progress.progress_monitor = limit_scans;
   jpeg_mem_src(&reader->jpeg, bytes, count);
   jpeg_read_header(&reader->jpeg, TRUE);
   if (reader->jpeg.jpeg_color_space == JCS_CMYK || reader->jpeg.jpeg_color_space == JCS_YCCK)
     refuse(reader, "it is in CMYK; convert it to RGB");
-  if (uint64_t{reader->jpeg.image_width} * reader->jpeg.image_height > kMaxPixels)
-    refuse(reader, "it has more than 134217728 pixels");
+  if (reader->jpeg.arith_code) refuse(reader, "it is arithmetically coded; save it as an ordinary JPEG");
+  const uint64_t pixels = uint64_t{reader->jpeg.image_width} * reader->jpeg.image_height;
+  if (pixels > kMaxPixels) refuse(reader, "it has more than 134217728 pixels");
+  if (pixels / kMaxPixelsPerByte > count) refuse(reader, "it is cut short: its size needs more data");
   reader->jpeg.out_color_space = reader->jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_start_decompress(&reader->jpeg);
   return true;

@@ -14,6 +14,8 @@ namespace ito {
 namespace {
 
 constexpr uint64_t kMaxPixels = uint64_t{1} << 27;
+// deflate packs at most about 1032 to 1: a header that announces more than this is lying.
+constexpr uint64_t kMaxPacking = 1100;
 
 struct PngReader {
   const uint8_t* next = nullptr;
@@ -50,10 +52,15 @@ void give_bytes(png_structp png, png_bytep out, size_t bytes) {
 bool read_header(PngReader* reader) {
   if (setjmp(png_jmpbuf(reader->png))) return false;
   png_set_read_fn(reader->png, reader, give_bytes);
+  // Texts, profiles and the like are neither unpacked nor kept: each could be 8 MB in a few kB of file.
+  png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_read_info(reader->png, reader->info);
   const uint64_t pixels =
       uint64_t{png_get_image_width(reader->png, reader->info)} * png_get_image_height(reader->png, reader->info);
   if (pixels > kMaxPixels) png_error(reader->png, "it has more than 134217728 pixels");
+  const uint64_t packed_rows =
+      uint64_t{png_get_image_height(reader->png, reader->info)} * png_get_rowbytes(reader->png, reader->info);
+  if (packed_rows / kMaxPacking > reader->left) png_error(reader->png, "it is cut short: its size needs more data");
   png_set_expand(reader->png);  // palettes to RGB, 1 to 4 bits to 8, transparency to an alpha channel
   png_set_scale_16(reader->png);
   png_set_strip_alpha(reader->png);

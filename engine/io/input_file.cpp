@@ -14,6 +14,26 @@
 #include "kernels/error.h"
 
 namespace ito {
+namespace {
+
+// Bytes of the UTF-8 character at the start of `text`; 0 if it is malformed or a control character (C0, DEL, C1).
+size_t character_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(text[i])); };
+  const uint32_t lead = byte(0);
+  if (lead < 0x80) return lead < 0x20 || lead == 0x7f ? 0 : 1;
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  uint32_t code = lead & (0x7fu >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  constexpr uint32_t kSmallest[] = {0, 0, 0xa0, 0x800, 0x10000};  // by length; what is smaller is overlong or C1
+  const bool surrogate = code >= 0xd800 && code < 0xe000;
+  return code < kSmallest[length] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+}  // namespace
 
 InputFile::InputFile(const std::string& path) : path_(path) {
   struct stat info {};
@@ -62,21 +82,35 @@ std::vector<uint8_t> read_file_start(const std::string& path, size_t bytes) {
   return start;
 }
 
-std::string quote_name(std::string_view text) {
-  constexpr size_t kLongest = 100;
+std::string printable(std::string_view text, size_t longest) {
   constexpr char kHex[] = "0123456789abcdef";
-  std::string out = "'";
-  for (const char c : text.substr(0, kLongest)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      out += "\\x";
-      out += kHex[byte >> 4];
-      out += kHex[byte & 15];
-    } else {
-      out += c;
-    }
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = character_length(text.substr(i));
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const char escape[] = {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+    const std::string_view piece = length > 0 ? text.substr(i, length) : std::string_view(escape, 4);
+    if (out.size() + piece.size() > longest) return out + "...";
+    out += piece;
+    i += std::max<size_t>(length, 1);
   }
-  return out + (text.size() > kLongest ? "...'" : "'");
+  return out;
+}
+
+std::string quote_name(std::string_view text) {
+  std::string out = "'";
+  out += printable(text, 100);
+  return out += "'";
+}
+
+std::string list_names(const std::vector<std::string>& names) {
+  constexpr size_t kLongest = 400;
+  std::string list;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (list.size() > kLongest) return list + " and " + std::to_string(names.size() - i) + " more";
+    list += (i ? ", " : "") + quote_name(names[i]);
+  }
+  return list;
 }
 
 }  // namespace ito

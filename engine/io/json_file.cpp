@@ -12,14 +12,12 @@
 namespace ito {
 namespace {
 
-// "[json.exception.parse_error.101] parse error at ..." without the bracket, and on one line.
+// "[json.exception.parse_error.101] parse error at ..." without the bracket. It quotes the text, however long.
 std::string reason_of(const std::exception& error) {
   std::string text = error.what();
   if (const size_t bracket = text.find("] "); !text.empty() && text[0] == '[' && bracket != std::string::npos)
     text.erase(0, bracket + 2);
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < 0x20; }, ' ');
-  return text;
+  return printable(text, 300);
 }
 
 }  // namespace

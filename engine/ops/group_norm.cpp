@@ -9,12 +9,16 @@ namespace {
 
 class GroupNormOp : public Op {
  public:
-  GroupNormOp(const GroupNormShape& shape, bool temb, bool scale_shift)
-      : shape_(shape), temb_input_(temb ? 1 : -1), scale_shift_input_(scale_shift ? (temb ? 2 : 1) : -1) {}
+  // dx_wanted: whether x has a gradient; the kernel writes one in any case, then to scratch.
+  GroupNormOp(const GroupNormShape& shape, bool temb, bool scale_shift, bool dx_wanted, DType type)
+      : shape_(shape),
+        temb_input_(temb ? 1 : -1),
+        scale_shift_input_(scale_shift ? (temb ? 2 : 1) : -1),
+        unwanted_dx_bytes_(dx_wanted ? 0 : padded(size_of(type) * shape.n * shape.hw * shape.c)) {}
 
   const char* kind() const override { return "group_norm"; }
   size_t backward_workspace() const override {
-    return sizeof(float) * (2 + row_gradient_width()) * shape_.n * shape_.c;
+    return unwanted_dx_bytes_ + sizeof(float) * (2 + row_gradient_width()) * shape_.n * shape_.c;
   }
 
   void forward(Stream& stream, const OpData& data) override {
@@ -24,10 +28,12 @@ class GroupNormOp : public Op {
 
   void backward(Stream& stream, const OpData& data) override {
     const int64_t nc = int64_t{1} * shape_.n * shape_.c;
-    float* scratch = static_cast<float*>(data.workspace());
+    char* workspace = static_cast<char*>(data.workspace());
+    float* scratch = reinterpret_cast<float*>(workspace + unwanted_dx_bytes_);
     GroupNormGradients gradients;
     gradients.dx = data.din(0);
-    gradients.write = data.din_write(0);
+    gradients.write = gradients.dx ? data.din_write(0) : Write::Set;
+    if (!gradients.dx) gradients.dx = DataRef(workspace, data.in(0).type);
     gradients.dgamma_partial = scratch;
     gradients.dbeta_partial = scratch + nc;
     // Row gradients are set by the kernel; where the tensor already holds some, they pass through scratch.
@@ -59,6 +65,7 @@ class GroupNormOp : public Op {
     return {scratch, wanted.as<float>()};
   }
 
+  static size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
   int row_gradient_width() const { return (temb_input_ > 0 ? 1 : 0) + (scale_shift_input_ > 0 ? 2 : 0); }
 
   GroupNormModulation modulation(const OpData& data) const {
@@ -76,6 +83,7 @@ class GroupNormOp : public Op {
 
   GroupNormShape shape_;
   int temb_input_, scale_shift_input_;
+  size_t unwanted_dx_bytes_;
 };
 
 }  // namespace
@@ -91,8 +99,8 @@ Value group_norm(Program& program, const std::string& name, Value x, const Group
   shape.groups = options.groups;
   shape.eps = options.eps;
   shape.silu = options.silu;
-  auto op =
-      std::make_unique<GroupNormOp>(shape, static_cast<bool>(options.temb), static_cast<bool>(options.scale_shift));
+  auto op = std::make_unique<GroupNormOp>(shape, static_cast<bool>(options.temb),
+                                          static_cast<bool>(options.scale_shift), program.wants_gradient(x), in.type);
   op->name = name;
   op->parameters = {program.add_parameter({name + ".weight", ParameterKind::Vector, {in.c}, Initial::Ones}),
                     program.add_parameter({name + ".bias", ParameterKind::Vector, {in.c}, Initial::Zeros})};

@@ -97,7 +97,7 @@ TEST(UNet, RefusesWhatIsNotImplemented) {
     return "accepted";
   };
   EXPECT_EQ(message(R"({"act_fn": "mish"})"),
-            "config.json: act_fn is \"mish\", which is not implemented; use silu, swish");
+            "config.json: act_fn is 'mish', which is not implemented; use silu, swish");
   EXPECT_EQ(message(R"({"act_fn": "swish"})"), "accepted");
   EXPECT_NE(
       message(R"({"down_block_types": ["KDownBlock2D"], "up_block_types": ["UpBlock2D"], "block_out_channels": [32]})"),
@@ -111,7 +111,7 @@ TEST(UNet, NamesUnknownKeysInOneWarning) {
   unet_config_from_json(nlohmann::json::parse(R"({"b_key": 1, "a_key": 2, "_class_name": "UNet2DModel"})"), "c.json",
                         &warnings);
   ASSERT_EQ(warnings.size(), 1u);
-  EXPECT_EQ(warnings[0], "c.json: ignoring unknown keys: a_key, b_key");
+  EXPECT_EQ(warnings[0], "c.json: ignoring unknown keys: 'a_key', 'b_key'");
 }
 
 TEST(UNet, ConfigurationsRoundTrip) {

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// How much device memory there is to plan with. Part of the device seam: each device library defines it.
+#pragma once
+#include <cstddef>
+
+namespace ito {
+
+// Bytes that can still be allocated. On cpu and sim, whose device memory is the host's, the least of what the system
+// calls available, what the process's cgroups leave and what RLIMIT_AS leaves; SIZE_MAX where nothing says.
+// The environment variable ITO_MEMORY_LIMIT_MIB, a whole number, takes the place of all that.
+size_t device_memory_limit();
+
+}  // namespace ito

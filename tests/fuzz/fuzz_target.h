@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every fuzz target is: a function from bytes to nothing, which may refuse its input with an ito::Error of one
+// short line and with nothing else. libFuzzer's driver and the test of the committed corpus both run them.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ito {
+
+using Bytes = std::span<const uint8_t>;
+
+// Each parses the bytes as if they were a file of its kind, and where that succeeds uses what came out.
+void fuzz_safetensors(Bytes bytes);
+void fuzz_dataset(Bytes bytes);  // a safetensors file as a data set
+void fuzz_json(Bytes bytes);
+void fuzz_unet_config(Bytes bytes);
+void fuzz_scheduler_config(Bytes bytes);
+void fuzz_idx(Bytes bytes);
+void fuzz_cifar(Bytes bytes);
+void fuzz_png(Bytes bytes);
+void fuzz_jpeg(Bytes bytes);
+
+struct FuzzTarget {
+  const char* name;  // the corpus is tests/fuzz/corpus/<name>
+  void (*parse)(Bytes);
+};
+
+inline constexpr FuzzTarget kFuzzTargets[] = {
+    {"safetensors", fuzz_safetensors},
+    {"dataset", fuzz_dataset},
+    {"json", fuzz_json},
+    {"unet_config", fuzz_unet_config},
+    {"scheduler_config", fuzz_scheduler_config},
+    {"idx", fuzz_idx},
+    {"cifar", fuzz_cifar},
+    {"png", fuzz_png},
+    {"jpeg", fuzz_jpeg},
+};
+
+enum class Outcome { Accepted, Refused, Fault };
+
+// Runs the target. Fault: something else than an ito::Error was thrown, or its message is not one short printable
+// line; what happened is then in `reason`, as is the message of a refusal.
+Outcome run_target(void (*parse)(Bytes), Bytes bytes, std::string& reason);
+
+// For targets. A step that may be refused without ending the run; its message is held to the same rules.
+bool attempt(const std::function<void()>& step);
+// A property that holds for every input; its breach is a fault.
+void demand(bool holds, const char* property);
+// A message or warning must be one short line of printable text, whatever was in the file.
+void demand_one_line(std::string_view message);
+
+}  // namespace ito

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds in tests/fuzz/corpus: for each parser small files that are right (ok-*) and typical damage (bad-*).
+
+Only the standard library is used and the same bytes come out every time. found-* files, which came from fuzzing, are
+left alone.
+"""
+import json
+import pathlib
+import struct
+import zlib
+
+CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
+
+
+def write(parser, name, data):
+    folder = CORPUS / parser
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+# ---- safetensors: u64 header length, JSON header, data
+
+def safetensors(header, data):
+    text = header if isinstance(header, str) else json.dumps(header)
+    return struct.pack("<Q", len(text)) + text.encode() + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def safetensors_seeds():
+    floats = struct.pack("<4f", 0.5, -1.0, 2.0, 1e-40)
+    good = {"__metadata__": {"format": "pt"}, "a.weight": entry("F32", [2, 2], 0, 16)}
+    write("safetensors", "ok-f32", safetensors(good, floats))
+    types = {"F64": 8, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1}
+    many, at = {}, 0
+    for dtype, size in types.items():
+        many[dtype] = entry(dtype, [3], at, at + 3 * size)
+        at += 3 * size
+    write("safetensors", "ok-types", safetensors(many, bytes(i * 7 % 251 for i in range(at))))
+    write("safetensors", "ok-empty-and-scalar",
+          safetensors({"e": entry("F32", [0, 3], 0, 0), "s": entry("F32", [], 0, 4)}, floats[:4]))
+    write("safetensors", "ok-i64-in-f32", safetensors({"n": entry("F32", [2], 0, 8)}, struct.pack("<2f", 7, 9e18)))
+    write("safetensors", "bad-short", b"\x01\x00")
+    write("safetensors", "bad-header-lies", struct.pack("<Q", 1 << 62) + b"{}")
+    write("safetensors", "bad-data-cut", safetensors(good, floats[:9]))
+    write("safetensors", "bad-data-long", safetensors(good, floats + b"x"))
+    write("safetensors", "bad-overlap",
+          safetensors({"a": entry("U8", [3], 0, 3), "b": entry("U8", [3], 1, 4)}, b"1234"))
+    write("safetensors", "bad-shape-overflow", safetensors({"a": entry("F32", [1 << 62, 4], 0, 16)}, floats))
+    write("safetensors", "bad-shape-negative", safetensors({"a": entry("F32", [-1], 0, 16)}, floats))
+    write("safetensors", "bad-dtype", safetensors({"a\nb": entry("F\u001b31", [4], 0, 16)}, floats))
+    write("safetensors", "bad-twice", safetensors('{"a":{},"a":{}}', b""))
+    write("safetensors", "bad-deep", safetensors("[" * 200, b""))
+    write("safetensors", "bad-metadata", safetensors({"__metadata__": {"k\u009b": 1}}, b""))
+
+
+def dataset_seeds():
+    floats = struct.pack("<24f", *(i / 12 - 1 for i in range(24)))
+    labels = struct.pack("<2q", 0, 3)
+    samples, label = entry("F32", [2, 3, 2, 2], 0, 96), entry("I64", [2], 96, 112)
+    write("dataset", "ok-f32", safetensors({"samples": samples, "labels": label}, floats + labels))
+    write("dataset", "ok-u8", safetensors({"samples": entry("U8", [2, 1, 4, 3], 0, 24)}, bytes(range(24))))
+    write("dataset", "ok-u8-labels",
+          safetensors({"samples": entry("U8", [1, 3, 2, 4], 0, 24), "labels": entry("F32", [1], 24, 28)},
+                      bytes(range(24)) + struct.pack("<f", 5)))
+    write("dataset", "ok-u8-long", safetensors({"samples": entry("U8", [1, 1, 1, 300], 0, 300)}, bytes(300)))
+    write("dataset", "bad-no-samples", safetensors({"images": samples}, floats))
+    write("dataset", "bad-rank", safetensors({"samples": entry("F32", [24], 0, 96)}, floats))
+    write("dataset", "bad-empty", safetensors({"samples": entry("F32", [0, 3, 2, 2], 0, 0)}, b""))
+    write("dataset", "bad-channels", safetensors({"samples": entry("U8", [1, 2, 2, 2], 0, 8)}, bytes(8)))
+    write("dataset", "bad-nan", safetensors({"samples": entry("F32", [1, 1, 1, 1], 0, 4)}, struct.pack("<f", float("nan"))))
+    write("dataset", "bad-label", safetensors({"samples": samples, "labels": label}, floats + struct.pack("<2q", -1, 0)))
+    write("dataset", "bad-label-count",
+          safetensors({"samples": samples, "labels": entry("U8", [3], 96, 99)}, floats + b"\0\1\2"))
+
+
+# ---- JSON and the two configurations
+
+def json_seeds():
+    write("json", "ok-object", '{"seed": 1, "learning_rate": 1e-4, "betas": [0.9, 0.999], "ema": null, "flip": true}')
+    write("json", "ok-numbers", "[0, -0.0, 1e308, 18446744073709551615, -9223372036854775808, 4.9e-324]")
+    write("json", "ok-text", '{"learnig_rate": "\\u00e4\\ud83d\\ude00\\n\u00df", "": ""}')
+    write("json", "ok-depth", "[" * 60 + "]" * 60)
+    write("json", "bad-depth", "[" * 5000)
+    write("json", "bad-twice", '{"a\\n": 1, "a\\n": 2}')
+    write("json", "bad-cut", '{"seed": [1, 2')
+    write("json", "bad-utf8", b'{"a": "\xff\xfe"}')
+    write("json", "bad-control", b'{"a": "\x1b[31m\x7f\xc2\x9b"}')
+    write("json", "bad-long-token", '"' + "x" * 3000 + "\n")
+    write("json", "bad-range", "1e999")
+
+
+UNET = {
+    "_class_name": "UNet2DModel", "_diffusers_version": "0.30.0", "sample_size": 32, "in_channels": 1,
+    "out_channels": 1, "center_input_sample": False, "time_embedding_type": "positional", "freq_shift": 0,
+    "flip_sin_to_cos": True, "down_block_types": ["DownBlock2D", "AttnDownBlock2D"], "mid_block_type": "UNetMidBlock2D",
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"], "block_out_channels": [32, 64], "layers_per_block": 1,
+    "downsample_padding": 1, "dropout": 0.0, "act_fn": "silu", "attention_head_dim": 8, "norm_num_groups": 8,
+    "norm_eps": 1e-5, "resnet_time_scale_shift": "default", "add_attention": True, "class_embed_type": None,
+    "num_class_embeds": 10}
+
+
+def unet_seeds():
+    def put(name, **changes):
+        write("unet_config", name, json.dumps({**UNET, **changes}))
+    put("ok-small")
+    put("ok-other", sample_size=[16, 24], attention_head_dim=None, time_embedding_type="fourier", freq_shift=0.5,
+        class_embed_type="timestep", mid_block_type=None, _diffusers_version="0.8.0", downsample_type="resnet")
+    put("ok-learned", time_embedding_type="learned", num_train_timesteps=1000)
+    write("unet_config", "ok-defaults", "{}")
+    put("ok-unknown-keys", **{"new\nkey": 1, "k\u009b" + "y" * 2000: 2})
+    put("bad-name", act_fn="re\nlu\u001b[2J")
+    put("bad-long-name", time_embedding_type="x" * 3000)
+    put("bad-levels", block_out_channels=[32])
+    put("bad-wrapped", sample_size=4294967297)
+    put("bad-fraction", sample_size=[1.5, 2])
+    put("bad-huge-fraction", sample_size=[1e300, 2])
+    put("bad-channels-huge", block_out_channels=[1e300, 4294967298])
+    put("bad-channels-wrapped", block_out_channels=[4294967298, 32])
+    put("bad-freq-shift", time_embedding_type="fourier", freq_shift=-1e300)
+    put("bad-list", layers_per_block=[["x" * 200] * 50])
+    put("bad-bool", norm_eps=True)
+    write("unet_config", "bad-kind", "[]")
+
+
+def scheduler_seeds():
+    def put(name, **changes):
+        write("scheduler_config", name, json.dumps(changes))
+    put("ok-defaults")
+    put("ok-ddpm", _class_name="DDPMScheduler", _diffusers_version="0.40.0", num_train_timesteps=1000,
+        beta_start=0.0001, beta_end=0.02, beta_schedule="squaredcos_cap_v2", trained_betas=None,
+        variance_type="fixed_large", clip_sample=True, prediction_type="v_prediction", thresholding=False,
+        dynamic_thresholding_ratio=0.995, clip_sample_range=1.0, sample_max_value=1.0, timestep_spacing="trailing",
+        steps_offset=0, rescale_betas_zero_snr=True)
+    put("ok-ddim", _class_name="DDIMScheduler", set_alpha_to_one=False, num_train_timesteps=3,
+        trained_betas=[0.1, 0.2, 0.3], new_key=1)
+    put("ok-unknown-keys", **{"new\nkey": 1, "k\u009b" + "y" * 2000: 2})
+    put("bad-name", beta_schedule="lin\near\u001b[2J")
+    put("bad-long-name", prediction_type="x" * 3000)
+    put("bad-delete", clip_sample="\x7f")
+    put("bad-steps", num_train_timesteps=1 << 40)
+    put("bad-betas", num_train_timesteps=2, trained_betas=[0.5, 2])
+    put("bad-beta", beta_start=-1)
+    put("bad-kind", clip_sample=1)
+    write("scheduler_config", "bad-array", "[]")
+
+
+# ---- IDX and CIFAR-10
+
+def gzip_bytes(data):
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return packer.compress(data) + packer.flush()
+
+
+def idx(*shape, type_code=8, values=None):
+    count = 1
+    for n in shape:
+        count *= n
+    values = bytes(i * 5 % 256 for i in range(count)) if values is None else values
+    return bytes([0, 0, type_code, len(shape)]) + b"".join(struct.pack(">I", n) for n in shape) + values
+
+
+def idx_seeds():
+    write("idx", "ok-images", idx(2, 4, 4))
+    write("idx", "ok-labels", idx(5))
+    write("idx", "ok-colour", idx(1, 2, 2, 3))
+    write("idx", "ok-packed", gzip_bytes(idx(2, 4, 4)))
+    write("idx", "ok-long", idx(1, 1, 200))
+    write("idx", "bad-cut", idx(2, 4, 4)[:-3])
+    write("idx", "bad-long", idx(2, 4, 4) + b"x")
+    write("idx", "bad-size-lies", idx(1 << 20, 1 << 8, 1 << 8, values=b"x"))
+    write("idx", "bad-size-wraps", idx((1 << 32) - 1, (1 << 32) - 1, (1 << 32) - 1, values=b"x"))
+    write("idx", "bad-packed-size-lies", gzip_bytes(idx(1 << 20, 1 << 8, 1 << 8, values=b"x")))
+    write("idx", "bad-packed-cut", gzip_bytes(idx(2, 4, 4))[:-9])
+    write("idx", "bad-packed-more", gzip_bytes(idx(2, 4, 4) + bytes(4000)))
+    write("idx", "bad-packed-tail", gzip_bytes(idx(2, 4, 4)) + b"tail")
+    write("idx", "bad-packed-nothing", gzip_bytes(b""))
+    write("idx", "bad-type", idx(2, 2, 2, type_code=13))
+    write("idx", "bad-empty", b"")
+
+
+def cifar_seeds():
+    record = bytes([3]) + bytes(i % 256 for i in range(3072))
+    write("cifar", "ok-one", record)
+    write("cifar", "ok-two", record + bytes([9]) + record[1:])
+    write("cifar", "bad-cut", record[:-1])
+    write("cifar", "bad-label", record + bytes([10]) + record[1:])
+    write("cifar", "bad-empty", b"")
+
+
+# ---- PNG and JPEG
+
+def png_chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour, rows, interlace=0, extra=b""):
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + extra + png_chunk(b"IDAT", zlib.compress(rows, 9)) +
+            png_chunk(b"IEND", b""))
+
+
+def png_rows(height, row_bytes, filter_kind=0):
+    return b"".join(bytes([filter_kind]) + bytes((y * 31 + x * 17) % 256 for x in range(row_bytes))
+                    for y in range(height))
+
+
+def png_seeds():
+    write("png", "ok-grey", png(4, 3, 8, 0, png_rows(3, 4)))
+    write("png", "ok-rgb", png(4, 3, 8, 2, png_rows(3, 12, 4)))
+    write("png", "ok-rgba", png(2, 2, 8, 6, png_rows(2, 8, 1)))
+    write("png", "ok-grey16", png(2, 2, 16, 0, png_rows(2, 4, 2)))
+    write("png", "ok-bits", png(9, 2, 1, 0, png_rows(2, 2)))
+    palette = png_chunk(b"PLTE", bytes(range(12))) + png_chunk(b"tRNS", b"\x00\x80")
+    write("png", "ok-palette", png(4, 2, 2, 3, png_rows(2, 1), extra=palette))
+    write("png", "ok-interlaced", png(1, 1, 8, 0, png_rows(1, 1), interlace=1))
+    text = png_chunk(b"tEXt", b"Title\0seed") + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b" * 500))
+    write("png", "ok-text", png(2, 2, 8, 0, png_rows(2, 2), extra=text))
+    good = png(4, 3, 8, 2, png_rows(3, 12))
+    write("png", "bad-cut", good[:-20])
+    write("png", "bad-checksum", good[:40] + bytes([good[40] ^ 1]) + good[41:])
+    write("png", "bad-size-lies", png(11000, 11000, 8, 2, png_rows(3, 12)))
+    write("png", "bad-size-huge", png(1 << 30, 1 << 30, 8, 2, b""))
+    write("png", "bad-few-rows", png(4, 30, 8, 2, png_rows(3, 12)))
+    write("png", "bad-kind", good[:24] + bytes([3, 9]) + good[26:])
+    write("png", "bad-empty", b"\x89PNG\r\n\x1a\n")
+
+
+class BitWriter:
+    def __init__(self):
+        self.bits = ""
+
+    def put(self, value, length):
+        self.bits += format(value, "b").zfill(length) if length else ""
+
+    def data(self):
+        bits = self.bits + "1" * (-len(self.bits) % 8)
+        raw = bytes(int(bits[i:i + 8], 2) for i in range(0, len(bits), 8))
+        return raw.replace(b"\xff", b"\xff\x00")
+
+
+def segment(marker, data):
+    return bytes([0xff, marker]) + struct.pack(">H", len(data) + 2) + data
+
+
+def jpeg(width, height, components, progressive=False, kind=None, sampling=0x11, data_blocks=None):
+    """A gradient of block means: DC codes of 4 bits for sizes 0 to 8, AC codes of 2 bits for end, +-1 and 16 zeros."""
+    kind = kind or (0xc2 if progressive else 0xc0)
+    parts = b"".join(bytes([c + 1, sampling if c == 0 else 0x11, 0]) for c in range(components))
+    frame = struct.pack(">BHHB", 8, height, width, components) + parts
+    dc = bytes([0x00] + [0, 0, 0, 9] + [0] * 12 + list(range(9)))
+    ac = bytes([0x10] + [0, 3] + [0] * 14 + [0x00, 0x01, 0xf0])
+    out = b"\xff\xd8" + segment(0xe0, b"JFIF\0\1\1\0\0\1\0\1\0\0") + segment(0xdb, b"\0" + bytes([8] * 64))
+    out += segment(kind, frame) + segment(0xc4, dc) + segment(0xc4, ac)
+    blocks = data_blocks or ((width + 7) // 8) * ((height + 7) // 8)
+
+    def put_dc(bits, difference):
+        size = abs(difference).bit_length()
+        bits.put(size, 4)
+        bits.put(difference if difference >= 0 else difference + (1 << size) - 1, size)
+
+    def scan(which, first, last, fill):
+        head = bytes([len(which)]) + b"".join(bytes([c + 1, 0]) for c in which) + bytes([first, last, 0])
+        bits = BitWriter()
+        for block in range(blocks):
+            for c in which:
+                fill(bits, block, c)
+        return segment(0xda, head) + bits.data()
+
+    def baseline_block(bits, block, c):
+        put_dc(bits, 5 - 9 * c + block % 3)
+        bits.put(1, 2)
+        bits.put(block % 2, 1)
+        bits.put(0, 2)
+
+    if progressive:
+        out += scan(range(components), 0, 0, lambda bits, block, c: put_dc(bits, 7 - c))
+        for c in range(components):
+            out += scan([c], 1, 63, lambda bits, block, c: bits.put(0, 2))
+    else:
+        out += scan(range(components), 0, 63, baseline_block)
+    return out + b"\xff\xd9"
+
+
+def jpeg_seeds():
+    write("jpeg", "ok-grey", jpeg(16, 9, 1))
+    write("jpeg", "ok-colour", jpeg(8, 8, 3))
+    write("jpeg", "ok-progressive", jpeg(16, 16, 3, progressive=True))
+    good = jpeg(24, 16, 3)
+    write("jpeg", "bad-cut", good[:-12])
+    write("jpeg", "bad-no-scan", good[:good.index(b"\xff\xda")])
+    write("jpeg", "bad-size-lies", jpeg(11000, 11000, 3, data_blocks=4))
+    write("jpeg", "bad-size-lies-progressive", jpeg(11000, 11000, 3, progressive=True, data_blocks=4))
+    write("jpeg", "bad-size-huge", jpeg(65000, 65000, 1, data_blocks=4))
+    write("jpeg", "bad-cmyk", jpeg(8, 8, 4))
+    write("jpeg", "bad-arithmetic", jpeg(8, 8, 1, kind=0xc9))
+    write("jpeg", "bad-lossless", jpeg(8, 8, 1, kind=0xc3))
+    scans = jpeg(8, 8, 1, progressive=True)
+    start = scans.rindex(b"\xff\xda")
+    write("jpeg", "bad-many-scans", scans[:start] + scans[start:-2] * 300 + scans[-2:])
+    write("jpeg", "bad-empty", b"\xff\xd8\xff")
+
+
+if __name__ == "__main__":
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, scheduler_seeds, idx_seeds, cifar_seeds,
+                  png_seeds, jpeg_seeds):
+        seeds()

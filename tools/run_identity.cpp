@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// See run_identity.h.
+#include "tools/run_identity.h"
+
+#include <fmt/format.h>
+
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+constexpr const char* kAdvice = "; resume with the same value, or start another run in another --out";
+
+// FNV-1a.
+uint64_t hash_of(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+std::string option_of(std::string key) {
+  for (char& c : key)
+    if (c == '_') c = '-';
+  return "--" + key;
+}
+
+}  // namespace
+
+RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, DType compute, uint64_t data_fingerprint) {
+  const Json all = run.json();
+  RunIdentity identity;
+  identity.seed = run.seed;
+  identity.data_fingerprint = data_fingerprint;
+  identity.architecture = to_json(model);
+  identity.numbers = Json::object();
+  for (const char* key : {"batch", "lr", "lr_schedule", "warmup", "adam_betas", "weight_decay", "grad_clip",
+                          "ema_decay", "precision", "prediction_type", "beta_schedule", "flip"})
+    identity.numbers[key] = all.at(key);
+  if (run.lr_schedule != "constant") identity.numbers["steps"] = run.steps;
+  Json hashed = identity.numbers;
+  hashed["precision"] = name_of(compute);  // what it came down to on this machine
+  hashed["architecture"] = identity.architecture;
+  identity.configuration_hash = hash_of(hashed.dump());
+  return identity;
+}
+
+void check_architecture(const RunIdentity& now, const std::string& checkpoint) {
+  const std::string file = checkpoint + "/unet/config.json";
+  const Json before = to_json(unet_config_from_json(read_json_file(file), file, nullptr));
+  for (const auto& [key, value] : now.architecture.items()) {
+    const Json old = before.value(key, Json());
+    ITO_USER_CHECK(value == old, "--model: its ", key, " is ", value.dump(), ", that of ", checkpoint, " ", old.dump(),
+                   kAdvice);
+  }
+}
+
+void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, const Json& stored_config,
+                    const std::string& checkpoint) {
+  ITO_USER_CHECK(now.seed == snapshot.seed, "--seed ", now.seed, ": ", checkpoint, " was trained with seed ",
+                 snapshot.seed, kAdvice);
+  ITO_USER_CHECK(now.data_fingerprint == snapshot.data_fingerprint, "--data: the images and labels have fingerprint ",
+                 fmt::format("{:016x}, those that {} was trained on {:016x}", now.data_fingerprint, checkpoint,
+                             snapshot.data_fingerprint),
+                 "; resume with the same data, or start another run in another --out");
+  if (stored_config.is_object())
+    for (const auto& [key, value] : now.numbers.items()) {
+      const Json old = stored_config.value(key, Json());
+      ITO_USER_CHECK(value == old, option_of(key), " ", value.dump(), ": ", checkpoint, " was trained with ",
+                     old.dump(), kAdvice);
+    }
+  ITO_USER_CHECK(
+      now.configuration_hash == snapshot.configuration_hash, checkpoint,
+      fmt::format(": was trained with other options (configuration hash {:016x}, these give {:016x}), and config.json "
+                  "does not tell which; start another run in another --out",
+                  snapshot.configuration_hash, now.configuration_hash));
+}
+
+}  // namespace ito

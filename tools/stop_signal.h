@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asking a long command to stop: the first SIGINT or SIGTERM is remembered, so that the step in hand is finished and
+// saved; the second ends the process at once. Either way the exit code is 128 + the first signal's number.
+#pragma once
+#include <csignal>
+
+namespace ito {
+
+class StopSignal {
+ public:
+  StopSignal();   // a signal that was ignored (nohup, a job in the background) stays ignored
+  ~StopSignal();  // puts back what was there
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
+
+  static int received();  // SIGINT, SIGTERM, or 0
+  static const char* name();
+
+ private:
+  struct sigaction before_[2];
+};
+
+}  // namespace ito
