@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 
@@ -219,8 +220,19 @@ TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& l
   read_arena(file, "weights.", layout, snapshot.weights, false);
   read_arena(file, "first_moment.", layout, snapshot.first_moment, true);
   read_arena(file, "second_moment.", layout, snapshot.second_moment, true);
-  for_each_scalar(snapshot,
-                  [&](const char* name, TensorType type, auto& value) { read_scalar(file, name, type, value); });
+  std::vector<std::string> known;
+  for_each_scalar(snapshot, [&](const char* name, TensorType type, auto& value) {
+    read_scalar(file, name, type, value);
+    known.push_back(name);
+  });
+  for (const Parameter& p : layout.all()) {
+    known.push_back("weights." + p.name);
+    if (p.trainable) known.insert(known.end(), {"first_moment." + p.name, "second_moment." + p.name});
+  }
+  std::sort(known.begin(), known.end());
+  for (const std::string& name : file.names())
+    ITO_USER_CHECK(std::binary_search(known.begin(), known.end(), name), path, ": tensor ", quote_name(name),
+                   " is not part of a training state of this model", did_you_mean(name, known));
   return snapshot;
 }
 
@@ -237,7 +249,7 @@ void write_model(const std::string& directory, const Json& unet_config, const Sc
     write_json_file(
         (temporary / "model_index.json").string(),
         {{"_class_name", scheduler.scheduler_class == SchedulerClass::Ddpm ? "DDPMPipeline" : "DDIMPipeline"},
-         {"_diffusers_version", "0.30.0"},
+         {"_diffusers_version", kDiffusersVersion},
          {"scheduler", {"diffusers", class_name}},
          {"unet", {"diffusers", "UNet2DModel"}}});
     write_json_file((temporary / "unet" / "config.json").string(), unet_config);

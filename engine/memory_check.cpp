@@ -29,8 +29,8 @@ void check_memory(const char* work, std::initializer_list<MemoryNeed> needs, siz
     if (__builtin_add_overflow(sum, need.bytes, &sum)) sum = SIZE_MAX;
     parts += join_text(parts.empty() ? "" : ", ", need.what, " ", mib_rounded_up(need.bytes));
   }
-  ITO_USER_CHECK(limit == 0 || sum <= limit, work, " needs ", mib_rounded_up(sum), " MiB (", parts, ") but only ",
-                 limit >> 20, " MiB are free; ", advice);
+  ITO_USER_CHECK(sum <= limit, work, " needs ", mib_rounded_up(sum), " MiB (", parts, ") but only ", limit >> 20,
+                 " MiB are free; ", advice);
 }
 
 }  // namespace ito

@@ -73,11 +73,7 @@ void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_
     copy_to_device(stream_, program_.data(program_.find_input("class_labels")).data, labels,
                    settings_.batch * sizeof(int32_t));
   }
-  if (settings_.capture && !graph_) {
-    stream_.begin_capture();
-    launch_step();
-    graph_ = stream_.end_capture();
-  }
+  if (settings_.capture && !graph_) graph_ = stream_.capture([this] { launch_step(); });
   for (int i = 0; i < steps_; ++i) {
     if (settings_.capture)
       stream_.replay(graph_);

@@ -17,8 +17,8 @@ struct ReverseSettings {
   uint64_t seed = 0;
   DType compute = DType::F32;
   bool capture = true;
-  size_t memory_limit = 0;  // bytes; UserError with the sum if the plan needs more. 0: no limit
-  size_t kept_images = 0;   // bytes of images that the caller keeps in the same memory, for that sum
+  size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
+  size_t kept_images = 0;          // bytes of images that the caller keeps in the same memory, for that sum
 };
 
 class ReverseProcess {

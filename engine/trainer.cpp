@@ -111,11 +111,7 @@ void Trainer::step(const float* x0, const int32_t* labels) {
     labels_.upload(stream_, labels);
   }
   if (!settings_.capture) return run_step();
-  if (!graph_) {
-    stream_.begin_capture();
-    run_step();
-    graph_ = stream_.end_capture();
-  }
+  if (!graph_) graph_ = stream_.capture([this] { run_step(); });
   stream_.replay(graph_);
 }
 

@@ -27,9 +27,9 @@ struct TrainSettings {
 
 class Trainer {
  public:
-  // Throws UserError if the sizes do not fit together or the plan exceeds memory_limit bytes (0: no limit).
+  // Throws UserError if the sizes do not fit together or the plan exceeds memory_limit bytes.
   Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
-          size_t memory_limit = 0);
+          size_t memory_limit = SIZE_MAX);
 
   const ParameterLayout& layout() const { return program_.layout(); }
   const Program& program() const { return program_; }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "engine/diffusion/scheduler_config.h"
 #include "engine/io/input_file.h"
 #include "kernels/error.h"
 
@@ -215,7 +216,7 @@ json to_json(const UNetConfig& c) {
       sample_size = *c.sample_size;
   }
   return {{"_class_name", "UNet2DModel"},
-          {"_diffusers_version", "0.30.0"},
+          {"_diffusers_version", kDiffusersVersion},
           {"sample_size", sample_size},
           {"in_channels", c.in_channels},
           {"out_channels", c.out_channels},

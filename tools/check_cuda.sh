@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Compiles every kernel through dialect/cuda with nvcc, objects only, for sm_80 and sm_90. Without nvcc it says that it
-# skips and succeeds. Needs no GPU; shows that the text is CUDA, not that it is right on a GPU.
+# skips (exit code 77). Needs no GPU; shows that the text is CUDA, not that it is right on a GPU.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +9,7 @@ nvcc=$(command -v nvcc || true)
 [[ -n $nvcc || ! -x /usr/local/cuda/bin/nvcc ]] || nvcc=/usr/local/cuda/bin/nvcc
 if [[ -z $nvcc ]]; then
   echo "check_cuda: SKIPPED: no nvcc in PATH or /usr/local/cuda/bin"
-  exit 0
+  exit 77
 fi
 
 out=build/check-cuda

@@ -39,6 +39,8 @@ void run(const ConvertOptions& o) {
     warnings.push_back(o.from + ": has no scheduler_config.json; writing DDPMScheduler with its defaults");
   print_warnings(warnings);
 
+  ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
+                 ".partial: is in the way of writing; move it, or choose another --out");
   const int least = config.downsampling();  // no tensor depends on the image's size
   Program program({1, Mode::Inference, DType::F32});
   unet_network(config, least, least).build(program);

@@ -32,7 +32,14 @@ Json state_json(const std::string& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   Json state;
   for (const char* name : {"state.step", "state.applied", "state.skipped", "seed"})
-    if (file.has(name)) state[name] = file.read_i64(name).at(0);
+    if (file.has(name)) {
+      file.check_shape(name, {});
+      const int64_t value = file.read_i64(name).front();
+      if (name == std::string_view("seed"))
+        state[name] = static_cast<uint64_t>(value);
+      else
+        state[name] = value;
+    }
   return state;
 }
 

@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libpng-dev libjpeg62-turbo-dev
        zlib1g-dev)
-tests=(libgtest-dev libbenchmark-dev)
+tests=(libgtest-dev)
 data=(dataset-fashion-mnist)
 oracles=(python3-torch python3-venv libopenblas0-pthread)
 ci=(clang-format clang-tidy-16 clang-16 libclang-rt-16-dev)

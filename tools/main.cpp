@@ -123,6 +123,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
+  app.fallthrough();  // --device may stand after the sub-command too
   app.option_defaults()->always_capture_default();
   std::string device = "auto";  // the front has decided by now; kept so that --help shows it
   app.add_option("--device", device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));

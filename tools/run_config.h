@@ -28,7 +28,7 @@ struct RunConfig {
   std::string beta_schedule = "linear";
   bool flip = false;
   int resolution = 0;
-  int64_t checkpoint_every = 0;  // 0: at the end only
+  int64_t checkpoint_every = 1000;  // 0: at the end only
   int64_t log_every = 10;
   int64_t sample_every = 0;  // 0: a quarter of the run
   int64_t keep_last = 3;     // checkpoints; 0: all

@@ -122,7 +122,7 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
   ITO_CHECK(run_.max_skipped == 0 || state.skipped_in_row < run_.max_skipped, "step ", state.step, ": the last ",
             state.skipped_in_row, " steps had a non-finite loss or gradient and were skipped (--max-skipped ",
             run_.max_skipped, "); ", latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
-            "; lower --lr or look at the data");
+            "; look at the data, or start a new run with a lower --lr");
   return fmt::format("loss {:.4f}", loss);
 }
 
@@ -146,18 +146,20 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   prune_checkpoints(run_.out, step, run_.keep_last, run_.keep_every);
 }
 
-void RunFolder::write_preview(Trainer& trainer, const Network& network, const NoiseSchedule& schedule, int64_t step) {
-  if (!preview_) {
-    SamplerSettings settings;
-    settings.steps = std::min(kPreviewSteps, schedule.steps());
-    ReverseSettings reverse;
-    reverse.batch = kPreviewImages;
-    reverse.seed = run_.seed;
-    preview_ = std::make_unique<ReverseProcess>(network, make_sampler("ddim")->table(schedule, settings), trainer.ema(),
-                                                reverse);
-  } else {
-    preview_->pack();
-  }
+void RunFolder::plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule,
+                             size_t memory_limit) {
+  SamplerSettings settings;
+  settings.steps = std::min(kPreviewSteps, schedule.steps());
+  ReverseSettings reverse;
+  reverse.batch = kPreviewImages;
+  reverse.seed = run_.seed;
+  reverse.memory_limit = memory_limit;
+  preview_ = std::make_unique<ReverseProcess>(network, make_sampler("ddim")->table(schedule, settings), trainer.ema(),
+                                              reverse);
+}
+
+void RunFolder::write_preview(const Network& network, int64_t step) {
+  preview_->pack();
   std::vector<int32_t> classes;
   if (network.labels == LabelKind::Index)
     for (int i = 0; i < kPreviewImages; ++i) classes.push_back(i % network.classes);

@@ -38,7 +38,9 @@ class RunFolder {
   std::string log(Trainer& trainer, double seconds);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
-  void write_preview(Trainer& trainer, const Network& network, const NoiseSchedule& schedule, int64_t step);
+  // Makes the sampler of the previews before training begins, so that a lack of memory shows then (UserError).
+  void plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, size_t memory_limit);
+  void write_preview(const Network& network, int64_t step);
   void write_loss_chart() const;
   std::string latest_checkpoint() const { return path(latest_); }
 

@@ -87,6 +87,19 @@ void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
   check_timestep_table(model.config, model.files.unet_config, schedule.steps());
 }
 
+// A network of log t has no value at timestep 0, and a network that overflows no image.
+void check_timesteps(const ModelOnDevice& model, const std::vector<int>& timesteps) {
+  ITO_USER_CHECK(model.config.time_embedding_type != "fourier" || timesteps.back() > 0, model.files.unet_config,
+                 ": time_embedding_type is fourier, which takes the logarithm of t, but the last timestep is 0; use "
+                 "--spacing leading with steps_offset 1 in the scheduler configuration");
+}
+
+void check_finite(const std::vector<float>& samples, int64_t row, int64_t first) {
+  for (size_t i = 0; i < samples.size(); ++i)
+    ITO_CHECK(std::isfinite(samples[i]), "sample: image ", first + static_cast<int64_t>(i) / row,
+              " holds a value that is not finite; are the model's weights whole, and is --precision enough for them?");
+}
+
 // The folder and the right to write in it, known before the hours that sampling may take.
 void make_output_folder(const std::string& out) {
   std::error_code error;
@@ -113,6 +126,7 @@ void run(const SampleOptions& o) {
   if (o.no_clip) settings.clip_sample = false;
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
   const std::vector<ReverseCoefficients> table = sampler->table(schedule, settings);
+  check_timesteps(model, sampler->timesteps(schedule, settings));
 
   const std::vector<float> noise = read_noise(o, network);
   const std::vector<int32_t> classes = classes_of(o, network);
@@ -153,6 +167,7 @@ void run(const SampleOptions& o) {
     std::copy_n(batch.begin(), n * row, samples.begin() + begin * row);
   }
   progress.finish();
+  check_finite(samples, row, o.first);
 
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   SafetensorsWriter writer;

@@ -68,7 +68,7 @@ void StepLog::append(const Json& line) {
 }
 
 void StepLog::sync() {
-  ITO_CHECK(::fsync(descriptor_) == 0, path_, ": writing failed: ", std::strerror(errno));
+  if (::fsync(descriptor_) != 0) fail_append(0);
 }
 
 }  // namespace ito

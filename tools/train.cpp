@@ -119,10 +119,14 @@ int train(const RunConfig& run) {
 
   const NoiseSchedule schedule(scheduler);
   check_timestep_table(model, "--model " + run.model, schedule.steps());
+  ITO_USER_CHECK(model.time_embedding_type != "fourier", "--model ", run.model,
+                 ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use "
+                 "positional or learned");
   Trainer trainer(network, schedule, settings, device_memory_limit());
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
   const StopSignal stop;
   RunFolder folder(run, model, scheduler, identity_of(run, model, settings.compute, data.fingerprint()));
+  folder.plan_preview(trainer, network, schedule, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
                data.count, data.height, data.width, data.channels, run.model.c_str(),
@@ -147,7 +151,7 @@ int train(const RunConfig& run) {
       trainer.clear_loss();
     }
     progress.update(done, note);
-    if (done % sample_every == 0 || done == run.steps) folder.write_preview(trainer, network, schedule, done);
+    if (done % sample_every == 0 || done == run.steps) folder.write_preview(network, done);
     const bool stopped = StopSignal::received() != 0;
     if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
       folder.write_checkpoint(trainer, done);
@@ -265,7 +269,8 @@ void add_train_command(CLI::App& app) {
   command->add_option("--beta-schedule", run->beta_schedule, "linear, scaled_linear, squaredcos_cap_v2 or sigmoid");
   command->add_flag("--flip", run->flip, "mirror half of the images at random");
   command->add_option("--resolution", run->resolution, "resize and crop images to this square; 0: as the model says");
-  command->add_option("--checkpoint-every", run->checkpoint_every, "steps between checkpoints; 0: at the end only");
+  command->add_option("--checkpoint-every", run->checkpoint_every,
+                      "steps between checkpoints, besides the one at the end; 0: none");
   command->add_option("--log-every", run->log_every, "steps between lines of metrics.jsonl");
   command->add_option("--sample-every", run->sample_every, "steps between sample grids; 0: a quarter of the run");
   command->add_option("--keep-last", run->keep_last, "checkpoints that stay, the newest; 0: all");

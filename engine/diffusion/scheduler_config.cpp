@@ -13,7 +13,6 @@ namespace ito {
 namespace {
 
 // The release whose argument list this is; readers only show it.
-constexpr const char* kDiffusersVersion = "0.40.0";
 
 // Names in the order of the enumerators.
 constexpr std::array<std::string_view, 2> kSchedulerClasses = {"DDPMScheduler", "DDIMScheduler"};

@@ -44,8 +44,8 @@ DEVICE bf16 from_float<bf16>(float x) {
   return bf16{static_cast<uint16_t>((u & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded)};
 }
 
-// e^x, within 2 units in the last place on [-87, 88]; 0 below, +inf above 88.72, NaN for NaN.
-// x = n ln2 + r, |r| <= ln2/2; the degree-6 Taylor-like minimax of e^r; 2^n by two exact factors.
+// e^x, within 2 units in the last place on [-87, 88]; subnormal, then 0 below; +inf above 88.72, NaN for NaN.
+// x = n ln2 + r, |r| <= ln2/2; the Taylor polynomial of degree 7 of e^r; 2^n by two exact factors.
 DEVICE float fast_exp(float x) {
   const float above = x > -104.0f ? x : -104.0f;  // fmaxf and fminf would be calls, and no loop would vectorise
   const float clamped = above < 89.0f ? above : 89.0f;

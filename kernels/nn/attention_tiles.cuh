@@ -51,7 +51,7 @@ DEVICE void load_tokens(float* rows, float* columns, const T* source, int64_t di
   }
 }
 
-// The first `count` tokens of the tile, back to a head's rows.
+// The tile's tokens below `tokens`, back to a head's rows.
 template <class T>
 DEVICE void store_tokens(T* target, const float* rows, int64_t distance, int first, int tokens, int tile,
                          int head_dim) {

@@ -149,6 +149,8 @@ void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, Co
   check_group_norm("group_norm_backward", shape, x.data);
   check_group_norm("group_norm_backward", shape, dy.data);
   check_group_norm("group_norm_backward", shape, gradients.dx.data);
+  ITO_CHECK(!gradients.dtemb || shape.n <= 1 || modulation.temb_stride >= shape.c,
+            "group_norm_backward: rows of dtemb at distance ", modulation.temb_stride, "; expected at least ", shape.c);
   ITO_CHECK(!gradients.dscale_shift || modulation.scale_shift,
             "group_norm_backward: dscale_shift is wanted but the norm has no scale_shift");
   by_type(x.type, [&](auto zero) {

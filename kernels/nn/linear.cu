@@ -5,8 +5,7 @@
 // a row's bits do not depend on N, so these are no GEMM calls.
 // Cuts: forward, a block owns a row and 128 outputs, f(x) once in shared memory, 16 lanes of sums over C;
 // dx, a thread owns a strip of one row's channels and walks K; dw, a block owns 16 x 64 elements, a thread 4 of them.
-// Memory: forward reads w once a row (from cache, it is small); dw reads dy K / 16 and x C / 64 times less than once an
-// element.
+// Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 64 and x K / 16 times.
 #include "kernels/nn/linear.h"
 
 #include "dialect.h"

@@ -3,7 +3,7 @@
 // channels: reads and writes are contiguous and no element divides. The gradients gather: each element of dx sums the
 // few dy that read it, in order, so nothing is added atomically.
 //   nearest: y[n,i,j] = x[n, source(i), source(j)], source(i) = min(floor(i * (float(H) / out_h)), H - 1), the product
-//   in fp32 as PyTorch computes it, which for whole ratios is floor(i * H / out_h).
+//   in fp32 as PyTorch computes it (from ratios of 41 up it can fall one short of floor(i * H / out_h)).
 // Bytes an output element: one read and one write (upsample), four reads and one write (pool).
 #include "kernels/nn/resample.h"
 

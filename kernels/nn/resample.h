@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Resampling by two and channel concatenation, NHWC.
+// Nearest upsampling and mean pooling by two, NHWC.
 #pragma once
 #include "kernels/seams/device.h"
 
 namespace ito {
 
-// Nearest: x (N, H, W, C) -> y (N, 2H, 2W, C). To another size (out_h, out_w), index floor(i * H / out_h), as PyTorch.
+// Nearest: x (N, H, W, C) -> y (N, 2H, 2W, C). To another size (out_h, out_w):
+// index min(floor(i * (float(H) / out_h)), H - 1) in fp32, as PyTorch.
 void upsample_nearest(Stream& stream, DataRef y, ConstDataRef x, int n, int h, int w, int c, int out_h, int out_w);
 void upsample_nearest_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, int h, int w, int c,
                                int out_h, int out_w);

@@ -39,6 +39,8 @@ class Stream {
 
   void begin_capture();  // launches are recorded, not run, until end_capture
   Graph end_capture();
+  // Both around the launches; an error among them ends the capture and leaves the stream as it was.
+  Graph capture(const std::function<void()>& launches);
   void replay(const Graph& graph);  // enqueue the whole graph once
   void synchronize();               // wait; throws what a launch left behind
   bool capturing() const;

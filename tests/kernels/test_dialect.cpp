@@ -312,6 +312,16 @@ TEST(Dialect, CaptureEqualsEager) {
   EXPECT_NE(error_of([&] { stream.end_capture(); }), "");
 }
 
+TEST(Dialect, AnErrorEndsTheCapture) {
+  Stream stream;
+  EXPECT_EQ(error_of([&] { stream.capture([] { fail<Error>("a launcher's check"); }); }), "a launcher's check");
+  EXPECT_FALSE(stream.capturing());
+  DeviceArray<float> values(4, 1.0f);
+  const Graph graph = stream.capture([&] { fill_bytes(stream, values.get(), 0, 4 * sizeof(float)); });
+  stream.replay(graph);
+  EXPECT_EQ(values.read(), std::vector<float>(4, 0.0f));
+}
+
 TEST(Dialect, SameBitsForEveryThreadCount) {
   std::vector<std::vector<float>> results;
   for (const int threads : {1, 2, 3}) {

@@ -119,7 +119,7 @@ TEST(NonFinite, TooManyInARowEndTheRunAndLeaveTheLastCheckpoint) {
   // The log is written every three steps: 9 is the first at or past 7.
   const std::string message =
       "ito: step 9: the last 9 steps had a non-finite loss or gradient and were skipped (--max-skipped 7); "
-      "run/checkpoint-000008 is whole; lower --lr or look at the data\n";
+      "run/checkpoint-000008 is whole; look at the data, or start a new run with a lower --lr\n";
   EXPECT_TRUE(run.errors().ends_with(message)) << run.errors();
   EXPECT_EQ(metrics_of(run).back()["skipped"], 9);
   EXPECT_TRUE(metrics_of(run).back()["loss"].is_null());

@@ -72,7 +72,7 @@ DEVICE T warp_max(T v) {
 }
 
 template <class T>
-DEVICE T atomic_add(T* p, T v) {
+DEVICE T atomic_add(T* p, std::type_identity_t<T> v) {
   static_assert(std::is_integral_v<T>, "only integers: a float sum would depend on the order of arrival");
   return __atomic_fetch_add(p, v, __ATOMIC_RELAXED);
 }
@@ -98,8 +98,11 @@ struct Packed {
   DEVICE const T& operator[](int i) const { return v[i]; }
 };
 
-DEVICE void cp_async16(void* shared, const void* global) {
-  __builtin_memcpy(shared, global, 16);
+DEVICE void cp_async16(void* shared, const void* global, bool valid = true) {
+  if (valid)
+    __builtin_memcpy(shared, global, 16);
+  else
+    __builtin_memset(shared, 0, 16);
 }
 DEVICE void cp_async_commit() {}
 template <int N>

@@ -223,9 +223,6 @@ __global__ void for_each_kernel(int64_t n, Args... args) {
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) Body(i, args...);
 }
 
-// What a block may have without asking, and the most it may ask for anywhere.
-constexpr size_t kPlainDynamicShared = 48 * 1024;
-
 }  // namespace dialect
 
 template <auto Kernel, class... Args>
@@ -233,7 +230,7 @@ void launch(const char* name, Dim3 grid, int block, size_t smem, Stream& stream,
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const Range range(name);
   auto* const kernel = Kernel;
-  if (smem > dialect::kPlainDynamicShared)
+  if (smem > 0)  // the 48 KiB a block has without asking are of static and dynamic bytes together
     check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(smem)),
                name);

@@ -74,24 +74,27 @@ struct Plans {
   std::map<Key, Plan> plans;
 
   Plan& find(const AttentionShape& s, DType type) {
-    const auto [found, fresh] = plans.try_emplace({s.tokens, s.heads, s.head_dim, s.scale, type});
-    Plan& p = found->second;
-    if (fresh) {
-      p = {s.tokens,
-           s.heads,
-           s.head_dim,
-           int64_t{1} * s.heads * s.head_dim,
-           ceil_div(s.tokens, 16) * 16,
-           s.scale,
-           type,
-           static_cast<int>(ceil_div(s.tokens, kBlockRows)),
-           false,
-           {},
-           {}};
+    const Key key{s.tokens, s.heads, s.head_dim, s.scale, type};
+    auto found = plans.find(key);
+    if (found == plans.end()) {
+      // Kept only once it is whole: the library may have no product of this shape.
+      Plan p{s.tokens,
+             s.heads,
+             s.head_dim,
+             int64_t{1} * s.heads * s.head_dim,
+             ceil_div(s.tokens, 16) * 16,
+             s.scale,
+             type,
+             static_cast<int>(ceil_div(s.tokens, kBlockRows)),
+             false,
+             {},
+             {}};
       p.sums_apart = type == DType::BF16 && p.blocks > 1;
       plan_block(p, p.full, p.rows(0));
       plan_block(p, p.last, p.rows(p.blocks - 1));
+      found = plans.emplace(key, std::move(p)).first;
     }
+    Plan& p = found->second;
     for (BlockCalls* c : {&p.full, &p.last})
       for (Call* call : {&c->scores, &c->out, &c->dp, &c->dq, &c->dk_set, &c->dk_add, &c->dv_set, &c->dv_add})
         call->prepare(device_threads());

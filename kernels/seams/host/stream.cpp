@@ -63,6 +63,17 @@ Graph Stream::end_capture() {
   return graph;
 }
 
+Graph Stream::capture(const std::function<void()>& launches) {
+  begin_capture();
+  try {
+    launches();
+  } catch (...) {
+    impl_->recording.reset();
+    throw;
+  }
+  return end_capture();
+}
+
 void Stream::replay(const Graph& graph) {
   ITO_CHECK(graph, "replay: the graph is empty; it was never captured");
   ITO_CHECK(!capturing(), "replay: a graph of ", graph.nodes(), " launches cannot be replayed while capturing");

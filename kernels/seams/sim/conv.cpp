@@ -22,9 +22,10 @@ struct ConvLayer::Impl {
 
 ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool training)
     : impl_(std::make_unique<Impl>(Impl{name, shape, type, training})) {
-  ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.out_h() > 0 && shape.out_w() > 0, "conv ",
-            name, ": no output from ", shape.h, "x", shape.w, "x", shape.c, " to ", shape.k, " channels with ", shape.r,
-            "x", shape.s, " filters");
+  ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.stride > 0 && shape.out_h() > 0 &&
+                shape.out_w() > 0,
+            "conv ", name, ": no output from ", shape.h, "x", shape.w, "x", shape.c, " to ", shape.k, " channels with ",
+            shape.r, "x", shape.s, " filters");
 }
 
 ConvLayer::~ConvLayer() = default;
