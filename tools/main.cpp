@@ -82,7 +82,7 @@ std::string describe(const CLI::App& app, const CLI::ParseError& e, const std::s
            ito::quote_name(word) + ito::did_you_mean(word, option_names(command));
   }
   // The messages about one option begin or go on with its name.
-  const size_t at = std::min(what.find("--"), what.find("-", 1));
+  const size_t at = std::min(what.find("--"), what.find('-', 1));
   const std::string name = at == std::string::npos ? "" : what.substr(at, what.find_first_of(": =", at) - at);
   const CLI::Option* option = name.empty() ? nullptr : command.get_option_no_throw(name);
   if (!option && !name.empty()) option = app.get_option_no_throw(name);
