@@ -1,16 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-# ito_kernel_library(<target> DIALECT <cpu|sim> [ISA flags...]): every kernel file compiled as C++ through one dialect,
-# with that device's seams. All kernel files are found by pattern: a new one needs no line here.
+# ito_kernel_library(<target> DIALECT <cpu|sim|cuda> [ISA flags...]): every kernel file compiled through one dialect, with
+# that device's seams: as CUDA for cuda, as C++ otherwise. All kernel files are found by pattern: a new one needs no line
+# here. A file has one language a folder, so cuda's library is made in a folder of its own (kernels/seams/cuda).
 function(ito_kernel_library target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "DIALECT" "ISA")
-  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/nn/*.cu ${PROJECT_SOURCE_DIR}/kernels/diffusion/*.cu
-                                      ${PROJECT_SOURCE_DIR}/kernels/optim/*.cu)
-  file(GLOB seams CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/seams/host/*.cpp
-                                    ${PROJECT_SOURCE_DIR}/kernels/seams/${arg_DIALECT}/*.cpp
-                                    ${PROJECT_SOURCE_DIR}/kernels/dialect/${arg_DIALECT}/*.cpp)
+  set(root ${PROJECT_SOURCE_DIR}/kernels)
+  file(GLOB kernels CONFIGURE_DEPENDS ${root}/nn/*.cu ${root}/diffusion/*.cu ${root}/optim/*.cu)
+  set(folders common portable ${arg_DIALECT})
+  if(NOT arg_DIALECT STREQUAL "cuda")
+    list(APPEND folders host)
+  endif()
+  list(TRANSFORM folders PREPEND ${root}/seams/)
+  list(TRANSFORM folders APPEND /*.cpp)
+  file(GLOB seams CONFIGURE_DEPENDS ${folders} ${root}/dialect/${arg_DIALECT}/*.cpp)
+  if(arg_DIALECT STREQUAL "cuda")
+    file(GLOB cuda_seams CONFIGURE_DEPENDS ${root}/seams/cuda/*.cu)
+    set_source_files_properties(${kernels} ${cuda_seams} PROPERTIES LANGUAGE CUDA)
+    list(APPEND seams ${cuda_seams})
+  else()
+    set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)  # CMake adds -x c++
+  endif()
   add_library(${target} STATIC ${kernels} ${seams})
-  set_source_files_properties(${kernels} PROPERTIES LANGUAGE CXX)  # CMake adds -x c++
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels/dialect/${arg_DIALECT})
-  target_compile_options(${target} PRIVATE ${arg_ISA})
+  target_include_directories(${target} PRIVATE ${root}/dialect/${arg_DIALECT})
+  target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${arg_ISA}>")
   target_link_libraries(${target} PUBLIC ito_options)
+  if(ITO_NVTX_INCLUDE)  # headers alone; they look for a profiler when the program starts
+    target_include_directories(${target} SYSTEM PRIVATE ${ITO_NVTX_INCLUDE})
+    target_compile_definitions(${target} PRIVATE ITO_NVTX=1)
+    target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
+  endif()
 endfunction()

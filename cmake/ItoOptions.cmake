@@ -6,13 +6,19 @@ endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_CUDA_STANDARD 20)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
 set(CMAKE_CXX_FLAGS_RELEASE "-O3")  # no NDEBUG: our checks are not asserts, and the libraries' asserts are cheap
 
 add_library(ito_options INTERFACE)
 target_include_directories(ito_options INTERFACE ${PROJECT_SOURCE_DIR})
 # No contraction: fused multiply-adds are written as fmaf, so that instruction-set variants agree bit for bit.
 # Without the two -fno flags loops with sqrtf or a compare do not vectorise; neither changes a result.
-target_compile_options(ito_options INTERFACE -Wall -Wextra -ffp-contract=off -fno-math-errno -fno-trapping-math)
+target_compile_options(ito_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-ffp-contract=off;-fno-math-errno;-fno-trapping-math>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings;--fmad=false;--expt-relaxed-constexpr;--expt-extended-lambda>")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(ITO_BASE_ISA -march=x86-64-v3)
   set(ITO_HIGH_ISA -march=x86-64-v4 -mprefer-vector-width=512)

@@ -8,7 +8,6 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/atomic_folder.h"
 #include "engine/io/input_file.h"
-#include "engine/io/safetensors.h"
 #include "engine/run_checkpoints.h"
 #include "kernels/error.h"
 
@@ -97,6 +96,7 @@ constexpr StateField<int64_t> kIntegers[] = {{"state.step", &TrainState::step},
                                              {"state.applied", &TrainState::applied},
                                              {"state.skipped", &TrainState::skipped},
                                              {"state.skipped_in_row", &TrainState::skipped_in_row},
+                                             {"state.most_skipped_in_row", &TrainState::most_skipped_in_row},
                                              {"state.loss_count", &TrainState::loss_count}};
 constexpr StateField<double> kDoubles[] = {{"state.beta1_power", &TrainState::beta1_power},
                                            {"state.beta2_power", &TrainState::beta2_power},
@@ -115,9 +115,11 @@ void add_scalar(SafetensorsWriter& writer, const char* name, TensorType type, co
   writer.add_raw(name, type, {}, {reinterpret_cast<const uint8_t*>(&value), sizeof(T)});
 }
 
+constexpr const char* kStateIsExpected = " is missing; expected a training state as this version of ito writes it";
+
 template <class T>
 void read_scalar(const SafetensorsFile& file, const char* name, TensorType type, T& value) {
-  ITO_USER_CHECK(file.has(name), file.path(), ": tensor ", name, " is missing; expected a training state");
+  ITO_USER_CHECK(file.has(name), file.path(), ": tensor ", name, kStateIsExpected);
   file.check_shape(name, {});
   ITO_USER_CHECK(file.entry(name).type == type, file.path(), ": tensor ", name, " is ", name_of(file.entry(name).type),
                  "; expected one ", name_of(type));
@@ -135,6 +137,9 @@ void for_each_scalar(Snapshot& snapshot, const Visit& visit) {
   visit("configuration_hash", TensorType::I64, snapshot.configuration_hash);
   visit("data_fingerprint", TensorType::I64, snapshot.data_fingerprint);
 }
+
+constexpr const char* kKernels = "kernels";
+constexpr size_t kMostKernelsText = 1000;
 
 // What `path` means as a run: the checkpoint that `latest` names or, where that is not whole, the newest one that is.
 fs::path resolve_run(const fs::path& directory) {
@@ -211,7 +216,26 @@ void write_snapshot(const std::string& path, const ParameterLayout& layout, cons
   add_arena(writer, "second_moment.", layout, snapshot.second_moment, true);
   for_each_scalar(snapshot,
                   [&](const char* name, TensorType type, const auto& value) { add_scalar(writer, name, type, value); });
+  writer.add_u8(kKernels, {static_cast<int64_t>(snapshot.kernels.size())},
+                std::vector<uint8_t>(snapshot.kernels.begin(), snapshot.kernels.end()));
   writer.write(path);
+}
+
+std::string read_kernels(const SafetensorsFile& state) {
+  ITO_USER_CHECK(state.has(kKernels), state.path(), ": tensor ", kKernels, kStateIsExpected);
+  const SafetensorsFile::Entry& entry = state.entry(kKernels);
+  ITO_USER_CHECK(entry.type == TensorType::U8 && entry.shape.size() == 1 && entry.end - entry.begin <= kMostKernelsText,
+                 state.path(), ": tensor ", kKernels, " is ", name_of(entry.type), " ", text_of(entry.shape),
+                 "; expected a line of text, U8 of at most ", kMostKernelsText);
+  const std::vector<uint8_t> bytes = state.read_raw(kKernels);
+  const bool printable = std::all_of(bytes.begin(), bytes.end(), [](uint8_t c) { return c >= 0x20 && c < 0x7F; });
+  ITO_USER_CHECK(printable, state.path(), ": tensor ", kKernels, " holds what is no text; expected printable ASCII");
+  return {bytes.begin(), bytes.end()};
+}
+
+size_t checkpoint_copy_bytes(const ParameterLayout& layout) {
+  const size_t arena = sizeof(float) * layout.arena_floats();
+  return 7 * arena;  // weights, moments and EMA; the first three once more as tensors of the file
 }
 
 TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout) {
@@ -220,7 +244,8 @@ TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& l
   read_arena(file, "weights.", layout, snapshot.weights, false);
   read_arena(file, "first_moment.", layout, snapshot.first_moment, true);
   read_arena(file, "second_moment.", layout, snapshot.second_moment, true);
-  std::vector<std::string> known;
+  snapshot.kernels = read_kernels(file);
+  std::vector<std::string> known{kKernels};
   for_each_scalar(snapshot, [&](const char* name, TensorType type, auto& value) {
     read_scalar(file, name, type, value);
     known.push_back(name);

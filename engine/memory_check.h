@@ -15,7 +15,7 @@ struct MemoryNeed {
 };
 
 // UserError "WORK needs SUM MiB (WHAT MiB, ...) but only LIMIT MiB are free; ADVICE" if the needs exceed limit bytes;
-// limit 0: no limit. A sum past SIZE_MAX counts as too much.
+// A sum past SIZE_MAX counts as too much.
 void check_memory(const char* work, std::initializer_list<MemoryNeed> needs, size_t limit, const char* advice);
 
 }  // namespace ito

@@ -136,11 +136,12 @@ void Program::plan_memory() {
   plan_.solve();
 }
 
-void Program::bind(const float* weights, float* gradients) {
+void Program::bind(const float* weights, float* gradients, char* memory) {
   ITO_CHECK((gradients != nullptr) == (options_.mode == Mode::Training), "gradients are for training mode only");
   weights_ = weights;
   gradients_ = gradients;
-  if (!arena_.data()) arena_ = DeviceBuffer<char>(plan_.bytes(), "the network's activations");
+  if (!memory && !own_arena_.data()) own_arena_ = DeviceBuffer<char>(plan_.bytes(), "the network's activations");
+  arena_ = memory ? memory : own_arena_.data();
 }
 
 void Program::pack(Stream& stream) {
@@ -174,7 +175,7 @@ void Program::backward(Stream& stream, Write parameter_write) {
 
 void Program::poison_expired(Stream& stream, int time) {
   for (const MemoryBlock& block : plan_.blocks())
-    if (block.last == time) poison(stream, arena_.data() + block.offset, block.bytes);
+    if (block.last == time) poison(stream, arena_ + block.offset, block.bytes);
 }
 
 Value Program::find_input(const std::string& name) const {
@@ -185,8 +186,8 @@ Value Program::find_input(const std::string& name) const {
 
 void* Program::address(int block) const {
   if (block < 0) return nullptr;
-  ITO_CHECK(arena_.data(), "a program that runs before bind");
-  return arena_.data() + plan_.block(block).offset;
+  ITO_CHECK(arena_, "a program that runs before bind");
+  return arena_ + plan_.block(block).offset;
 }
 
 DataRef Program::data(Value v) const {

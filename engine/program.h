@@ -105,8 +105,10 @@ class Program {
   const std::vector<std::unique_ptr<Op>>& ops() const { return ops_; }
   bool wants_gradient(Value v) const { return v && values_.at(v.id).info.wants_gradient; }
 
-  // Running. bind allocates what the plan says and takes the arenas (gradients null unless training).
-  void bind(const float* weights, float* gradients);
+  // Running. bind takes the arenas of the parameters (gradients null unless training) and allocates what the plan says,
+  // unless it is given that memory: plan().bytes() at least, aligned to 256 bytes. Programs may share it that are run
+  // one after the other; each is packed anew after another has run.
+  void bind(const float* weights, float* gradients, char* memory = nullptr);
   void pack(Stream& stream);  // after every change of the weights
   void forward(Stream& stream);
   // The caller has filled gradient(output). Parameter gradients replace (Set) or add to (Add) what the arena holds.
@@ -153,7 +155,8 @@ class Program {
   Value output_;
   ParameterLayout layout_;
   MemoryPlan plan_;
-  DeviceBuffer<char> arena_;
+  DeviceBuffer<char> own_arena_;
+  char* arena_ = nullptr;
   const float* weights_ = nullptr;
   float* gradients_ = nullptr;
   Write parameter_write_ = Write::Set;

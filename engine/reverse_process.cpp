@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/reverse_process.h"
 
+#include <algorithm>
+
 #include "engine/memory_check.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/pointwise.h"
@@ -24,7 +26,7 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
                  learned ? "learned" : "fixed", "; change variance_type");
   network_.build(program_);
   check_memory("sampling",
-               {{"network", program_.plan().bytes() + sizeof(float) * settings.batch * network_.row()},
+               {{"network", program_.plan().bytes() + sizeof(float) * 5 * settings.batch * network_.row()},  // x, slots
                 {"weights", sizeof(float) * program_.layout().arena_floats()},
                 {"images", settings.kept_images}},
                settings.memory_limit, "lower --batch, --count or the image size");
@@ -32,7 +34,14 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
   table_ = {table.size(), "sampler coefficients"};
   table_.upload(stream_, table.data());
   counters_ = {2, "step counter"};
-  x_ = {static_cast<size_t>(settings.batch) * network_.row(), "the state of the reverse process"};
+  const size_t floats = static_cast<size_t>(settings.batch) * network_.row();
+  x_ = {floats, "the state of the reverse process"};
+  for (Slot& slot : slots_) {
+    slot.finished = {floats, "finished images"};
+    slot.images = {floats, "finished images"};
+  }
+  steps_done_ = {1, "the count of steps"};
+  *steps_done_.data() = 0;
   pack();
 }
 
@@ -53,18 +62,18 @@ void ReverseProcess::launch_step() {
   program_.forward(stream_);
   reverse_step(stream_, x_.data(), sample, nullptr, program_.data(program_.output()), table_.data(), counter, n,
                network_.height * network_.width, network_.channels);
-  advance_step(stream_, counters_.data());
+  advance_step(stream_, counters_.data(), steps_done_.data());
 }
 
-void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_t* labels, float* out,
-                         const std::function<void(int)>& after_step) {
+void ReverseProcess::begin(int64_t first, const float* initial_noise, const int32_t* labels) {
+  ITO_CHECK(started_ - collected_ < 2, "a third batch started before the first was collected");
   const int64_t start[2] = {0, first};
-  counters_.upload(stream_, start);
+  copy_to_device(stream_, counters_.data(), start, sizeof start);
   SampleCounter counter;
   counter.seed = settings_.seed;
   counter.first_on_device = counters_.data() + 1;
   if (initial_noise)
-    x_.upload(stream_, initial_noise);
+    copy_to_device(stream_, x_.data(), initial_noise, x_.bytes());
   else
     fill_normal(stream_, x_.data(), counter, purpose_word(Purpose::InitialNoise), settings_.batch, network_.row());
   convert(stream_, program_.data(program_.find_input("sample")), x_.data(), static_cast<int64_t>(x_.count()));
@@ -73,15 +82,61 @@ void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_
     copy_to_device(stream_, program_.data(program_.find_input("class_labels")).data, labels,
                    settings_.batch * sizeof(int32_t));
   }
-  if (settings_.capture && !graph_) graph_ = stream_.capture([this] { launch_step(); });
+}
+
+// x moves aside at once, so that the next batch may begin; from there it goes to the host on a stream of its own.
+void ReverseProcess::send_out() {
+  Slot& slot = slots_[started_ % 2];
+  if (started_ >= 2) stream_.wait(slot.copied);
+  copy_on_device(stream_, slot.finished.data(), x_.data(), x_.bytes());
+  stream_.record(ready_);
+  copies_.wait(ready_);
+  enqueue_copy_to_host(copies_, slot.images.data(), slot.finished.data(), slot.images.bytes());
+  copies_.record(slot.copied);
+  ++started_;
+}
+
+void ReverseProcess::start(int64_t first, const float* initial_noise, const int32_t* labels) {
+  begin(first, initial_noise, labels);
+  if (settings_.capture) {
+    if (!loop_) loop_ = stream_.capture_loop(steps_, [this] { launch_step(); });
+    stream_.replay(loop_);
+  } else {
+    for (int i = 0; i < steps_; ++i) launch_step();
+  }
+  send_out();
+}
+
+void ReverseProcess::collect(float* out) {
+  ITO_CHECK(collected_ < started_, "a batch collected that was never started");
+  const Slot& slot = slots_[collected_ % 2];
+  copies_.synchronize(slot.copied);
+  std::copy_n(slot.images.data(), slot.images.count(), out);
+  ++collected_;
+}
+
+void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_t* labels, float* out,
+                         const std::function<void(int)>& after_step) {
+  ITO_CHECK(started_ == collected_, "run while a started batch is not collected");
+  if (!after_step) {
+    start(first, initial_noise, labels);
+    return collect(out);
+  }
+  begin(first, initial_noise, labels);
+  if (settings_.capture && !step_) step_ = stream_.capture([this] { launch_step(); });
   for (int i = 0; i < steps_; ++i) {
     if (settings_.capture)
-      stream_.replay(graph_);
+      stream_.replay(step_);
     else
       launch_step();
-    if (after_step) after_step(i);
+    after_step(i);
   }
-  x_.download(stream_, out);
+  send_out();
+  collect(out);
+}
+
+int64_t ReverseProcess::steps_done() const {
+  return __atomic_load_n(steps_done_.data(), __ATOMIC_RELAXED);
 }
 
 std::vector<float> ReverseProcess::state() {

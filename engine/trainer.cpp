@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/trainer.h"
 
+#include <algorithm>
+
+#include "engine/checkpoint.h"
 #include "engine/memory_check.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/optim/adamw.h"
+#include "kernels/seams/memory_limit.h"
 
 namespace ito {
 namespace {
@@ -12,8 +16,8 @@ TrainSettings checked(TrainSettings s, const Network& network) {
   ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "--batch ", s.batch, ": expected 1 to ", 1 << 20);
   if (s.micro_batch == 0) s.micro_batch = s.batch;
   const int chunk = images_per_chunk();
-  ITO_USER_CHECK(s.micro_batch >= 1 && s.batch % s.micro_batch == 0, "--micro-batch ", s.micro_batch,
-                 " does not divide --batch ", s.batch);
+  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, "--micro-batch ", s.micro_batch,
+                 ": expected 1 to --batch, ", s.batch);
   ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "--micro-batch ", s.micro_batch,
                  " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
   ITO_USER_CHECK(network.channels == network.out_channels, "the network has ", network.out_channels,
@@ -33,8 +37,15 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
       schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   network_.build(program_);
-  const size_t activations = program_.plan().bytes();
-  check_memory("training", {{"activations", activations}, {"parameters and images", planned_bytes() - activations}},
+  if (const int left = settings_.batch % settings_.micro_batch) {
+    last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
+    network_.build(*last_);
+  }
+  const bool copies = settings_.checkpoints && device_memory_is_the_hosts();
+  check_memory("training",
+               {{"activations", activation_bytes()},
+                {"parameters and images", planned_bytes() - activation_bytes()},
+                {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
                memory_limit, "lower --micro-batch or --batch, or take a smaller --model or --resolution");
   const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
   weights_ = {static_cast<size_t>(arena), "weights"};
@@ -59,7 +70,13 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   sqrt_abar_.upload(stream_, schedule.sqrt_alpha_bar().data());
   sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_alpha_bar().data());
   gradients_.zero(stream_);  // the padding between tensors stays zero
-  program_.bind(weights_.data(), gradients_.data());
+  activations_ = {activation_bytes(), "the network's activations"};
+  program_.bind(weights_.data(), gradients_.data(), activations_.data());
+  if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data());
+}
+
+size_t Trainer::activation_bytes() const {
+  return std::max(program_.plan().bytes(), last_ ? last_->plan().bytes() : 0);
 }
 
 size_t Trainer::planned_bytes() const {
@@ -68,7 +85,7 @@ size_t Trainer::planned_bytes() const {
       network_.row() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
   const size_t floats =
       2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps + 2 * schedule_steps_;
-  return program_.plan().bytes() + sizeof(float) * floats + sizeof(TrainState) +
+  return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
          sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
 }
 
@@ -122,7 +139,13 @@ void Trainer::run_step() {
   counter.samples_per_step = settings_.batch;
   draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps_);
   program_.pack(stream_);
-  for (int offset = 0; offset < settings_.batch; offset += settings_.micro_batch) micro_step(offset);
+  int offset = 0;
+  for (; offset + settings_.micro_batch <= settings_.batch; offset += settings_.micro_batch)
+    micro_step(program_, offset);
+  if (last_) {
+    last_->pack(stream_);
+    micro_step(*last_, offset);
+  }
   const int64_t floats = layout().trainable_floats();
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
@@ -131,28 +154,28 @@ void Trainer::run_step() {
             floats, state_.data(), settings_.optimizer);
 }
 
-void Trainer::micro_step(int offset) {
+void Trainer::micro_step(Program& program, int offset) {
   SampleCounter counter;
   counter.seed = settings_.seed;
   counter.step = &state_.data()->step;
   counter.samples_per_step = settings_.batch;
   counter.first = offset;
   const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), schedule_steps_};
-  const int n = settings_.micro_batch;
+  const int n = program.options().n;
   const float* x0 = x0_.data() + offset * network_.row();
   const int32_t* t = t_.data() + offset;
 
-  add_noise(stream_, program_.data(program_.find_input("sample")), x0, t, counter, tables, n, network_.row());
-  copy_on_device(stream_, program_.data(program_.find_input("timestep")).data, t_float_.data() + offset,
+  add_noise(stream_, program.data(program.find_input("sample")), x0, t, counter, tables, n, network_.row());
+  copy_on_device(stream_, program.data(program.find_input("timestep")).data, t_float_.data() + offset,
                  n * sizeof(float));
   if (network_.labels != LabelKind::None)
-    copy_on_device(stream_, program_.data(program_.find_input("class_labels")).data, labels_.data() + offset,
+    copy_on_device(stream_, program.data(program.find_input("class_labels")).data, labels_.data() + offset,
                    n * sizeof(int32_t));
-  program_.set_counter(counter);
-  program_.forward(stream_);
-  diffusion_loss(stream_, loss_.data() + offset, program_.gradient(program_.output()), program_.data(program_.output()),
-                 x0, t, counter, tables, nullptr, prediction_, n, network_.row(), settings_.batch);
-  program_.backward(stream_, offset == 0 ? Write::Set : Write::Add);
+  program.set_counter(counter);
+  program.forward(stream_);
+  diffusion_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
+                 t, counter, tables, nullptr, prediction_, n, network_.row(), settings_.batch);
+  program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
 }
 
 TrainState Trainer::state() {
@@ -166,10 +189,11 @@ void Trainer::set_state(const TrainState& state) {
   state_.upload(stream_, &state);
 }
 
-void Trainer::clear_loss() {
+void Trainer::clear_logged() {
   TrainState current = state();
   current.loss_sum = 0;
   current.loss_count = 0;
+  current.most_skipped_in_row = 0;
   set_state(current);
 }
 

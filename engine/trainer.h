@@ -17,12 +17,13 @@ namespace ito {
 
 struct TrainSettings {
   int batch = 128;
-  int micro_batch = 0;  // images a pass; 0: the whole batch. A divisor of batch and a multiple of images_per_chunk()
+  int micro_batch = 0;  // images a pass, a multiple of images_per_chunk(), the last pass what is left; 0: all of them
   uint64_t seed = 0;
   DType compute = DType::F32;
   LearningRateConfig learning_rate;
   OptimizerSettings optimizer;
-  bool capture = true;  // false: launch every kernel of every step anew (the same bits; for debugging)
+  bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
+  bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
 };
 
 class Trainer {
@@ -46,14 +47,15 @@ class Trainer {
   void step(const float* x0, const int32_t* labels);
   TrainState state();  // waits for the device
   void set_state(const TrainState& state);
-  void clear_loss();  // starts a new running mean
+  void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
   Stream& stream() { return stream_; }
   size_t launches_per_step() const { return graph_.nodes(); }
 
  private:
   DeviceBuffer<float>& buffer_of(Arena arena);
   void run_step();
-  void micro_step(int offset);
+  void micro_step(Program& program, int offset);
+  size_t activation_bytes() const;
 
   Network network_;
   TrainSettings settings_;
@@ -61,6 +63,8 @@ class Trainer {
   int schedule_steps_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;
+  std::optional<Program> last_;  // the last pass where micro_batch does not divide batch; in the same memory
+  DeviceBuffer<char> activations_;
   Stream stream_;
   Graph graph_;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ito`: picks the worker for this machine and becomes it, so that signals and exit codes are the worker's. It links
-// neither OpenMP nor oneDNN: their start-up pins the process to cores, and the mask would survive exec.
+// neither OpenMP nor oneDNN nor CUDA: the start-up of the first two pins the process to cores, and the mask would
+// survive exec. Whether there is a GPU it asks the driver's own library, if that is installed.
+#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -31,32 +33,61 @@ bool runs(const std::string& path) {
   return access(path.c_str(), X_OK) == 0;
 }
 
-}  // namespace
+template <class Function>
+Function driver_function(void* driver, const char* name) {
+  return reinterpret_cast<Function>(dlsym(driver, name));
+}
 
-int main(int argc, char** argv) {
-  const std::string device = wanted_device(argc, argv);
-  const std::string folder = own_folder();
-  if (device != "auto" && device != "cpu" && device != "cuda") {
-    std::fprintf(stderr, "ito: --device %s: expected auto, cuda or cpu\n", device.c_str());
-    return 2;
-  }
-  if (device == "cuda") {
-    std::fprintf(stderr, "ito: --device cuda: this build has no CUDA worker; use --device cpu\n");
-    return 2;
-  }
+// Whether the driver has a GPU that ito-cuda runs on. One that is too old is told of, since its owner may wonder.
+bool has_usable_gpu() {
+  constexpr int kMajorOfCapability = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (!driver) return false;
+  const auto init = driver_function<int (*)(unsigned)>(driver, "cuInit");
+  const auto count = driver_function<int (*)(int*)>(driver, "cuDeviceGetCount");
+  const auto attribute = driver_function<int (*)(int*, int, int)>(driver, "cuDeviceGetAttribute");
+  int devices = 0, major = 0;
+  if (!init || !count || !attribute || init(0) != 0 || count(&devices) != 0 || devices == 0) return false;
+  if (attribute(&major, kMajorOfCapability, 0) != 0) return false;
+  if (major >= 8) return true;
+  std::fprintf(stderr, "ito: the GPU has compute capability %d, and 8 or more is needed; using the CPU\n", major);
+  return false;
+}
+
+// Empty if no worker for the CPU can run here; the reason has been printed.
+std::string cpu_worker(const std::string& folder) {
   std::string worker = folder + "/ito-cpu";
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("x86-64-v3")) {
     std::fprintf(stderr, "ito: this processor lacks AVX2 and FMA (x86-64-v3), which ito is compiled for\n");
-    return 1;
+    return "";
   }
   if (__builtin_cpu_supports("x86-64-v4") && runs(folder + "/ito-cpu-v4")) worker = folder + "/ito-cpu-v4";
 #endif
-  if (!runs(worker)) {
-    std::fprintf(stderr, "ito: %s is not there; build it with tools/test.sh\n", worker.c_str());
-    return 1;
+  if (runs(worker)) return worker;
+  std::fprintf(stderr, "ito: %s is not there; build it with tools/test.sh\n", worker.c_str());
+  return "";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string device = wanted_device(argc, argv);
+  const std::string folder = own_folder(), on_gpu = folder + "/ito-cuda";
+  if (device != "auto" && device != "cpu" && device != "cuda") {
+    std::fprintf(stderr, "ito: --device %s: expected auto, cuda or cpu\n", device.c_str());
+    return 2;
   }
+  if (device == "cuda" && !runs(on_gpu)) {
+    std::fprintf(stderr,
+                 "ito: --device cuda: this build has no CUDA worker; build one with cmake --preset cuda, or use "
+                 "--device cpu\n");
+    return 2;
+  }
+  const bool cuda = device == "cuda" || (device == "auto" && runs(on_gpu) && has_usable_gpu());
+  const std::string worker = cuda ? on_gpu : cpu_worker(folder);
+  if (worker.empty()) return 1;
   execv(worker.c_str(), argv);
   std::fprintf(stderr, "ito: cannot start %s: %s\n", worker.c_str(), std::strerror(errno));
   return 1;

@@ -40,6 +40,7 @@ Json state_json(const std::string& path) {
       else
         state[name] = value;
     }
+  if (file.has("kernels")) state["kernels"] = read_kernels(file);
   return state;
 }
 

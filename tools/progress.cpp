@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
 
 namespace ito {
 namespace {
@@ -52,7 +53,24 @@ void Progress::update(int64_t done, const std::string& note) {
   std::fflush(stderr);
 }
 
+void Progress::watch(std::function<int64_t()> done) {
+  watcher_ = std::thread([this, done = std::move(done)] {
+    std::unique_lock lock(mutex_);
+    do update(done());
+    while (!finished_.wait_for(lock, std::chrono::milliseconds(200), [this] { return finishing_; }));
+    update(done());
+  });
+}
+
 void Progress::finish() {
+  if (watcher_.joinable()) {
+    {
+      const std::lock_guard lock(mutex_);
+      finishing_ = true;
+    }
+    finished_.notify_one();
+    watcher_.join();
+  }
   if (open_line_) std::fputc('\n', stderr);
   open_line_ = false;
 }

@@ -2,8 +2,12 @@
 // How a long command tells how far it is: a line that is rewritten on a terminal, one now and then in a log.
 #pragma once
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <functional>
+#include <mutex>
 #include <string>
+#include <thread>
 
 namespace ito {
 
@@ -16,6 +20,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   void update(int64_t done, const std::string& note = {});
+  // Asks from a thread of its own, now and then, until finish: for work that the host enqueues and then waits for.
+  void watch(std::function<int64_t()> done);
   void finish();  // ends the line
   double seconds() const;
 
@@ -27,6 +33,10 @@ class Progress {
   bool terminal_;
   Clock::time_point start_, last_shown_;
   bool open_line_ = false;
+  std::thread watcher_;
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  bool finishing_ = false;
 };
 
 }  // namespace ito

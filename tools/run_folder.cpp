@@ -85,6 +85,7 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   const TrainingSnapshot snapshot = read_snapshot(files.state, trainer.layout());
   const Json stored = fs::exists(path("config.json")) ? read_json_file(path("config.json")) : Json();
   check_identity(identity_, snapshot, stored, checkpoint.path);
+  check_kernels(identity_, snapshot, checkpoint.path);
   ITO_USER_CHECK(snapshot.state.step == checkpoint.step, files.state, ": is of step ", snapshot.state.step,
                  ", its folder is named for ", checkpoint.step, "; give the folder its own name back");
   ITO_USER_CHECK(checkpoint.step <= run_.steps, "--steps ", run_.steps, ": ", checkpoint.path,
@@ -119,10 +120,13 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
   logged_step_ = state.step;
   // Looked at here and not after every step, which would make the host wait for the device: the run may thus go on past
   // the limit until the next line. Nothing is lost by it, since a skipped step leaves the weights as they were.
-  ITO_CHECK(run_.max_skipped == 0 || state.skipped_in_row < run_.max_skipped, "step ", state.step, ": the last ",
-            state.skipped_in_row, " steps had a non-finite loss or gradient and were skipped (--max-skipped ",
-            run_.max_skipped, "); ", latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
-            "; look at the data, or start a new run with a lower --lr");
+  const bool goes_on = state.skipped_in_row == state.most_skipped_in_row;
+  if (run_.max_skipped != 0 && state.most_skipped_in_row >= run_.max_skipped)
+    fail<RunEnded>("step ", state.step, ": ", goes_on ? "the last " : "", state.most_skipped_in_row, " steps ",
+                   goes_on ? "" : "in a row before it ",
+                   "had a non-finite loss or gradient and were skipped (--max-skipped ", run_.max_skipped, "); ",
+                   latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
+                   "; look at the data, or start a new run with a lower --lr");
   return fmt::format("loss {:.4f}", loss);
 }
 
@@ -132,6 +136,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   snapshot.seed = run_.seed;
   snapshot.configuration_hash = identity_.configuration_hash;
   snapshot.data_fingerprint = identity_.data_fingerprint;
+  snapshot.kernels = identity_.kernels;
   snapshot.weights = trainer.download(Trainer::Arena::Weights);
   snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);
   snapshot.second_moment = trainer.download(Trainer::Arena::SecondMoment);
@@ -158,7 +163,8 @@ void RunFolder::plan_preview(const Trainer& trainer, const Network& network, con
                                               reverse);
 }
 
-void RunFolder::write_preview(const Network& network, int64_t step) {
+void RunFolder::write_preview(Trainer& trainer, const Network& network, int64_t step) {
+  trainer.stream().synchronize();  // the averaged weights are read on another stream
   preview_->pack();
   std::vector<int32_t> classes;
   if (network.labels == LabelKind::Index)

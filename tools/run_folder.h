@@ -19,6 +19,12 @@
 
 namespace ito {
 
+// The end of a run that --max-skipped asks for; its text is whole.
+class RunEnded : public Error {
+ public:
+  using Error::Error;
+};
+
 class RunFolder {
  public:
   // Creates the folder and keeps every other trainer out of it while this object lives; removes what a killed run left
@@ -40,8 +46,9 @@ class RunFolder {
   void write_checkpoint(Trainer& trainer, int64_t step);
   // Makes the sampler of the previews before training begins, so that a lack of memory shows then (UserError).
   void plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, size_t memory_limit);
-  void write_preview(const Network& network, int64_t step);
+  void write_preview(Trainer& trainer, const Network& network, int64_t step);
   void write_loss_chart() const;
+  bool has_checkpoint() const { return !latest_.empty(); }
   std::string latest_checkpoint() const { return path(latest_); }
 
  private:

@@ -4,7 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+
 #include "kernels/error.h"
+#include "kernels/seams/choices.h"
 
 namespace ito {
 namespace {
@@ -24,9 +27,22 @@ std::string option_of(std::string key) {
   return "--" + key;
 }
 
+// The library's names for what it chose, of every op: the same version may choose by more than the instruction set.
+std::string kernels_of(const Program& program) {
+  std::string all;
+  for (const auto& op : program.ops()) all += op->name + " " + op->describe() + "\n";
+  return fmt::format("{}, plans {:016x}", kernel_choices(), hash_of(all));
+}
+
+// The part that kernel_choices() gave.
+std::string choices_in(const std::string& kernels) {
+  return kernels.substr(0, kernels.rfind(", plans "));
+}
+
 }  // namespace
 
-RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, DType compute, uint64_t data_fingerprint) {
+RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Program& program,
+                        uint64_t data_fingerprint) {
   const Json all = run.json();
   RunIdentity identity;
   identity.seed = run.seed;
@@ -38,9 +54,11 @@ RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, DType com
     identity.numbers[key] = all.at(key);
   if (run.lr_schedule != "constant") identity.numbers["steps"] = run.steps;
   Json hashed = identity.numbers;
-  hashed["precision"] = name_of(compute);  // what it came down to on this machine
+  hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
   hashed["architecture"] = identity.architecture;
   identity.configuration_hash = hash_of(hashed.dump());
+  identity.kernels = kernels_of(program);
+  identity.other_kernels = run.other_kernels;
   return identity;
 }
 
@@ -73,6 +91,17 @@ void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, co
       fmt::format(": was trained with other options (configuration hash {:016x}, these give {:016x}), and config.json "
                   "does not tell which; start another run in another --out",
                   snapshot.configuration_hash, now.configuration_hash));
+}
+
+void check_kernels(const RunIdentity& now, const TrainingSnapshot& snapshot, const std::string& checkpoint) {
+  if (now.kernels == snapshot.kernels) return;
+  const std::string differ =
+      join_text(checkpoint, ": was trained with the kernels of ", snapshot.kernels, "; here they are ", now.kernels);
+  const std::string advice = advice_for_choices(choices_in(snapshot.kernels));
+  ITO_USER_CHECK(now.other_kernels, differ, ", which may round differently; ",
+                 advice.empty() ? "resume where they are the same" : advice + " to have the former",
+                 ", or go on with these (--other-kernels)");
+  std::fprintf(stderr, "ito: %s, which it goes on with\n", differ.c_str());
 }
 
 }  // namespace ito

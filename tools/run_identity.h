@@ -2,10 +2,10 @@
 // What the numbers of a run depend on, and whether a run may go on from a checkpoint: seed, data, architecture, batch,
 // precision, optimiser, learning rate, noise schedule, flips. Threads, micro-batch and the intervals of logs, previews
 // and checkpoints are free. --steps belongs to it unless the learning rate is constant: the other shapes stretch with
-// it.
+// it. So do the kernels that compute them, unless --other-kernels says that they may differ.
 #pragma once
 #include "engine/checkpoint.h"
-#include "kernels/types.h"
+#include "engine/program.h"
 #include "models/unet_config.h"
 #include "tools/run_config.h"
 
@@ -16,13 +16,18 @@ struct RunIdentity {
   Json architecture;  // unet/config.json
   Json numbers;       // the values of RunConfig above that the numbers depend on, by their names
   uint64_t configuration_hash = 0;
+  std::string kernels;         // kernel_choices(), and a hash of what runs each op
+  bool other_kernels = false;  // RunConfig's
 };
-RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, DType compute, uint64_t data_fingerprint);
+RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Program& program,
+                        uint64_t data_fingerprint);
 
 // UserError naming the first difference with both values. stored_config: OUT/config.json, or null where it is gone
 // (then a difference in `numbers` is told by the hash alone).
 void check_architecture(const RunIdentity& now, const std::string& checkpoint);
 void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, const Json& stored_config,
                     const std::string& checkpoint);
+// UserError if the checkpoint's kernels are others and may not be; a line on stderr if they may.
+void check_kernels(const RunIdentity& now, const TrainingSnapshot& snapshot, const std::string& checkpoint);
 
 }  // namespace ito

@@ -145,10 +145,16 @@ void run(const SampleOptions& o) {
   StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
   const int64_t batches = ceil_div(o.count, reverse.batch);
   Progress progress("sampling", batches * static_cast<int64_t>(table.size()), reverse.batch, "image steps");
-  int64_t done = 0;
-  for (int64_t begin = 0; begin < o.count; begin += reverse.batch) {
+  progress.watch([&process] { return process.steps_done(); });
+  int64_t collected = 0;
+  const auto images_in = [&](int64_t k) { return std::min<int64_t>(reverse.batch, o.count - k * reverse.batch); };
+  const auto keep = [&] {
+    std::copy_n(batch.begin(), images_in(collected) * row, samples.begin() + collected * reverse.batch * row);
+    ++collected;
+  };
+  for (int64_t k = 0; k < batches; ++k) {
     // A short last batch is filled up with further images, which are drawn and dropped.
-    const int64_t n = std::min<int64_t>(reverse.batch, o.count - begin);
+    const int64_t begin = k * reverse.batch, n = images_in(k);
     std::vector<float> start;
     if (!noise.empty()) {
       start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
@@ -159,12 +165,24 @@ void run(const SampleOptions& o) {
       labels.assign(classes.begin() + begin, classes.begin() + begin + n);
       labels.resize(reverse.batch, 0);
     }
-    process.run(o.first + begin, start.empty() ? nullptr : start.data(), labels.empty() ? nullptr : labels.data(),
-                batch.data(), [&](int step) {
-                  if (o.strip && begin == 0 && strip.wants(step)) strip.record(process.state().data());
-                  progress.update(++done);
-                });
-    std::copy_n(batch.begin(), n * row, samples.begin() + begin * row);
+    const float* x = start.empty() ? nullptr : start.data();
+    const int32_t* y = labels.empty() ? nullptr : labels.data();
+    if (o.strip && k == 0) {
+      process.run(o.first, x, y, batch.data(), [&](int step) {
+        if (strip.wants(step)) strip.record(process.state().data());
+      });
+      keep();
+      continue;
+    }
+    process.start(o.first + begin, x, y);
+    if (k > collected) {  // the batch before goes out while this one runs
+      process.collect(batch.data());
+      keep();
+    }
+  }
+  while (collected < batches) {
+    process.collect(batch.data());
+    keep();
   }
   progress.finish();
   check_finite(samples, row, o.first);

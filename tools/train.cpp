@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
@@ -12,6 +13,7 @@
 #include "engine/trainer.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/memory_limit.h"
+#include "kernels/seams/ranges.h"
 #include "models/named_models.h"
 #include "tools/commands.h"
 #include "tools/flag_checks.h"
@@ -65,6 +67,7 @@ TrainSettings train_settings(const RunConfig& run) {
   TrainSettings s;
   s.batch = run.batch;
   s.micro_batch = run.micro_batch;
+  s.checkpoints = true;
   s.seed = run.seed;
   s.compute = compute_type(run.precision);
   s.learning_rate.peak = run.lr;
@@ -97,6 +100,19 @@ void gather(const Dataset& data, DataOrder& order, const RunConfig& run, int64_t
   }
 }
 
+// The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
+// still be done (after a failed launch it cannot: the device gives nothing back).
+std::string with_what_is_left(const std::exception& e, RunFolder& folder, Trainer& trainer, int64_t step,
+                              bool between_steps) {
+  try {
+    if (between_steps) folder.write_checkpoint(trainer, step);
+  } catch (const std::exception&) {  // the first error is the one to report
+  }
+  const std::string left = folder.has_checkpoint() ? folder.latest_checkpoint() + " is whole: go on with --resume"
+                                                   : "no checkpoint was written yet";
+  return join_text("step ", step, ": ", e.what(), "; ", left);
+}
+
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
 int train(const RunConfig& run) {
   const TrainSettings settings = train_settings(run);
@@ -125,7 +141,7 @@ int train(const RunConfig& run) {
   Trainer trainer(network, schedule, settings, device_memory_limit());
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
   const StopSignal stop;
-  RunFolder folder(run, model, scheduler, identity_of(run, model, settings.compute, data.fingerprint()));
+  RunFolder folder(run, model, scheduler, identity_of(run, model, trainer.program(), data.fingerprint()));
   folder.plan_preview(trainer, network, schedule, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
@@ -143,15 +159,26 @@ int train(const RunConfig& run) {
   Progress progress("training", run.steps, run.batch, "images", first);
   std::string note;
   for (int64_t step = first; step < run.steps; ++step) {
-    gather(data, order, run, step, images, labels);
-    trainer.step(images.data(), labels.empty() ? nullptr : labels.data());
     const int64_t done = step + 1;
-    if (done % run.log_every == 0 || done == run.steps) {
-      note = folder.log(trainer, progress.seconds());
-      trainer.clear_loss();
+    bool between_steps = false;
+    try {
+      const Range range("step " + std::to_string(done));
+      gather(data, order, run, step, images, labels);
+      trainer.step(images.data(), labels.empty() ? nullptr : labels.data());
+      if (done % run.log_every == 0 || done == run.steps) {
+        note = folder.log(trainer, progress.seconds());
+        trainer.clear_logged();
+      }
+      progress.update(done, note);
+      between_steps = true;
+      if (done % sample_every == 0 || done == run.steps) folder.write_preview(trainer, network, done);
+    } catch (const RunEnded&) {
+      throw;
+    } catch (const UserError& e) {
+      throw UserError(with_what_is_left(e, folder, trainer, done, between_steps));
+    } catch (const std::exception& e) {
+      throw Error(with_what_is_left(e, folder, trainer, done, between_steps));
     }
-    progress.update(done, note);
-    if (done % sample_every == 0 || done == run.steps) folder.write_preview(network, done);
     const bool stopped = StopSignal::received() != 0;
     if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
       folder.write_checkpoint(trainer, done);
@@ -240,7 +267,8 @@ Json RunConfig::json() const {
           {"keep_last", keep_last},
           {"keep_every", keep_every},
           {"max_skipped", max_skipped},
-          {"threads", threads}};
+          {"threads", threads},
+          {"other_kernels", other_kernels}};
 }
 
 void add_train_command(CLI::App& app) {
@@ -255,7 +283,9 @@ void add_train_command(CLI::App& app) {
                       "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint");
   command->add_option("--steps", run->steps, "training steps");
   command->add_option("--batch", run->batch, "images a step");
-  command->add_option("--micro-batch", run->micro_batch, "images a pass, to save memory; 0: the whole batch");
+  command->add_option(
+      "--micro-batch", run->micro_batch,
+      join_text("images a pass, to save memory, a multiple of ", images_per_chunk(), "; 0: the whole batch"));
   command->add_option("--seed", run->seed, "seed of weights, order, noise")->check(refuse_negative);
   command->add_option("--lr", run->lr, "peak learning rate");
   command->add_option("--lr-schedule", run->lr_schedule, "constant, linear or cosine, after the warm-up");
@@ -276,12 +306,15 @@ void add_train_command(CLI::App& app) {
   command->add_option("--keep-last", run->keep_last, "checkpoints that stay, the newest; 0: all");
   command->add_option("--keep-every", run->keep_every, "checkpoints of these steps stay too; 0: none");
   command->add_option("--max-skipped", run->max_skipped,
-                      "steps in a row with a non-finite gradient (each is skipped) that end the run, looked at every "
-                      "--log-every steps; 0: never");
+                      "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "
+                      "is counted whole, and seen at the next of the --log-every lines; 0: never");
   command->add_flag("--resume", run->resume,
                     "go on from the newest checkpoint of --out, or start if there is none; options not given are the "
                     "run's own");
   command->add_option("--threads", run->threads, "threads; 0: all cores");
+  command->add_flag("--other-kernels", run->other_kernels,
+                    "go on from a checkpoint (--resume) although the kernels of this machine or library round "
+                    "differently; holds for the run from then on");
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
     if (!config_file->empty()) apply_config_file(*command, *config_file);

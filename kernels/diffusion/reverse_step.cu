@@ -62,8 +62,9 @@ DEVICE void set_timestep_item(int64_t i, float* t, const ReverseCoefficients* ta
   t[i] = table[*step].timestep;
 }
 
-DEVICE void advance_step_item(int64_t, int64_t* step) {
+DEVICE void advance_step_item(int64_t, int64_t* step, int64_t* done) {
   *step += 1;
+  if (done) *done += 1;
 }
 
 }  // namespace
@@ -89,8 +90,8 @@ void reverse_step(Stream& stream, float* x, DataRef x_network, float* x0_out, Co
   });
 }
 
-void advance_step(Stream& stream, int64_t* step) {
-  for_each<advance_step_item>("advance_step", 1, stream, step);
+void advance_step(Stream& stream, int64_t* step, int64_t* done) {
+  for_each<advance_step_item>("advance_step", 1, stream, step, done);
 }
 
 }  // namespace ito

@@ -99,7 +99,8 @@ inline void check_attention(const char* kernel, const AttentionShape& shape) {
   ITO_CHECK(shape.n >= 0 && shape.n <= 65535 && shape.heads > 0 && shape.heads <= 65535 && shape.tokens > 0, kernel,
             ": n=", shape.n, " heads=", shape.heads, " tokens=", shape.tokens,
             ", expected positive sizes, images and heads at most 65535");
-  ITO_CHECK(shape.head_dim > 0 && shape.head_dim <= 512, kernel, ": head_dim=", shape.head_dim, ", expected 1 to 512");
+  ITO_CHECK(shape.head_dim > 0 && shape.head_dim <= kMaxHeadDim, kernel, ": head_dim=", shape.head_dim,
+            ", expected 1 to ", kMaxHeadDim);
 }
 
 }  // namespace ito

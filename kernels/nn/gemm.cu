@@ -73,20 +73,25 @@ KERNEL void gemm_kernel(C* c, const T* a, const T* b, GemmShape shape) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void gemm_portable(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& given) {
+GemmShape checked_gemm(const GemmShape& given, DType c, DType a, DType b) {
   GemmShape shape = given;
   if (shape.lda == 0) shape.lda = shape.transpose_a ? shape.m : shape.k;
   if (shape.ldb == 0) shape.ldb = shape.transpose_b ? shape.k : shape.n;
   if (shape.ldc == 0) shape.ldc = shape.n;
   ITO_CHECK(shape.m >= 0 && shape.n >= 0 && shape.k >= 0 && shape.batch >= 0 && shape.batch <= 65535,
-            "gemm_portable: m=", shape.m, " n=", shape.n, " k=", shape.k, " batch=", shape.batch,
+            "gemm: m=", shape.m, " n=", shape.n, " k=", shape.k, " batch=", shape.batch,
             ", expected none negative and at most 65535 matrices a call");
   ITO_CHECK(shape.lda >= (shape.transpose_a ? shape.m : shape.k) &&
                 shape.ldb >= (shape.transpose_b ? shape.k : shape.n) && shape.ldc >= shape.n,
-            "gemm_portable: row distances lda=", shape.lda, " ldb=", shape.ldb, " ldc=", shape.ldc,
+            "gemm: row distances lda=", shape.lda, " ldb=", shape.ldb, " ldc=", shape.ldc,
             " are shorter than the rows of m=", shape.m, " n=", shape.n, " k=", shape.k);
-  ITO_CHECK(a.type == b.type && (c.type == a.type || c.type == DType::F32), "gemm_portable: types ", name_of(a.type),
-            " x ", name_of(b.type), " -> ", name_of(c.type), "; expected one storage type, or an fp32 result");
+  ITO_CHECK(a == b && (c == a || c == DType::F32), "gemm: types ", name_of(a), " x ", name_of(b), " -> ", name_of(c),
+            "; expected one storage type, or an fp32 result");
+  return shape;
+}
+
+void gemm_portable(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& given) {
+  const GemmShape shape = checked_gemm(given, c.type, a.type, b.type);
   if (shape.m == 0 || shape.n == 0) return;
   const Dim3 grid(ceil_div(shape.m, kTile), ceil_div(shape.n, kTile), shape.batch);
   ITO_CHECK(ceil_div(shape.n, kTile) <= 65535, "gemm_portable: n=", shape.n, " exceeds ", 65535 * kTile, " columns");

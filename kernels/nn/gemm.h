@@ -5,6 +5,9 @@
 
 namespace ito {
 
+// The shape with its row distances filled in; Error if sizes, distances or types are not those of a product.
+GemmShape checked_gemm(const GemmShape& shape, DType c, DType a, DType b);
+
 void gemm_portable(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& shape);
 
 }  // namespace ito

@@ -35,17 +35,18 @@ DEVICE void sum_pixels(double* fold, const SliceWalk& walk, int width, int hw, B
   if (walk.row < walk.rows) {
     for (int strip = walk.lane; strip < walk.strips; strip += walk.lanes) {
       const auto add = begin(strip * V);
-      double total[SUMS][V] = {};
+      // The fp64 sums wait in memory: as registers they would halve the blocks that a multiprocessor holds.
+      double* total = fold + walk.row * width + strip * V;
+      for (int i = 0; i < SUMS; ++i)
+        for (int v = 0; v < V; ++v) total[i * walk.rows * width + v] = 0;
       for (int p0 = walk.row; p0 < hw; p0 += walk.rows * kGroupNormRun) {
         const int reach = p0 + walk.rows * kGroupNormRun;
         const int p1 = reach < hw ? reach : hw;
         float part[SUMS][V] = {};
         for (int p = p0; p < p1; p += walk.rows) add(p, part);
         for (int i = 0; i < SUMS; ++i)
-          for (int v = 0; v < V; ++v) total[i][v] += static_cast<double>(part[i][v]);
+          for (int v = 0; v < V; ++v) total[i * walk.rows * width + v] += static_cast<double>(part[i][v]);
       }
-      for (int i = 0; i < SUMS; ++i)
-        for (int v = 0; v < V; ++v) fold[(i * walk.rows + walk.row) * width + strip * V + v] = total[i][v];
     }
   }
   block_sync();

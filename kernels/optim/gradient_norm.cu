@@ -70,6 +70,7 @@ DEVICE void decide(TrainState* state, double loss, double norm, const float* lea
   } else {
     state->skipped += 1;
     state->skipped_in_row += 1;
+    if (state->most_skipped_in_row < state->skipped_in_row) state->most_skipped_in_row = state->skipped_in_row;
   }
   state->step += 1;
 }

@@ -6,9 +6,12 @@
 
 namespace ito {
 
+// The widest head, on every device: what the portable kernels' tiles hold.
+inline constexpr int kMaxHeadDim = 512;
+
 struct AttentionShape {
-  int n = 0, tokens = 0, heads = 0, head_dim = 0;
-  float scale = 1.0f;  // 1 / sqrt(head_dim)
+  int n = 0, tokens = 0, heads = 0, head_dim = 0;  // n and heads at most 65535
+  float scale = 1.0f;                              // 1 / sqrt(head_dim)
 };
 
 // lse (N, heads, tokens): log-sum-exp of the scaled logits, saved for the backward.

@@ -20,9 +20,23 @@ class Graph {
   Graph(Graph&&) noexcept;
   Graph& operator=(Graph&&) noexcept;
   explicit operator bool() const { return impl_ != nullptr; }
-  size_t nodes() const;  // launches inside
+  size_t nodes() const;  // launches inside; of a loop, those of one turn
   Impl* impl() const { return impl_.get(); }
   void reset(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+// A point in a stream's work.
+class Event {
+ public:
+  struct Impl;
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  Impl& impl() const { return *impl_; }
 
  private:
   std::unique_ptr<Impl> impl_;
@@ -41,8 +55,13 @@ class Stream {
   Graph end_capture();
   // Both around the launches; an error among them ends the capture and leaves the stream as it was.
   Graph capture(const std::function<void()>& launches);
-  void replay(const Graph& graph);  // enqueue the whole graph once
-  void synchronize();               // wait; throws what a launch left behind
+  // A graph whose replay runs the launches `times` times in a row, with nothing from the host in between.
+  Graph capture_loop(int times, const std::function<void()>& launches);
+  void replay(const Graph& graph);       // enqueue the whole graph once
+  void record(Event& event);             // the event is the point reached by what is enqueued now
+  void wait(const Event& event);         // what is enqueued from now on runs after that point; the host goes on
+  void synchronize();                    // the host waits; throws what a launch left behind
+  void synchronize(const Event& event);  // likewise, for the event's point alone
   bool capturing() const;
   Impl& impl() const { return *impl_; }
 
@@ -58,17 +77,24 @@ size_t device_bytes_in_use();  // sum of live allocations
 size_t device_peak_bytes();    // its high-water mark since the last device_reset_peak
 void device_reset_peak();
 
+// Host memory that copies from the device reach without the host's waiting (page-locked on a GPU), and that kernels
+// may write. Throws Error naming the size when there is none left.
+void* host_allocate(size_t bytes, const char* what);
+void host_free(void* memory) noexcept;
+
 void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes);  // returns when host is reusable
 void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);    // returns when host is filled
-void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes);      // a launch; may be captured
-void fill_bytes(Stream& stream, void* device, int byte, size_t bytes);              // a launch; may be captured
+// Returns at once; host, of host_allocate, is filled when the stream has come this far.
+void enqueue_copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);
+void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes);  // a launch; may be captured
+void fill_bytes(Stream& stream, void* device, int byte, size_t bytes);          // a launch; may be captured
 
 // Marks memory that the plan says holds nothing any more. sim fills it with NaN; elsewhere it does nothing.
 void poison(Stream& stream, void* device, size_t bytes);
 
 const char* device_name();  // "cpu", "sim" or the card's name
 bool device_has_bf16();     // bf16 products in hardware; if not, the engine falls back to fp32
-// Images a weight-gradient partial covers (a constant of the device library: 4 on cpu and sim).
+// Images a weight-gradient partial covers (a constant of the device library: 4 on cpu and sim, 16 on a GPU).
 int images_per_chunk();
 void set_device_threads(int threads);  // worker threads of cpu and sim; 0 = all cores. No effect on a GPU.
 int device_threads();

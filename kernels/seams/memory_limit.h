@@ -10,4 +10,7 @@ namespace ito {
 // The environment variable ITO_MEMORY_LIMIT_MIB, a whole number, takes the place of all that.
 size_t device_memory_limit();
 
+// Whether what the host keeps is taken from the same memory (cpu, sim), so that a sum of needs has to count it.
+bool device_memory_is_the_hosts();
+
 }  // namespace ito

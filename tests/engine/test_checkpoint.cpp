@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 
@@ -79,11 +80,13 @@ TrainingSnapshot some_snapshot(const ParameterLayout& layout) {
   snapshot.state.applied = 12345678899;
   snapshot.state.skipped = 2;
   snapshot.state.skipped_in_row = 1;
+  snapshot.state.most_skipped_in_row = 5;
   snapshot.state.beta1_power = 1e-300;
   snapshot.state.beta2_power = 0.1 + 0.2;  // not a short decimal
   snapshot.state.loss_sum = 1.0 / 3.0;
   snapshot.state.loss_count = 7;
   snapshot.seed = 0xFEDCBA9876543210u;
+  snapshot.kernels = "cpu, a library 1.2, plans 00ff";
   snapshot.weights = arena_of(layout, 1);
   snapshot.first_moment = arena_of(layout, 2, true);
   snapshot.second_moment = arena_of(layout, 3, true);
@@ -161,6 +164,8 @@ TEST(Checkpoint, ASnapshotComesBackBitForBit) {
   EXPECT_EQ(read.state.applied, written.state.applied);
   EXPECT_EQ(read.state.skipped, written.state.skipped);
   EXPECT_EQ(read.state.skipped_in_row, written.state.skipped_in_row);
+  EXPECT_EQ(read.state.most_skipped_in_row, written.state.most_skipped_in_row);
+  EXPECT_EQ(read.kernels, written.kernels);
   EXPECT_EQ(read.state.beta1_power, written.state.beta1_power);
   EXPECT_EQ(read.state.beta2_power, written.state.beta2_power);
   EXPECT_EQ(read.state.loss_sum, written.state.loss_sum);
@@ -261,6 +266,57 @@ TEST(Checkpoint, RefusesSurplusTensors) {
     EXPECT_EQ(message_of([&] { read_weights(path, layout); }),
               path + ": tensor '" + surplus + "' is not part of the configured model; check config.json");
   }
+}
+
+// The state's file with one tensor left out, another beside them, or another in its place.
+TEST(Checkpoint, RefusesAStateThatIsNotWhatIsWritten) {
+  const TempFolder folder;
+  const ParameterLayout layout = small_layout();
+  const std::string whole = folder / "whole.safetensors", edited = folder / "edited.safetensors";
+  write_snapshot(whole, layout, some_snapshot(layout));
+  const SafetensorsFile file = SafetensorsFile::open(whole);
+  using Edit = std::function<void(SafetensorsWriter&)>;
+  const auto message = [&](const std::string& left_out, const Edit& add) {
+    std::map<std::string, std::vector<uint8_t>> bytes;
+    SafetensorsWriter writer;
+    for (const std::string& name : file.names()) {
+      if (name == left_out) continue;
+      bytes[name] = file.read_raw(name);
+      writer.add_raw(name, file.entry(name).type, file.entry(name).shape, bytes[name]);
+    }
+    add(writer);
+    writer.write(edited);
+    const std::string text = message_of([&] { read_snapshot(edited, layout); });
+    EXPECT_TRUE(text.starts_with(edited + ": tensor ")) << text;
+    return text.substr(std::min(text.size(), edited.size() + 9));
+  };
+  const Edit nothing = [](SafetensorsWriter&) {};
+  for (const std::string name : {"state.most_skipped_in_row", "state.step", "kernels"})
+    EXPECT_EQ(message(name, nothing), name + " is missing; expected a training state as this version of ito writes it");
+  const auto surplus = [](const std::string& name) {
+    return [name](SafetensorsWriter& writer) { writer.add_i64(name, {1}, {0}); };
+  };
+  EXPECT_EQ(message("", surplus("state.aplied")),
+            "'state.aplied' is not part of a training state of this model; did you mean 'state.applied'?");
+  EXPECT_EQ(message("", surplus("first_moment.conv_in.weights")),
+            "'first_moment.conv_in.weights' is not part of a training state of this model; did you mean "
+            "'first_moment.conv_in.weight'?");
+  EXPECT_EQ(message("", surplus("zzzzzzzzzz")), "'zzzzzzzzzz' is not part of a training state of this model");
+  EXPECT_EQ(message("state.step",
+                    [](SafetensorsWriter& w) {
+                      w.add_i64("state.step", {2}, {1, 2});
+                    }),
+            "'state.step': has shape [2], expected []");
+  const auto kernels = [](std::vector<uint8_t> bytes) {
+    return [bytes](SafetensorsWriter& w) {
+      w.add_u8("kernels", {static_cast<int64_t>(bytes.size())}, std::vector(bytes));
+    };
+  };
+  EXPECT_EQ(message("kernels", kernels({'a', '\n'})), "kernels holds what is no text; expected printable ASCII");
+  EXPECT_EQ(message("kernels", kernels(std::vector<uint8_t>(1001, 'a'))),
+            "kernels is U8 [1001]; expected a line of text, U8 of at most 1000");
+  EXPECT_EQ(message("kernels", [](SafetensorsWriter& w) { w.add_i64("kernels", {1}, {65}); }),
+            "kernels is I64 [1]; expected a line of text, U8 of at most 1000");
 }
 
 TEST(Checkpoint, FindsEveryLayout) {

@@ -7,6 +7,7 @@
 #include "tests/ref/attention.h"
 
 namespace ito::test {
+namespace {
 
 struct Inputs {
   Values q, k, v, dout;
@@ -142,4 +143,5 @@ TEST(AttentionChecks, RefusesWideHeads) {
       Error);
 }
 
+}  // namespace
 }  // namespace ito::test

@@ -7,6 +7,7 @@
 #include "tests/ref/conv.h"
 
 namespace ito::test {
+namespace {
 
 Values absolute(Values v) {
   for (double& x : v) x = std::fabs(x);
@@ -119,4 +120,5 @@ TEST(ConvChecks, RefusesAFilterLargerThanTheInput) {
   EXPECT_THROW(conv_forward(stream, x.data(), x.data(), x.data(), {}, s, 1), Error);
 }
 
+}  // namespace
 }  // namespace ito::test

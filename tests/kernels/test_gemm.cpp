@@ -7,6 +7,7 @@
 #include "tests/ref/gemm.h"
 
 namespace ito::test {
+namespace {
 
 Values absolute(Values v) {
   for (double& x : v) x = std::fabs(x);
@@ -73,4 +74,5 @@ TEST(Gemm, RefusesShortRowsAndMixedTypes) {
   EXPECT_THROW(gemm_portable(stream, f.data(), Write::Set, f.data(), f.data(), shape), Error);
 }
 
+}  // namespace
 }  // namespace ito::test

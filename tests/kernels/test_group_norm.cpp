@@ -7,6 +7,7 @@
 #include "tests/ref/group_norm.h"
 
 namespace ito::test {
+namespace {
 
 // Rounding steps between inputs and a result, in half units of its magnitude (tests/ref/group_norm.h). An element: the
 // exponential 4, the rest of SiLU 4, the affine 4. A sum over pixels: those of its terms, and for a run of 32 in fp32
@@ -170,4 +171,30 @@ TEST(GroupNormChecks, RefusesGroupsThatDoNotDivide) {
   EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape), Error);
 }
 
+// Rows of dtemb that would overlap; a single row has no distance.
+TEST(GroupNormChecks, RefusesRowsOfDtembThatOverlap) {
+  Stream stream;
+  constexpr int kImages = 2, kPixels = 2, kChannels = 6;
+  DeviceArray<float> x(stream, Values(kImages * kPixels * kChannels, 0.5)), dx(stream, kImages * kPixels * kChannels);
+  DeviceArray<float> gamma(stream, Values(kChannels, 1)), stats(stream, Values(kImages * 2 * 2, 1));
+  DeviceArray<float> dgamma(stream, kImages * kChannels), dbeta(stream, kImages * kChannels),
+      dtemb(stream, Values(kImages * (kChannels + 1), 0));
+  const auto run = [&](int images, int64_t stride) {
+    GroupNormShape shape;
+    shape.n = images, shape.hw = kPixels, shape.c = kChannels, shape.groups = 2;
+    GroupNormModulation modulation;
+    modulation.temb = dtemb, modulation.temb_stride = stride;
+    GroupNormGradients out;
+    out.dx = dx.data(), out.dgamma_partial = dgamma, out.dbeta_partial = dbeta, out.dtemb = dtemb;
+    group_norm_backward(stream, out, x.data(), x.data(), stats, gamma, gamma, modulation, shape);
+    stream.synchronize();
+  };
+  EXPECT_THROW(run(2, 0), Error);
+  EXPECT_THROW(run(2, kChannels - 1), Error);
+  EXPECT_NO_THROW(run(2, kChannels));
+  EXPECT_NO_THROW(run(2, kChannels + 1));
+  EXPECT_NO_THROW(run(1, 0));
+}
+
+}  // namespace
 }  // namespace ito::test

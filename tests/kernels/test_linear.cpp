@@ -7,6 +7,7 @@
 #include "tests/ref/linear.h"
 
 namespace ito::test {
+namespace {
 
 Values absolute(Values v) {
   for (double& x : v) x = std::fabs(x);
@@ -110,4 +111,5 @@ TEST(Linear, WeightGradientInMicroBatchesHasTheSameBits) {
   EXPECT_EQ(db.bits(), db2.bits());
 }
 
+}  // namespace
 }  // namespace ito::test

@@ -228,8 +228,26 @@ TEST(AdamW, SkipsAStepThatIsNotFinite) {
   s = trainer.state.raw()[0];
   EXPECT_EQ(now(), before);
   EXPECT_EQ(s.skipped_in_row, 3);
+  EXPECT_EQ(s.most_skipped_in_row, 3);
   EXPECT_EQ(s.loss_sum, loss_sum + 2);
   EXPECT_EQ(s.loss_count, 3);
+
+  // A streak that has ended is still seen, a shorter one after it does not hide it, and the host begins anew.
+  const auto step = [&](float loss) {
+    trainer.loss.upload({loss});
+    trainer.step(good);
+    return trainer.state.raw()[0];
+  };
+  s = step(1);
+  EXPECT_EQ(s.skipped_in_row, 0);
+  EXPECT_EQ(s.most_skipped_in_row, 3);
+  s = step(NAN);
+  EXPECT_EQ(s.skipped_in_row, 1);
+  EXPECT_EQ(s.most_skipped_in_row, 3);
+  s.most_skipped_in_row = 0;
+  trainer.state.upload_raw({s});
+  s = step(NAN);
+  EXPECT_EQ(s.most_skipped_in_row, 2) << "a streak over a line of the log is counted whole";
 }
 
 }  // namespace

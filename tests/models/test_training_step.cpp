@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/checkpoint.h"
 #include "engine/trainer.h"
+#include "kernels/seams/memory_limit.h"
 #include "tests/models/tiny_unet.h"
 
 namespace ito::test {
@@ -234,7 +236,7 @@ TEST_F(TrainingStep, TheLossFallsOnAFewConstantImages) {
   for (double l : losses) sum += l;
   EXPECT_NEAR(state.loss_sum, sum, 1e-9 * sum);
   EXPECT_EQ(state.loss_count, steps);
-  trainer.clear_loss();
+  trainer.clear_logged();
   EXPECT_EQ(trainer.state().loss_count, 0);
   EXPECT_EQ(trainer.state().loss_sum, 0);
   EXPECT_EQ(trainer.state().step, steps);
@@ -340,18 +342,58 @@ TEST_F(TrainingStep, Bf16StaysNearFp32) {
   EXPECT_EQ(bf16.state.applied, steps);
 }
 
+// Micro-batches that do not divide the batch: the last pass has fewer images, in the middle of a partial gradient (13,
+// 6 of 4 and 2) or not (12 of 8 and 4).
+TEST_F(TrainingStep, ALastMicroBatchThatIsSmallerDoesNotChangeTheBits) {
+  const Network network = tiny_network(R"({"num_class_embeds": 3, "dropout": 0.2})");
+  const int steps = kSanitized ? 1 : 2;
+  for (const auto& [batch, micro] : {std::pair{6, 4}, {12, 8}, {13, 4}, {13, 8}}) {
+    if (in_sim() && batch == 13) continue;
+    TrainSettings settings = small_settings(batch);
+    const Outcome whole = train(network, settings, steps);
+    settings.micro_batch = micro;
+    const std::string what = join_text(batch, " images in micro-batches of ", micro);
+    expect_same_bits(what, whole, train(network, settings, steps));
+    settings.capture = false;
+    expect_same_bits(what + ", not captured", whole, train(network, settings, steps));
+  }
+}
+
+// The copies that checkpoints take are of the same memory on a host device.
+TEST_F(TrainingStep, CheckpointsCountTowardsTheMemory) {
+  if (!device_memory_is_the_hosts()) GTEST_SKIP() << "this device has memory of its own";
+  const Network network = tiny_network();
+  TrainSettings settings = small_settings(8);
+  Trainer trainer(network, small_schedule(), settings);
+  const size_t planned = trainer.planned_bytes(), copies = checkpoint_copy_bytes(trainer.layout());
+  EXPECT_EQ(copies, 7 * sizeof(float) * trainer.layout().arena_floats());
+  Trainer(network, small_schedule(), settings, planned);
+  settings.checkpoints = true;
+  Trainer(network, small_schedule(), settings, planned + copies);
+  try {
+    Trainer(network, small_schedule(), settings, planned + copies - 1);
+    FAIL() << "a byte too little was enough";
+  } catch (const UserError& e) {
+    EXPECT_NE(std::string(e.what()).find(", copies for a checkpoint "), std::string::npos) << e.what();
+  }
+}
+
 // The number that a run is refused by is what it takes.
 TEST_F(TrainingStep, PlannedBytesAreWhatTheDeviceHolds) {
   for (const char* overrides : {R"({"num_class_embeds": 3})", "{}", R"({"time_embedding_type": "fourier"})"}) {
     const Network network = tiny_network(overrides);
-    const size_t before = device_bytes_in_use();
-    device_reset_peak();
-    Trainer trainer(network, small_schedule(), small_settings(8));
-    trainer.set_weights(busy_weights(trainer.layout(), 5));
-    trainer.step(images(network, 8, 0).data(), labels_of(network, 8).data());
-    trainer.state();
-    EXPECT_EQ(device_bytes_in_use() - before, trainer.planned_bytes()) << overrides;
-    EXPECT_EQ(device_peak_bytes() - before, trainer.planned_bytes()) << overrides;
+    for (const int micro : {0, 4}) {  // 4, 4 and 2: two programs
+      TrainSettings settings = small_settings(10);
+      settings.micro_batch = micro;
+      const size_t before = device_bytes_in_use();
+      device_reset_peak();
+      Trainer trainer(network, small_schedule(), settings);
+      trainer.set_weights(busy_weights(trainer.layout(), 5));
+      trainer.step(images(network, 10, 0).data(), labels_of(network, 10).data());
+      trainer.state();
+      EXPECT_EQ(device_bytes_in_use() - before, trainer.planned_bytes()) << overrides << ", " << micro;
+      EXPECT_EQ(device_peak_bytes() - before, trainer.planned_bytes()) << overrides << ", " << micro;
+    }
     if (kSanitized) break;
   }
 }

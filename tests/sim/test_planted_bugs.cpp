@@ -5,7 +5,9 @@
 
 #include <cstdlib>
 #include <iostream>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "kernels/dialect/sim/executor.h"
 #include "tests/sim/planted.cu"  // the kernels, in this program alone
@@ -35,11 +37,11 @@ struct Planted : testing::TestWithParam<Bug> {
     for (float** p : {&memory.x, &memory.y})
       *p = static_cast<float*>(device_allocate(sizeof(float) * planted::kFloats, "planted floats"));
     memory.counts = static_cast<int*>(device_allocate(sizeof(int) * planted::kFloats, "planted counts"));
-    for (int i = 0; i < planted::kFloats; ++i) {
-      memory.x[i] = static_cast<float>(i);
-      memory.y[i] = 0.0f;
-      memory.counts[i] = 0;
-    }
+    std::vector<float> x(planted::kFloats);
+    std::iota(x.begin(), x.end(), 0.0f);
+    copy_to_device(stream, memory.x, x.data(), x.size() * sizeof(float));
+    fill_bytes(stream, memory.y, 0, planted::kFloats * sizeof(float));
+    fill_bytes(stream, memory.counts, 0, planted::kFloats * sizeof(int));
   }
   void TearDown() override {
     sim_set_schedule(SimSchedule::Forward);
@@ -50,9 +52,11 @@ struct Planted : testing::TestWithParam<Bug> {
   void check_sound() {
     planted::run_right_ones(stream, memory);
     // right_copies of x[i] = i: element 4j twice (SHARED and dynamic), then element 256 + 4j and zeros.
+    std::vector<float> y(planted::kFloats);
+    copy_to_host(stream, y.data(), memory.y, y.size() * sizeof(float));
     for (int block = 0; block < 5; ++block)
       for (int i = 0; i < 64; ++i)
-        ASSERT_EQ(memory.y[block * 64 + i], static_cast<float>(3 * 4 * (63 - i) + 256)) << "block " << block;
+        ASSERT_EQ(y[block * 64 + i], static_cast<float>(3 * 4 * (63 - i) + 256)) << "block " << block;
   }
 
   Stream stream;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bad model files: damaged containers, JSON of the wrong shape, settings that are not implemented, tensors that do not
 // fit, and what is no model at all.
+#include <cmath>
+
 #include "tests/tools/bad_input.h"
 
 namespace ito {
@@ -237,6 +239,50 @@ TEST_F(BadInput, Tensors) {
        {"convert", "--from", good, "--out", stray + "/x"},
        stray + "/x: cannot be written: Not a directory; choose another --out or free some space"},
   });
+}
+
+// log t has no value at t = 0.
+TEST_F(BadInput, FourierTimes) {
+  const Json fourier{{"time_embedding_type", "fourier"}};
+  Json config = tiny_model();
+  config.update(fourier);
+  const std::string file = write("fourier.json", json_text(config));
+  const std::string model = make_model("fourier", fourier);
+  const std::string offset = make_model("offset", fourier, {{"steps_offset", 1}});
+  const std::string refused =
+      "/unet/config.json: time_embedding_type is fourier, which takes the logarithm of t, but "
+      "the last timestep is 0; use --spacing leading with steps_offset 1 in the scheduler "
+      "configuration";
+  check({
+      {"train", train({"--model", file}),
+       "--model " + file +
+           ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use "
+           "positional or learned"},
+      {"ddpm", sample(model), model + refused},
+      {"ddim", sample(model, {"--sampler", "ddim", "--spacing", "leading"}), model + refused},
+      {"linspace", sample(offset, {"--spacing", "linspace"}), offset + refused},
+  });
+  const ChildResult result =
+      run_ito(sample(offset, {"--out", path("drawn"), "--sampler", "ddim", "--spacing", "leading"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+TEST_F(BadInput, SamplesThatAreNotFinite) {
+  const auto with_bias = [&](const std::string& name, float value) {
+    return make_model(name, Json::object(), Json::object(),
+                      [value](Tensors& t) { t.at("conv_out.bias").second.assign(1, value); });
+  };
+  for (const auto& [name, value] : {std::pair{"nan", std::nanf("")}, {"infinity", INFINITY}}) {
+    const ChildResult result = run_ito(sample(with_bias(name, value), {"--sampler", "ddim", "--no-clip"}));
+    EXPECT_EQ(result.exit_code, 1) << name << ": " << result.err;
+    EXPECT_TRUE(result.err.ends_with(
+        "ito: sample: image 0 holds a value that is not finite; are the model's weights whole, and is --precision "
+        "enough for them?\n"))
+        << name << ": " << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_TRUE(files_below(out()).empty()) << name;
+  }
+  EXPECT_EQ(run_ito(sample(with_bias("finite", 0.5f), {"--out", path("drawn")})).exit_code, 0);
 }
 
 }  // namespace

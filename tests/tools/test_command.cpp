@@ -93,9 +93,40 @@ TEST(Command, InspectShowsACheckpoint) {
   EXPECT_EQ(found.at("tensor_shapes").size(), found.at("tensors"));
   EXPECT_EQ(found.at("tensor_shapes").at("conv_in.weight"), Json({8, 1, 3, 3}));
   EXPECT_FALSE(found.at("ops").empty());
+  const std::string kernels = found.at("training_state").at("kernels");
+  EXPECT_TRUE(kernels.starts_with("cpu, oneDNN ")) << kernels;
+  EXPECT_NE(kernels.find(", plans "), std::string::npos) << kernels;
   const ChildResult text = run_ito({"inspect", tiny / "run"});
   EXPECT_EQ(text.exit_code, 0);
   EXPECT_NE(text.out.find("block_out_channels"), std::string::npos);
+  EXPECT_NE(text.out.find("\"kernels\":\"" + kernels + "\""), std::string::npos) << text.out;
+}
+
+// A state whose numbers are not single ones is refused by its shape, not read past.
+TEST(Command, InspectLooksAtTheShapesOfTheState) {
+  const TinyRun tiny;
+  ASSERT_EQ(run_ito(tiny.train + Words{"--out", tiny / "run", "--steps", "1"}).exit_code, 0);
+  const std::string state = tiny / "run/checkpoint-000001/ito_state.safetensors";
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{0}, {2}, {1, 1}}) {
+    SafetensorsWriter writer;
+    writer.add_i64("state.step", shape, std::vector<int64_t>(shape == std::vector<int64_t>{1, 1} ? 1 : shape[0], 7));
+    writer.write(state);
+    const std::string text = refusal({"inspect", tiny / "run"});
+    EXPECT_TRUE(text.starts_with("ito: " + state + ": tensor 'state.step': has shape [")) << text;
+    EXPECT_TRUE(text.ends_with(", expected []\n")) << text;
+  }
+}
+
+TEST(Command, DeviceMayFollowTheSubcommand) {
+  const TempFolder folder;
+  const std::string config = folder.write("config.json", json_text(tiny_model()));
+  for (const Words& words : {Words{"inspect", config, "--device", "cpu"}, Words{"inspect", "--device=cpu", config},
+                             Words{"--device", "cpu", "inspect", config}}) {
+    const ChildResult result = run_ito(words);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find("UNet2DModel"), std::string::npos);
+  }
+  EXPECT_EQ(refusal({"inspect", config, "--device", "tpu"}), "ito: --device tpu: expected auto, cuda or cpu\n");
 }
 
 TEST(Command, EvalOfTheDataItself) {

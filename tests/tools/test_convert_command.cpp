@@ -167,6 +167,16 @@ TEST(ConvertCommand, Refuses) {
   EXPECT_NE(refusal({"convert", "--from", folder / "bare", "--out", folder / "a"}).find("has shape"),
             std::string::npos);
   EXPECT_EQ(folder.names().size(), 3u);  // bare, full, only
+
+  // The name it writes under first may be someone's.
+  folder.write("bare/config.json", json_text(tiny_model()));
+  folder.write("b.partial/mine.txt", "keep");
+  EXPECT_EQ(refusal({"convert", "--from", folder / "bare", "--out", folder / "b/"}),
+            "ito: " + (folder / "b.partial") + ": is in the way of writing; move it, or choose another --out\n");
+  EXPECT_EQ(read_bytes(folder / "b.partial/mine.txt"), "keep");
+  EXPECT_FALSE(fs::exists(folder / "b"));
+  fs::remove_all(folder / "b.partial");
+  EXPECT_EQ(convert(folder / "bare", folder / "b/").exit_code, 0);
 }
 
 }  // namespace

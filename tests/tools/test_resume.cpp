@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run that is killed, however often and wherever, and resumed ends with the files of one that was not.
+#include <list>
 #include <random>
 
+#include "engine/checkpoint.h"
 #include "tests/tools/training_run.h"
 
 namespace ito {
@@ -171,6 +173,93 @@ TEST(Resume, PassesOverACheckpointThatIsNotWhole) {
 
   write_json_file(damaged.path("latest"), "");  // `""`: names nothing that is there
   EXPECT_EQ(damaged.run({"run"}, "inspect"), 0) << damaged.errors();
+}
+
+struct InstructionSetCap {
+  explicit InstructionSetCap(const char* isa) { setenv("ONEDNN_MAX_CPU_ISA", isa, 1); }
+  ~InstructionSetCap() { unsetenv("ONEDNN_MAX_CPU_ISA"); }
+};
+
+std::string kernels_of(const TrainingRun& run, const std::string& checkpoint) {
+  return read_kernels(SafetensorsFile::open(run.path(checkpoint + "/ito_state.safetensors")));
+}
+
+// The library's version, which is not ours to know.
+std::string library_of(const std::string& kernels) {
+  const size_t comma = kernels.find(", ", kernels.find(", ") + 2);
+  return kernels.substr(0, comma);
+}
+
+class Kernels : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Strings options = training_options(12, {"--checkpoint-every", "6"});
+    ASSERT_EQ(native_.run(options), 0) << native_.errors();
+    native_kernels_ = kernels_of(native_, "checkpoint-000012");
+    if (native_kernels_.find(", AVX2, ") != std::string::npos) GTEST_SKIP() << "there is less than AVX2 to choose only";
+    const InstructionSetCap cap("AVX2");
+    ASSERT_EQ(whole_.run(options), 0) << whole_.errors();
+    ASSERT_EQ(run_.run(options), 0) << run_.errors();
+    std::filesystem::remove_all(run_.path("checkpoint-000012"));
+    kernels_ = kernels_of(run_, "checkpoint-000006");
+  }
+
+  TrainingRun native_, whole_, run_;
+  std::string native_kernels_, kernels_;
+};
+
+TEST_F(Kernels, OtherOnesAreRefusedAndTheSameGoOn) {
+  EXPECT_EQ(library_of(kernels_), library_of(native_kernels_));
+  EXPECT_TRUE(kernels_.starts_with(library_of(kernels_) + ", AVX2, plans ")) << kernels_;
+  const std::string config = read_bytes(run_.path("config.json")), metrics = read_bytes(run_.path("metrics.jsonl"));
+  EXPECT_EQ(run_.run(resume()), 2);
+  EXPECT_EQ(run_.errors(), "ito: run/checkpoint-000006: was trained with the kernels of " + kernels_ +
+                               "; here they are " + native_kernels_ +
+                               ", which may round differently; set ONEDNN_MAX_CPU_ISA=AVX2 to have the former, or go "
+                               "on with these (--other-kernels)\n");
+  EXPECT_EQ(read_bytes(run_.path("config.json")), config) << "a refusal changed the run";
+  EXPECT_EQ(read_bytes(run_.path("metrics.jsonl")), metrics) << "a refusal changed the run";
+  const InstructionSetCap cap("AVX2");
+  ASSERT_EQ(run_.run(resume()), 0) << run_.errors();
+  expect_equal_folders(whole_.path(), run_.path(), {"timings.jsonl"});
+}
+
+TEST_F(Kernels, OtherOnesAreTakenWhenAskedFor) {
+  ASSERT_EQ(run_.run(resume({"--other-kernels"})), 0) << run_.errors();
+  EXPECT_NE(run_.errors().find("ito: run/checkpoint-000006: was trained with the kernels of " + kernels_ +
+                               "; here they are " + native_kernels_ + ", which it goes on with\n"),
+            std::string::npos)
+      << run_.errors();
+  EXPECT_EQ(read_json_file(run_.path("config.json")).at("other_kernels"), true);
+  EXPECT_EQ(kernels_of(run_, "checkpoint-000012"), native_kernels_);
+  EXPECT_EQ(kernels_of(run_, "checkpoint-000006"), kernels_);
+}
+
+TEST_F(Kernels, TheAdviceIsWhatHelps) {
+  {
+    const InstructionSetCap cap("AVX2");
+    EXPECT_EQ(native_.run(resume()), 2);
+    EXPECT_NE(native_.errors().find("; unset ONEDNN_MAX_CPU_ISA to have the former, or go on"), std::string::npos)
+        << native_.errors();
+  }
+  // A library of another version cannot be had by asking for it.
+  const std::string state = run_.path("checkpoint-000006/ito_state.safetensors");
+  const SafetensorsFile file = SafetensorsFile::open(state);
+  std::list<std::vector<uint8_t>> bytes;
+  SafetensorsWriter writer;
+  for (const std::string& name : file.names()) {
+    if (name == "kernels") continue;
+    bytes.push_back(file.read_raw(name));
+    writer.add_raw(name, file.entry(name).type, file.entry(name).shape, bytes.back());
+  }
+  const std::string other = "cpu, oneDNN 99.1.2, AVX2, plans 0123456789abcdef";
+  writer.add_u8("kernels", {static_cast<int64_t>(other.size())}, std::vector<uint8_t>(other.begin(), other.end()));
+  writer.write(state);
+  EXPECT_EQ(run_.run(resume()), 2);
+  EXPECT_EQ(run_.errors(), "ito: run/checkpoint-000006: was trained with the kernels of " + other + "; here they are " +
+                               native_kernels_ +
+                               ", which may round differently; resume where they are the same, or go on with these "
+                               "(--other-kernels)\n");
 }
 
 }  // namespace

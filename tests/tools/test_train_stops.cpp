@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a training run ends early and what it leaves: signals, steps without finite gradients, checkpoints that are
 // pruned, remains that are removed.
+#include "engine/data/order.h"
 #include "tests/tools/training_run.h"
 
 namespace ito {
@@ -127,6 +128,51 @@ TEST(NonFinite, TooManyInARowEndTheRunAndLeaveTheLastCheckpoint) {
   EXPECT_EQ(run.run({"run"}, "inspect"), 0) << run.errors();
   EXPECT_EQ(run.run({"--resume"}), 1);  // from 8, and stopped at 9 again
   EXPECT_TRUE(run.errors().ends_with(message)) << run.errors();
+}
+
+// Images that make steps 2 and 3 of the first epoch, five steps of 8, fail, and no other.
+std::set<int> poison_of_steps_2_and_3() {
+  DataOrder order(7, 40);
+  return {static_cast<int>(order.index(8)), static_cast<int>(order.index(23))};
+}
+
+TEST(NonFinite, AStreakThatEndsBeforeALineOfTheLogCounts) {
+  const Strings options = training_options(5, {"--log-every", "5", "--checkpoint-every", "4"});
+  const auto with = [&](const char* most) {
+    Strings all = options;
+    for (size_t i = 0; i + 1 < all.size(); ++i)
+      if (all[i] == "--log-every" && all[i + 1] == "3") all.erase(all.begin() + i, all.begin() + i + 2);
+    all.insert(all.end(), {"--max-skipped", most});
+    return all;
+  };
+  TrainingRun three(poison_of_steps_2_and_3());
+  EXPECT_EQ(three.run(with("3")), 0) << three.errors();
+  EXPECT_EQ(metrics_of(three).back()["skipped"], 2);
+
+  TrainingRun two(poison_of_steps_2_and_3());
+  EXPECT_EQ(two.run(with("2")), 1);
+  const std::string message =
+      "ito: step 5: 2 steps in a row before it had a non-finite loss or gradient and were skipped (--max-skipped 2); "
+      "run/checkpoint-000004 is whole; look at the data, or start a new run with a lower --lr\n";
+  EXPECT_TRUE(two.errors().ends_with(message)) << two.errors();
+  EXPECT_EQ(two.run({"--resume"}), 1) << "the checkpoint after the streak does not know of it";
+  EXPECT_TRUE(two.errors().ends_with(message)) << two.errors();
+}
+
+// A folder in the preview's place stands for whatever fails between two steps: no memory, no space.
+TEST(Errors, BetweenTwoStepsTheStateIsSaved) {
+  TrainingRun run;
+  ASSERT_EQ(run.run(training_options(10, {"--checkpoint-every", "4", "--sample-every", "5"})), 0) << run.errors();
+  for (const std::string& checkpoint : run.checkpoints())
+    if (checkpoint != "checkpoint-000004") std::filesystem::remove_all(run.path(checkpoint));
+  std::filesystem::remove(run.path("samples-000005.png"));
+  std::filesystem::create_directories(run.path("samples-000005.png/folder"));
+  EXPECT_EQ(run.run({"--resume"}), 2);
+  EXPECT_NE(run.errors().find("\nito: step 5: run/samples-000005.png: "), std::string::npos) << run.errors();
+  EXPECT_TRUE(run.errors().ends_with("; run/checkpoint-000005 is whole: go on with --resume\n")) << run.errors();
+  EXPECT_EQ(read_bytes(run.path("latest")), "checkpoint-000005\n");
+  std::filesystem::remove_all(run.path("samples-000005.png"));
+  EXPECT_EQ(run.run({"--resume"}), 0) << run.errors();
 }
 
 }  // namespace

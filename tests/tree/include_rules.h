@@ -79,11 +79,14 @@ inline Violations check_include_direction(const SourceFile& file) {
 
 inline Violations check_device_library_headers(const SourceFile& file) {
   Violations found;
-  if (starts_with(file.path, "kernels/dialect/cuda/") || is_seam_inside(file.path)) return found;
+  for (const char* folder : {"kernels/dialect/cuda/", "tests/cuda/", "tests/injected/"})
+    if (starts_with(file.path, folder)) return found;
+  if (is_seam_inside(file.path)) return found;
   for (const Include& include : views_of(file.text).includes)
     if (is_device_library_header(include.target))
-      found.push_back(at_line(file.path, include.line) + "includes the device library header " + include.target +
-                      "; only kernels/dialect/cuda and kernels/seams/*/ may");
+      found.push_back(
+          at_line(file.path, include.line) + "includes the device library header " + include.target +
+          "; only kernels/dialect/cuda, kernels/seams/*/ and their own tests (tests/cuda, tests/injected) may");
   return found;
 }
 

@@ -93,6 +93,7 @@ TEST(DeviceLibraryHeaders, AreAcceptedWhereTheyBelong) {
   expect_accepted(kLibraries, "kernels/seams/cpu/onednn.h", "#include <dnnl.hpp>\n#include <omp.h>\n");
   expect_accepted(kLibraries, "kernels/seams/cuda/stream.h", "#include <cuda_runtime_api.h>\n");
   expect_accepted(kLibraries, "kernels/dialect/cuda/dialect.h", "#include <cuda_bf16.h>\n");
+  expect_accepted(kLibraries, "tests/cuda/test_library.cpp", "#include <cudnn_backend.h>\n");
   expect_accepted(kLibraries, "engine/program.cpp",
                   "// #include <omp.h>\n#include <map>\n#include \"kernels/seams/device.h\"\n");
 }

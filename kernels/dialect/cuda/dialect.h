@@ -235,7 +235,7 @@ void launch(const char* name, Dim3 grid, int block, size_t smem, Stream& stream,
                                     static_cast<int>(smem)),
                name);
   kernel<<<dim3(grid.x, grid.y, grid.z), dim3(static_cast<unsigned>(block)), smem, stream.impl().handle>>>(args...);
-  check_cuda(cudaGetLastError(), name);
+  check_launch(stream, name);
 }
 
 template <auto Body, class... Args>
@@ -246,7 +246,7 @@ void for_each(const char* name, int64_t n, Stream& stream, Args... args) {
   const int64_t blocks = ceil_div(n, kBlock);
   dialect::for_each_kernel<Body>
       <<<static_cast<unsigned>(blocks < INT_MAX ? blocks : INT_MAX), kBlock, 0, stream.impl().handle>>>(n, args...);
-  check_cuda(cudaGetLastError(), name);
+  check_launch(stream, name);
 }
 
 }  // namespace ito

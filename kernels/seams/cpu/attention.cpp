@@ -227,6 +227,7 @@ void backward(Plan& plan, T* dq, T* dk, T* dv, const T* dout, const T* out, cons
 void check(const AttentionShape& s) {
   ITO_CHECK(s.n > 0 && s.tokens > 0 && s.heads > 0 && s.head_dim > 0, "attention: n ", s.n, ", tokens ", s.tokens,
             ", heads ", s.heads, ", head_dim ", s.head_dim, "; all must be positive");
+  ITO_CHECK(s.head_dim <= kMaxHeadDim, "attention: head_dim ", s.head_dim, ", expected at most ", kMaxHeadDim);
 }
 
 }  // namespace

@@ -65,6 +65,10 @@ bool poison_is_nan() {
   return false;
 }
 
+bool guards_memory() {
+  return false;
+}
+
 const char* device_name() {
   return "cpu";
 }

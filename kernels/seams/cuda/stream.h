@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a stream and a graph are on a GPU, and where launches become ranges. Included by nvcc and by the seams' files.
+// What a stream and a graph are on a GPU, and how a failed call is reported. Included by nvcc and by the seams' files.
 #pragma once
 #include <cuda_runtime_api.h>
+
+#include <string>
 
 #include "kernels/seams/device.h"
 #include "kernels/seams/ranges.h"
@@ -12,16 +14,45 @@ struct Graph::Impl {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
   size_t nodes = 0;
+  int launches = 1;  // of the executable, a replay: more than one where a loop has no node of its own
+  unsigned* turns_left = nullptr;
+};
+
+struct Event::Impl {
+  cudaEvent_t handle = nullptr;
+};
+
+// Page-locked memory through which a copy from ordinary host memory goes, so that the host need not wait for it.
+struct Staging {
+  void* memory = nullptr;
+  size_t bytes = 0;
+  cudaEvent_t copied = nullptr;
 };
 
 struct Stream::Impl {
   cudaStream_t handle = nullptr;
   bool capturing = false;
+  Staging staging[2];
+  int next_staging = 0;
 };
 
-// Throws Error naming the launch or call, CUDA's name of the error and its text.
+// A call that failed: Error with its name, CUDA's name of the error, its text, and the open ranges (step, layer,
+// launch).
+[[noreturn]] void fail_cuda(cudaError_t status, const char* name);
+
 inline void check_cuda(cudaError_t status, const char* name) {
-  if (status != cudaSuccess) fail(name, ": ", cudaGetErrorName(status), ": ", cudaGetErrorString(status));
+  if (status != cudaSuccess) fail_cuda(status, name);
 }
+
+// After a launch of that name: its own error, or, where ITO_BLOCKING_LAUNCHES=1, also that of its run.
+void check_launch(Stream& stream, const char* name);
+
+// UserError in one line if no GPU can be used: no driver, no device, one that is too old, or one that this program
+// has no code for. Asked once; later calls cost nothing.
+void require_device();
+
+// The last kernel of a loop's body: counts the turn and tells the loop's node whether another follows.
+void launch_loop_turn(Stream& stream, unsigned long long condition, unsigned* turns_left);
+const void* loop_turn_function();  // for asking whether the program has code for this card
 
 }  // namespace ito

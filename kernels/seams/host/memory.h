@@ -6,5 +6,8 @@ namespace ito {
 
 // Whether fresh and poisoned memory is filled with NaN bytes (0xFF): true in sim, false in cpu.
 bool poison_is_nan();
+// Whether device memory is closed to host code outside of launches (guarded_memory.h): in sim, unless a sanitizer is to
+// see heap blocks with redzones.
+bool guards_memory();
 
 }  // namespace ito

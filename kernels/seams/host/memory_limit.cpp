@@ -7,32 +7,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <sstream>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/seams/common/memory_override.h"
 
 namespace ito {
 namespace {
-
-constexpr const char* kVariable = "ITO_MEMORY_LIMIT_MIB";
-
-std::optional<size_t> from_environment() {
-  const char* text = std::getenv(kVariable);
-  if (!text || !*text) return {};
-  char* end = nullptr;
-  errno = 0;
-  const unsigned long long mib = std::strtoull(text, &end, 10);
-  const bool digit = text[0] >= '0' && text[0] <= '9';
-  ITO_USER_CHECK(digit && *end == 0 && errno == 0 && mib <= SIZE_MAX >> 20, kVariable, " is '", text,
-                 "'; expected a whole number of MiB");
-  return static_cast<size_t>(mib) << 20;
-}
 
 size_t available_in_system() {
   std::ifstream file("/proc/meminfo");
@@ -100,8 +84,12 @@ size_t left_in_address_space() {
 }  // namespace
 
 size_t device_memory_limit() {
-  if (const auto given = from_environment()) return *given;
+  if (const auto given = memory_limit_from_environment()) return *given;
   return std::min({available_in_system(), left_in_cgroups(), left_in_address_space()});
+}
+
+bool device_memory_is_the_hosts() {
+  return true;
 }
 
 }  // namespace ito

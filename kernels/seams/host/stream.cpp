@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "kernels/seams/host/guarded_memory.h"
+#include "kernels/seams/host/memory.h"
 #include "kernels/seams/ranges.h"
 
 namespace ito {
@@ -22,6 +24,7 @@ const char* intern(const char* name) {
 
 void run_named(const char* name, const std::function<void()>& work) {
   const Range range(name);
+  const std::unique_ptr<GuardedAccess> access(guards_memory() ? new GuardedAccess : nullptr);
   try {
     work();
   } catch (const UserError& e) {
@@ -43,6 +46,9 @@ size_t Graph::nodes() const {
 void Graph::reset(std::unique_ptr<Impl> impl) {
   impl_ = std::move(impl);
 }
+
+Event::Event() : impl_(std::make_unique<Impl>()) {}
+Event::~Event() = default;
 
 Stream::Stream() : impl_(std::make_unique<Impl>()) {}
 Stream::~Stream() = default;
@@ -74,15 +80,33 @@ Graph Stream::capture(const std::function<void()>& launches) {
   return end_capture();
 }
 
+Graph Stream::capture_loop(int times, const std::function<void()>& launches) {
+  ITO_CHECK(times >= 1, "capture_loop: ", times, " turns; expected at least 1");
+  Graph graph = capture(launches);
+  graph.impl()->times = times;
+  return graph;
+}
+
 void Stream::replay(const Graph& graph) {
   ITO_CHECK(graph, "replay: the graph is empty; it was never captured");
   ITO_CHECK(!capturing(), "replay: a graph of ", graph.nodes(), " launches cannot be replayed while capturing");
-  for (const Graph::Impl::Node& node : graph.impl()->nodes) run_named(node.name, node.run);
+  for (int turn = 0; turn < graph.impl()->times; ++turn)
+    for (const Graph::Impl::Node& node : graph.impl()->nodes) run_named(node.name, node.run);
+}
+
+void Stream::record(Event&) {
+  ITO_CHECK(!capturing(), "record: not allowed while capturing");
+}
+void Stream::wait(const Event&) {
+  ITO_CHECK(!capturing(), "wait: not allowed while capturing");
 }
 
 // Launches have run when submit returns, and their errors were thrown there.
 void Stream::synchronize() {
   ITO_CHECK(!capturing(), "synchronize: not allowed while capturing");
+}
+void Stream::synchronize(const Event&) {
+  synchronize();
 }
 
 void submit(Stream& stream, const char* name, std::function<void()> work) {

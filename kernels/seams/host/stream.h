@@ -15,7 +15,11 @@ struct Graph::Impl {
     std::function<void()> run;
   };
   std::vector<Node> nodes;
+  int times = 1;  // turns of a loop
 };
+
+// Work is done when it is enqueued, so every point of it has been reached.
+struct Event::Impl {};
 
 struct Stream::Impl {
   std::unique_ptr<Graph::Impl> recording;  // set between begin_capture and end_capture

@@ -17,6 +17,14 @@ bool poison_is_nan() {
   return true;
 }
 
+bool guards_memory() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;
+#else
+  return true;
+#endif
+}
+
 const char* device_name() {
   return "sim";
 }

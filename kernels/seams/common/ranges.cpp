@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ranges on a host device: a Chrome-trace timeline, and nothing while it is off.
+// Ranges of every device library: NVTX where its headers are found (nothing happens there until a profiler injects
+// itself) and a Chrome-trace timeline, off until started.
 #include "kernels/seams/ranges.h"
 
 #include <atomic>
@@ -14,8 +15,33 @@
 
 #include "kernels/error.h"
 
+#if ITO_NVTX
+#include <nvtx3/nvToolsExt.h>
+#endif
+
 namespace ito {
 namespace {
+
+#if ITO_NVTX
+nvtxDomainHandle_t nvtx_domain() {
+  static const nvtxDomainHandle_t domain = nvtxDomainCreateA("ito");
+  return domain;
+}
+void nvtx_push(const char* name) {
+  nvtxEventAttributes_t event{};
+  event.version = NVTX_VERSION;
+  event.size = NVTX_EVENT_ATTRIB_STRUCT_SIZE;
+  event.messageType = NVTX_MESSAGE_TYPE_ASCII;
+  event.message.ascii = name;
+  nvtxDomainRangePushEx(nvtx_domain(), &event);
+}
+void nvtx_pop() {
+  nvtxDomainRangePop(nvtx_domain());
+}
+#else
+void nvtx_push(const char*) {}
+void nvtx_pop() {}
+#endif
 
 using Clock = std::chrono::steady_clock;
 
@@ -39,7 +65,7 @@ Timeline& timeline() {
 }
 
 struct Open {
-  int recording;
+  int recording;  // 0: the timeline was off
   Clock::time_point start;
   std::string name;
 };
@@ -80,15 +106,14 @@ std::string json_string(const std::string& text) {
 
 void range_push(const char* name) {
   const int recording = timeline().recording.load(std::memory_order_acquire);
-  if (recording)
-    open_ranges().push_back({recording, Clock::now(), name});
-  else
-    open_ranges().push_back({0, {}, {}});
+  open_ranges().push_back({recording, recording ? Clock::now() : Clock::time_point{}, name});
+  nvtx_push(name);
 }
 
 void range_pop() noexcept {
   std::vector<Open>& open = open_ranges();
   if (open.empty()) return;
+  nvtx_pop();
   Open range = std::move(open.back());
   open.pop_back();
   Timeline& line = timeline();
@@ -100,6 +125,12 @@ void range_pop() noexcept {
                            microseconds(now - range.start), thread_number()});
   } catch (...) {  // no memory for the event: the timeline loses it, the run goes on
   }
+}
+
+std::string open_range_names() {
+  std::string names;
+  for (const Open& range : open_ranges()) names += (names.empty() ? "" : " > ") + range.name;
+  return names;
 }
 
 void timeline_start() {

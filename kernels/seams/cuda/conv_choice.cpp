@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Descriptors of a layer's three convolutions, and what may run them.
+#include "kernels/seams/cuda/conv_choice.h"
+
+#include <algorithm>
+
+namespace ito::cuda {
+namespace {
+
+constexpr int64_t kMostCandidates = 32;  // a heuristics' answer
+
+cudnnDataType_t cudnn_type(DType type) {
+  return type == DType::F32 ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+}
+
+Descriptor convolution(const Cudnn& api, const ConvShape& s) {
+  Descriptor d(api, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, "convolution");
+  d.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
+  d.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_CROSS_CORRELATION);
+  d.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, int64_t{2});
+  d.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, std::vector<int64_t>{1, 1});
+  d.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, std::vector<int64_t>{s.stride, s.stride});
+  d.set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, std::vector<int64_t>{s.pad_top, s.pad_left});
+  d.set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, std::vector<int64_t>{s.pad_bottom, s.pad_right});
+  d.finalize();
+  return d;
+}
+
+struct OperationNames {
+  cudnnBackendDescriptorType_t type;
+  cudnnBackendAttributeName_t alpha, beta, convolution, x, filters, y;
+};
+
+OperationNames names_of(Direction direction) {
+  switch (direction) {
+    case Direction::Forward:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y};
+    case Direction::Data:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY};
+    default:
+      return {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+              CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY};
+  }
+}
+
+}  // namespace
+
+const char* name_of(Direction direction) {
+  return direction == Direction::Forward ? "forward"
+         : direction == Direction::Data  ? "data gradient"
+                                         : "weight gradient";
+}
+
+std::string ConvKey::text() const {
+  const ConvShape& s = shape;
+  return join_text(name_of(direction), " ", s.h, "x", s.w, "x", s.c, " to ", s.k, ", filters ", s.r, "x", s.s,
+                   ", stride ", s.stride, ", padding ", s.pad_top, " ", s.pad_left, " ", s.pad_bottom, " ", s.pad_right,
+                   ", ", ito::name_of(type), holds_bf16 ? " that holds bf16" : "");
+}
+
+int64_t alignment_of(int64_t elements, DType type) {
+  const int64_t bytes = elements * static_cast<int64_t>(size_of(type));
+  return std::min<int64_t>(16, bytes & -bytes);
+}
+
+int64_t filters_alignment(const ConvKey& key) {
+  return key.direction == Direction::Weight ? alignment_of(key.shape.weights(), key.type) : 16;
+}
+
+TensorInfo nhwc_tensor(int64_t id, DType type, int64_t n, int64_t h, int64_t w, int64_t c, int64_t alignment) {
+  TensorInfo info;
+  info.id = id;
+  info.type = cudnn_type(type);
+  info.dims = {n, c, h, w};
+  info.strides = {h * w * c, 1, w * c, c};
+  info.alignment = alignment;
+  return info;
+}
+
+OperationGraph conv_graph(const Target& target, const ConvKey& key, int n) {
+  const Cudnn& api = *target.api;
+  const ConvShape& s = key.shape;
+  const OperationNames names = names_of(key.direction);
+  const int64_t x_count = int64_t{1} * s.h * s.w * s.c, y_count = int64_t{1} * s.out_h() * s.out_w() * s.k;
+  OperationGraph graph;
+  graph.parts.push_back(convolution(api, s));
+  graph.parts.push_back(make_tensor(api, nhwc_tensor(kX, key.type, n, s.h, s.w, s.c, alignment_of(x_count, key.type))));
+  graph.parts.push_back(make_tensor(api, nhwc_tensor(kFilters, key.type, s.k, s.r, s.s, s.c, filters_alignment(key))));
+  graph.parts.push_back(
+      make_tensor(api, nhwc_tensor(kY, key.type, n, s.out_h(), s.out_w(), s.k, alignment_of(y_count, key.type))));
+  graph.operation = Descriptor(api, names.type, key.text());
+  graph.operation.set(names.alpha, 1.0f);
+  graph.operation.set(names.beta, 0.0f);
+  graph.operation.set(names.convolution, graph.parts[0]);
+  graph.operation.set(names.x, graph.parts[1]);
+  graph.operation.set(names.filters, graph.parts[2]);
+  graph.operation.set(names.y, graph.parts[3]);
+  finalize_graph(target, graph);
+  return graph;
+}
+
+bool allowed_notes(const ConvKey& key, const std::vector<cudnnBackendNumericalNote_t>& notes) {
+  for (const cudnnBackendNumericalNote_t note : notes) {
+    switch (note) {
+      case CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP:
+        break;
+      case CUDNN_NUMERICAL_NOTE_TENSOR_CORE:
+        if (key.type == DType::F32 && !key.holds_bf16) return false;  // TF32
+        break;
+      default:  // not deterministic, sums below fp32, other algorithms (FFT, Winograd), inputs made shorter
+        return false;
+    }
+  }
+  return true;
+}
+
+bool allowed_knobs(const ConvKey& key, const EngineChoice& choice) {
+  if (key.direction == Direction::Weight) return true;  // it runs for one N only
+  for (const auto& [type, value] : choice.knobs) {
+    switch (static_cast<int>(type)) {
+      case CUDNN_KNOB_TYPE_STREAM_K:  // a tile's sum is cut where a block's share of all tiles ends
+      case CUDNN_KNOB_TYPE_CTA_COUNT:
+        if (value != 0) return false;
+        break;
+      case CUDNN_KNOB_TYPE_SPLIT_K:  // -1 leaves it to the engine
+      case CUDNN_KNOB_TYPE_SPLIT_K_BUF:
+      case CUDNN_KNOB_TYPE_SPLIT_K_SLC:
+        if (value < 0 || value > 1) return false;
+        break;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
+std::vector<EngineChoice> conv_candidates(const Target& target, const ConvKey& key, int n) {
+  const OperationGraph graph = conv_graph(target, key, n);
+  std::vector<EngineChoice> allowed;
+  for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
+    std::vector<Candidate> candidates;
+    try {
+      candidates = heuristic_candidates(target, graph, mode, kMostCandidates);
+    } catch (const CudnnError&) {
+      continue;  // no answer in this mode for this graph
+    }
+    for (Candidate& candidate : candidates) {
+      if (!allowed_notes(key, candidate.notes) || !allowed_knobs(key, candidate.choice)) continue;
+      const std::string name = candidate.choice.name();
+      if (std::none_of(allowed.begin(), allowed.end(), [&](const EngineChoice& c) { return c.name() == name; }))
+        allowed.push_back(std::move(candidate.choice));
+    }
+  }
+  return allowed;
+}
+
+}  // namespace ito::cuda

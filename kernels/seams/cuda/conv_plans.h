@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chosen engine of a layer's direction, and its plan for each N. Layers of one shape share one.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "kernels/seams/cuda/conv_choice.h"
+#include "kernels/seams/cuda/session.h"
+
+namespace ito::cuda {
+
+class DirectionPlans {
+ public:
+  DirectionPlans(Session& session, const ConvKey& key, EngineChoice choice)
+      : session_(session), key_(key), choice_(std::move(choice)) {}
+  std::string name() const { return choice_.name(); }
+  // Plans for n images where there is no plan yet: host work, best done before a capture. Throws Error, naming the
+  // layer, if the engine refuses this n: another engine could give an image other bits.
+  size_t workspace(const std::string& layer, int n);
+  // x, filters and y, one of which is written.
+  void run(const std::string& layer, Stream& stream, int n, const void* x, const void* filters, const void* y,
+           void* workspace);
+
+ private:
+  const Plan& plan(const std::string& layer, int n);  // with the session's mutex held
+
+  Session& session_;
+  ConvKey key_;
+  EngineChoice choice_;
+  std::map<int, Plan> plans_;
+};
+
+// null: no engine passed, the portable kernel runs this direction for every N. Chosen once a key: each candidate is
+// planned for one image, for the canonical N and (weight gradient) for a chunk, then run on invented data: its result
+// must be the portable kernel's up to rounding, and an image's bits the same alone and among others.
+std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key);
+
+}  // namespace ito::cuda

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/seams/cuda/session.h"
+
+#include <cstdio>
+
+#include "kernels/seams/cuda/stream.h"
+
+namespace ito::cuda {
+
+cudaStream_t native_stream(Stream& stream) {
+  return stream.impl().handle;
+}
+
+Session* session() {
+  static Session* const only = []() -> Session* {
+    const Cudnn* api = cudnn();
+    if (!api) return nullptr;
+    Session* made = new Session;  // never destroyed: at exit the driver may be gone before it
+    made->api = api;
+    const AllowCallsInCapture allow;
+    const cudnnStatus_t status = api->cudnnCreate(&made->handle);
+    if (status == CUDNN_STATUS_SUCCESS) return made;
+    delete made;
+    fprintf(stderr, "ito: warning: %s; convolutions use the portable kernels, which are far slower\n",
+            CudnnError(*api, "create a handle", status).what());
+    return nullptr;
+  }();
+  return only;
+}
+
+AllowCallsInCapture::AllowCallsInCapture() {
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+}
+AllowCallsInCapture::~AllowCallsInCapture() {
+  cudaThreadExchangeStreamCaptureMode(&mode_);
+}
+
+}  // namespace ito::cuda

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a candidate of a library is tried with before a layer depends on it: invented data, and the portable kernel's
+// result to compare with.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/seams/device.h"
+
+namespace ito::cuda {
+
+class DeviceBlock {
+ public:
+  explicit DeviceBlock(size_t bytes)
+      : memory_(bytes ? device_allocate(bytes, "trial of a library's kernel") : nullptr) {}
+  ~DeviceBlock() {
+    if (memory_) device_free(memory_);
+  }
+  DeviceBlock(const DeviceBlock&) = delete;
+  DeviceBlock& operator=(const DeviceBlock&) = delete;
+  char* at(size_t offset) const { return static_cast<char*>(memory_) + offset; }
+  void* data() const { return memory_; }
+
+ private:
+  void* memory_;
+};
+
+// Values in [-1, 1) from a linear congruential generator, stored in `type` at `to`, by way of `wide` (fp32).
+void invent(Stream& stream, void* to, DType type, const DeviceBlock& wide, int64_t count, uint32_t seed);
+std::vector<char> fetch(Stream& stream, const void* from, size_t bytes);
+// Of stored values: no difference above a share of the largest value that is far above rounding (2^-9 for bf16) and far
+// below what another operation would give. Nothing that is not finite.
+bool same_up_to_rounding(const std::vector<char>& got, const std::vector<char>& want, DType type);
+
+}  // namespace ito::cuda

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which of the stand-in's engines a layer takes: the first that keeps every promise.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "kernels/seams/conv.h"
+#include "tests/cuda/stand_in_cudnn.h"
+
+namespace ito::test {
+namespace {
+
+// Before main: the attention seam's tests, in the same program, are to reach the library.
+[[maybe_unused]] const int asked = setenv("ITO_CUDNN_ATTENTION", "1", 1);
+
+bool was_run(StandInEngine engine) {
+  const std::vector<int>& run = stand_in_engines_run();
+  return std::find(run.begin(), run.end(), engine) != run.end();
+}
+
+TEST(ConvOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
+  for (const DType type : {DType::F32, DType::BF16}) {
+    const ConvLayer layer("layer", {9, 7, 16, 24, 3, 3, 2, 0, 1, 1, 2}, type, true);
+    // Where there is one N no knob cuts by it, and this stand-in's data gradient has no bits that change with a batch.
+    EXPECT_EQ(layer.implementations(),
+              "forward=cudnn:engine 9, knobs 2=19 data=cudnn:engine 8, knobs 2=18 weight=cudnn:engine 4, knobs 38=14");
+  }
+  for (const StandInEngine engine : {kWrong, kBatchChangesBits, kGood}) EXPECT_TRUE(was_run(engine)) << engine;
+  for (const StandInEngine engine : {kNotDeterministic, kRefuses}) EXPECT_FALSE(was_run(engine)) << engine;
+}
+
+}  // namespace
+}  // namespace ito::test
