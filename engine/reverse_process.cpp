@@ -84,6 +84,15 @@ void ReverseProcess::begin(int64_t first, const float* initial_noise, const int3
   }
 }
 
+// A first step of the batch that begin has prepared, and then the beginning anew.
+void ReverseProcess::warm(int64_t first, const float* initial_noise, const int32_t* labels) {
+  const int64_t done = steps_done();
+  stream_.warm([this] { launch_step(); });
+  if (steps_done() == done) return;  // nothing ran
+  __atomic_store_n(steps_done_.data(), done, __ATOMIC_RELAXED);
+  begin(first, initial_noise, labels);
+}
+
 // x moves aside at once, so that the next batch may begin; from there it goes to the host on a stream of its own.
 void ReverseProcess::send_out() {
   Slot& slot = slots_[started_ % 2];
@@ -99,7 +108,10 @@ void ReverseProcess::send_out() {
 void ReverseProcess::start(int64_t first, const float* initial_noise, const int32_t* labels) {
   begin(first, initial_noise, labels);
   if (settings_.capture) {
-    if (!loop_) loop_ = stream_.capture_loop(steps_, [this] { launch_step(); });
+    if (!loop_) {
+      warm(first, initial_noise, labels);
+      loop_ = stream_.capture_loop(steps_, [this] { launch_step(); });
+    }
     stream_.replay(loop_);
   } else {
     for (int i = 0; i < steps_; ++i) launch_step();
@@ -123,7 +135,10 @@ void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_
     return collect(out);
   }
   begin(first, initial_noise, labels);
-  if (settings_.capture && !step_) step_ = stream_.capture([this] { launch_step(); });
+  if (settings_.capture && !step_) {
+    warm(first, initial_noise, labels);
+    step_ = stream_.capture([this] { launch_step(); });
+  }
   for (int i = 0; i < steps_; ++i) {
     if (settings_.capture)
       stream_.replay(step_);

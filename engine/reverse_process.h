@@ -17,7 +17,7 @@ struct ReverseSettings {
   int batch = 64;
   uint64_t seed = 0;
   DType compute = DType::F32;
-  bool capture = true;
+  bool capture = true;             // false: launch every kernel of every step anew (the same bits)
   size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
   size_t kept_images = 0;          // bytes of images that the caller keeps in the same memory, for that sum
 };
@@ -54,6 +54,7 @@ class ReverseProcess {
   };
   void launch_step();
   void begin(int64_t first, const float* initial_noise, const int32_t* labels);
+  void warm(int64_t first, const float* initial_noise, const int32_t* labels);
   void send_out();
 
   Network network_;

@@ -127,7 +127,11 @@ void Trainer::step(const float* x0, const int32_t* labels) {
     ITO_CHECK(labels, "a class-conditional network trained without labels");
     labels_.upload(stream_, labels);
   }
-  if (!settings_.capture) return run_step();
+  // The first step is not captured: a GPU loads code and libraries make their choices at the first call.
+  if (!settings_.capture || !warm_) {
+    warm_ = true;
+    return run_step();
+  }
   if (!graph_) graph_ = stream_.capture([this] { run_step(); });
   stream_.replay(graph_);
 }

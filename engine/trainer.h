@@ -67,6 +67,7 @@ class Trainer {
   DeviceBuffer<char> activations_;
   Stream stream_;
   Graph graph_;
+  bool warm_ = false;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_, sqrt_abar_, sqrt_one_minus_abar_;

@@ -35,6 +35,7 @@ struct RunConfig {
   int64_t keep_every = 0;    // besides them those of these steps; 0: none
   int64_t max_skipped = 10;  // non-finite steps in a row that end the run; 0: never
   int threads = 0;
+  bool eager = false;
   bool other_kernels = false;  // a resumed run may go on with kernels that round differently
   bool resume = false;         // of this start, not of the run: json() leaves it out
 

@@ -26,7 +26,7 @@ struct SampleOptions {
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
   double eta = 0;
-  bool steps_given = false, no_clip = false, strip = false;
+  bool steps_given = false, no_clip = false, strip = false, eager = false;
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
@@ -134,6 +134,7 @@ void run(const SampleOptions& o) {
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
+  reverse.capture = !o.eager;
   reverse.compute = compute_type(o.precision);
   reverse.memory_limit = device_memory_limit();
   // Twice: once more in the planes of the file.
@@ -225,6 +226,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--height", o->height, "image height; 0: as the model says");
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
   command->callback([o, steps] {
     o->steps_given = steps->count() > 0;
     run(*o);

@@ -69,6 +69,7 @@ TrainSettings train_settings(const RunConfig& run) {
   s.micro_batch = run.micro_batch;
   s.checkpoints = true;
   s.seed = run.seed;
+  s.capture = !run.eager;
   s.compute = compute_type(run.precision);
   s.learning_rate.peak = run.lr;
   s.learning_rate.shape = learning_rate_shape_of(run.lr_schedule, "--lr-schedule");
@@ -268,6 +269,7 @@ Json RunConfig::json() const {
           {"keep_every", keep_every},
           {"max_skipped", max_skipped},
           {"threads", threads},
+          {"eager", eager},
           {"other_kernels", other_kernels}};
 }
 
@@ -312,6 +314,10 @@ void add_train_command(CLI::App& app) {
                     "go on from the newest checkpoint of --out, or start if there is none; options not given are the "
                     "run's own");
   command->add_option("--threads", run->threads, "threads; 0: all cores");
+  command->add_flag(
+      "--eager", run->eager,
+      "launch every kernel of every step anew, not a captured graph: slower, the same bits; for profiling "
+      "and for finding a kernel that fails");
   command->add_flag("--other-kernels", run->other_kernels,
                     "go on from a checkpoint (--resume) although the kernels of this machine or library round "
                     "differently; holds for the run from then on");

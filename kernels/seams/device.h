@@ -51,6 +51,9 @@ class Stream {
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
+  // Runs the launches once where that must precede their capture (a GPU loads code and libraries make their choices at
+  // the first call); does nothing elsewhere.
+  void warm(const std::function<void()>& launches);
   void begin_capture();  // launches are recorded, not run, until end_capture
   Graph end_capture();
   // Both around the launches; an error among them ends the capture and leaves the stream as it was.

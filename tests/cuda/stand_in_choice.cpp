@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the stand-in's engines a layer takes: the first that keeps every promise.
+// Which of the stand-in's engines a layer and an attention take: the first that keeps every promise.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
 
 #include "kernels/seams/conv.h"
+#include "tests/cases/attention.h"
 #include "tests/cuda/stand_in_cudnn.h"
+#include "tests/kernels/op_test.h"
 
 namespace ito::test {
 namespace {
@@ -28,6 +30,18 @@ TEST(ConvOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
   }
   for (const StandInEngine engine : {kWrong, kBatchChangesBits, kGood}) EXPECT_TRUE(was_run(engine)) << engine;
   for (const StandInEngine engine : {kNotDeterministic, kRefuses}) EXPECT_FALSE(was_run(engine)) << engine;
+}
+
+TEST(AttentionOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
+  if (!device_has_bf16()) GTEST_SKIP() << "no bf16";
+  Stream stream;
+  const AttentionShape s = cases::attention(5, 19, 2, 16);
+  const size_t count = size_t{5} * 19 * 2 * 16;
+  const DeviceArray<bf16> in(stream, random_values(count, 1));
+  DeviceArray<bf16> out(stream, count);
+  DeviceArray<float> lse(stream, size_t{5} * 19 * 2);
+  attention_forward(stream, out.data(), lse, in.data(), in.data(), in.data(), s);
+  EXPECT_EQ(stand_in_last_attention(), kGood);
 }
 
 }  // namespace

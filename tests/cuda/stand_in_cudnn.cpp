@@ -56,6 +56,7 @@ size_t size_of_attribute(cudnnBackendAttributeType_t type) {
 }
 
 std::vector<int> run_engines;
+int last_attention = 0;
 Stream* current = nullptr;
 int handle_object = 0;  // has an address
 constexpr int64_t kWorkspace = 1000;
@@ -256,6 +257,7 @@ cudnnStatus_t execute(cudnnHandle_t, cudnnBackendDescriptor_t plan, cudnnBackend
   const Thing& operation = operation_of(engine);
   if (operation.type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR) {
     run_attention(operation, index, pointers);
+    last_attention = static_cast<int>(index);
     return CUDNN_STATUS_SUCCESS;
   }
   void* workspace = at(pack)->one<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
@@ -274,6 +276,9 @@ cudnnStatus_t set_stream(cudnnHandle_t, cudaStream_t stream) {
 
 const std::vector<int>& stand_in_engines_run() {
   return run_engines;
+}
+int stand_in_last_attention() {
+  return last_attention;
 }
 
 }  // namespace test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A stand-in for cuDNN's backend API in sim: descriptors keep what they are given, the heuristics propose the engines
-// below, and a plan decodes its operation and runs the portable kernel. With it the CUDA build's convolution layer runs
-// the seam's tests where there is no card, down to the last attribute.
+// below, and a plan decodes its operation and runs the portable kernel. With it the CUDA build's convolution and
+// attention run the seams' tests where there is no card, down to the last attribute.
 #pragma once
 #include <vector>
 
@@ -19,5 +19,6 @@ enum StandInEngine {
 
 // Engines that were run, in order of their first run.
 const std::vector<int>& stand_in_engines_run();
+int stand_in_last_attention();  // the engine; 0: none was run
 
 }  // namespace ito::test

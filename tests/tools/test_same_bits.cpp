@@ -62,8 +62,9 @@ class SameBits : public testing::TestWithParam<const char*> {
 
 TEST_P(SameBits, WeightsForEveryThreadCountAndMicroBatch) {
   const std::string base = train("base", {"--threads", "2"});
-  for (const Words& variant : {Words{"--threads", "1"}, Words{"--threads", "5"}, Words{"--micro-batch", "4"},
-                               Words{"--micro-batch", "8"}, Words{"--micro-batch", "12"}}) {
+  for (const Words& variant :
+       {Words{"--threads", "1"}, Words{"--threads", "5"}, Words{"--micro-batch", "4"}, Words{"--micro-batch", "8"},
+        Words{"--micro-batch", "12"}, Words{"--eager", "--threads", "2"}}) {
     const std::string other = train("other" + variant[0] + variant[1], variant);
     for (const char* file : {"unet/diffusion_pytorch_model.safetensors", "ito_state.safetensors"})
       EXPECT_TRUE(read_bytes(base + file) == read_bytes(other + file)) << file << " with " << variant[0] << variant[1];
@@ -77,8 +78,9 @@ TEST_P(SameBits, ImagesForEveryBatchThreadCountAndFirst) {
     const std::vector<float> nine = samples("nine", with);
     const std::string bytes = sample("nine", with);
     ASSERT_EQ(nine.size(), 9u * kSize * kSize);
-    for (const Words& variant : {Words{"--batch", "1"}, Words{"--batch", "3"}, Words{"--batch", "8"},
-                                 Words{"--threads", "1"}, Words{"--threads", "2"}, Words{"--threads", "5"}})
+    for (const Words& variant :
+         {Words{"--batch", "1"}, Words{"--batch", "3"}, Words{"--batch", "8"}, Words{"--threads", "1"},
+          Words{"--threads", "2"}, Words{"--threads", "5"}, Words{"--eager", "--batch", "3"}})
       EXPECT_TRUE(bytes == sample("variant", with + variant)) << sampler << " " << variant[0] << " " << variant[1];
     const std::vector<float> many = samples("many", with + Words{"--count", "64", "--batch", "64"});
     EXPECT_TRUE(std::equal(nine.begin(), nine.end(), many.begin())) << sampler << " batch 64";

@@ -59,7 +59,8 @@ std::vector<EngineChoice> attention_candidates(const Target& target, const Atten
   const OperationGraph graph = attention_graph(target, shape);
   std::vector<EngineChoice> allowed;
   for (Candidate& candidate : heuristic_candidates(target, graph, CUDNN_HEUR_MODE_A, 16))
-    if (std::all_of(candidate.notes.begin(), candidate.notes.end(), [](cudnnBackendNumericalNote_t note) {
+    if (cuts_no_sum(candidate.choice) &&
+        std::all_of(candidate.notes.begin(), candidate.notes.end(), [](cudnnBackendNumericalNote_t note) {
           return note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE || note == CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
         }))
       allowed.push_back(std::move(candidate.choice));

@@ -115,6 +115,25 @@ std::string EngineChoice::name() const {
   return text;
 }
 
+bool cuts_no_sum(const EngineChoice& choice) {
+  for (const auto& [type, value] : choice.knobs) {
+    switch (static_cast<int>(type)) {
+      case CUDNN_KNOB_TYPE_STREAM_K:  // a tile's sum is cut where a block's share of all tiles ends
+      case CUDNN_KNOB_TYPE_CTA_COUNT:
+        if (value != 0) return false;
+        break;
+      case CUDNN_KNOB_TYPE_SPLIT_K:  // -1 leaves it to the engine
+      case CUDNN_KNOB_TYPE_SPLIT_K_BUF:
+      case CUDNN_KNOB_TYPE_SPLIT_K_SLC:
+        if (value < 0 || value > 1) return false;
+        break;
+      default:
+        break;
+    }
+  }
+  return true;
+}
+
 std::vector<Candidate> heuristic_candidates(const Target& target, const OperationGraph& graph,
                                             cudnnBackendHeurMode_t mode, int64_t most) {
   Descriptor heuristics(*target.api, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "engine heuristics");

@@ -128,6 +128,9 @@ struct EngineChoice {
   std::vector<std::pair<cudnnBackendKnobType_t, int64_t>> knobs;
   std::string name() const;  // "cudnn:engine 5, knobs 2=18 14=3"
 };
+// Whether no knob cuts a sum by the size of the grid, which follows N.
+bool cuts_no_sum(const EngineChoice& choice);
+
 struct Candidate {
   EngineChoice choice;
   std::vector<cudnnBackendNumericalNote_t> notes;

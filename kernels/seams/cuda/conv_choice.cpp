@@ -132,23 +132,7 @@ bool allowed_notes(const ConvKey& key, const std::vector<cudnnBackendNumericalNo
 }
 
 bool allowed_knobs(const ConvKey& key, const EngineChoice& choice) {
-  if (key.direction == Direction::Weight) return true;  // it runs for one N only
-  for (const auto& [type, value] : choice.knobs) {
-    switch (static_cast<int>(type)) {
-      case CUDNN_KNOB_TYPE_STREAM_K:  // a tile's sum is cut where a block's share of all tiles ends
-      case CUDNN_KNOB_TYPE_CTA_COUNT:
-        if (value != 0) return false;
-        break;
-      case CUDNN_KNOB_TYPE_SPLIT_K:  // -1 leaves it to the engine
-      case CUDNN_KNOB_TYPE_SPLIT_K_BUF:
-      case CUDNN_KNOB_TYPE_SPLIT_K_SLC:
-        if (value < 0 || value > 1) return false;
-        break;
-      default:
-        break;
-    }
-  }
-  return true;
+  return key.direction == Direction::Weight || cuts_no_sum(choice);  // which runs for one N only
 }
 
 std::vector<EngineChoice> conv_candidates(const Target& target, const ConvKey& key, int n) {

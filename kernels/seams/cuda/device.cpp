@@ -11,44 +11,61 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// One line for a user who has no card, or another than he thought.
-std::string why_unusable() {
-  int count = 0, runtime = 0, driver = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  (void)cudaRuntimeGetVersion(&runtime);
-  (void)cudaDriverGetVersion(&driver);  // 0: none
-  if (status == cudaErrorInsufficientDriver || driver == 0)
-    return driver ? "the NVIDIA driver serves CUDA up to " + version_text(driver) + ", this program needs " +
-                        version_text(runtime) + "; install a newer driver, or use --device cpu"
-                  : "no NVIDIA driver is installed; install one for CUDA " + version_text(runtime) +
-                        ", or use --device cpu";
-  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
-    return "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); use --device cpu";
-  if (status != cudaSuccess)
-    return std::string("no device: ") + cudaGetErrorName(status) + ": " + cudaGetErrorString(status) +
-           "; use --device cpu";
+DeviceFacts ask() {
+  DeviceFacts facts;
+  (void)cudaRuntimeGetVersion(&facts.runtime);
+  (void)cudaDriverGetVersion(&facts.driver);
+  facts.status = cudaGetDeviceCount(&facts.count);
+  if (facts.status != cudaSuccess || facts.count == 0) return facts;
   cudaDeviceProp card{};
-  if (const cudaError_t error = cudaGetDeviceProperties(&card, 0); error != cudaSuccess)
-    return std::string("no device: ") + cudaGetErrorName(error) + ": " + cudaGetErrorString(error) +
-           "; use --device cpu";
-  const std::string name =
-      std::string(card.name) + " (sm_" + std::to_string(card.major) + std::to_string(card.minor) + ")";
-  if (card.major < kLeastMajor) return name + " is too old: ito needs sm_80 or newer; use --device cpu";
+  facts.status = cudaGetDeviceProperties(&card, 0);
+  if (facts.status != cudaSuccess) return facts;
+  facts.name = card.name;
+  facts.major = card.major;
+  facts.minor = card.minor;
   cudaFuncAttributes code{};
-  if (const cudaError_t error = cudaFuncGetAttributes(&code, loop_turn_function()); error != cudaSuccess) {
-    (void)cudaGetLastError();
-    return "this program has no code for " + name + " (" + cudaGetErrorName(error) +
-           "); build it with -DCMAKE_CUDA_ARCHITECTURES=" + std::to_string(card.major) + std::to_string(card.minor) +
+  facts.code = cudaFuncGetAttributes(&code, loop_turn_function());
+  (void)cudaGetLastError();
+  return facts;
+}
+
+}  // namespace
+
+std::string why_unusable(const DeviceFacts& f) {
+  if (f.driver == 0)
+    return "no NVIDIA driver is installed; install one for CUDA " + version_text(f.runtime) + ", or use --device cpu";
+  if (f.status == cudaErrorInsufficientDriver)
+    return "the NVIDIA driver serves CUDA up to " + version_text(f.driver) + ", this program needs " +
+           version_text(f.runtime) + "; install a newer driver, or use --device cpu";
+  if (f.status == cudaErrorNoDevice || (f.status == cudaSuccess && f.count == 0))
+    return "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); use --device cpu";
+  if (f.status != cudaSuccess)
+    return std::string("no device: ") + cudaGetErrorName(f.status) + ": " + cudaGetErrorString(f.status) +
+           "; use --device cpu";
+  const std::string card = f.name + " (sm_" + std::to_string(f.major) + std::to_string(f.minor) + ")";
+  if (f.major < kLeastMajor) return card + " is too old: ito needs sm_80 or newer; use --device cpu";
+  if (f.code != cudaSuccess)
+    return "this program has no code for " + card + " (" + cudaGetErrorName(f.code) +
+           "); build it with -DCMAKE_CUDA_ARCHITECTURES=" + std::to_string(f.major) + std::to_string(f.minor) +
            ", or use --device cpu";
-  }
   return "";
+}
+
+namespace {
+
+const std::string& problem() {
+  static const std::string text = why_unusable(ask());
+  return text;
 }
 
 }  // namespace
 
 void require_device() {
-  static const std::string problem = why_unusable();
-  if (!problem.empty()) fail<UserError>(problem);
+  if (!device_usable()) fail<UserError>(problem());
+}
+
+bool device_usable() {
+  return problem().empty();
 }
 
 const char* device_name() {

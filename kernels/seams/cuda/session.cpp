@@ -13,6 +13,7 @@ cudaStream_t native_stream(Stream& stream) {
 
 Session* session() {
   static Session* const only = []() -> Session* {
+    if (!device_usable()) return nullptr;  // said by whoever needs it; a program that only looks at a model does not
     const Cudnn* api = cudnn();
     if (!api) return nullptr;
     Session* made = new Session;  // never destroyed: at exit the driver may be gone before it

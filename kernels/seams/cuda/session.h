@@ -19,7 +19,7 @@ struct Session {
 };
 cudaStream_t native_stream(Stream& stream);
 
-// null: no library, no card, or ITO_PORTABLE_KERNELS=1. The first call that finds no card warns once.
+// null: no library, no card, or ITO_PORTABLE_KERNELS=1. A handle that cannot be had warns once.
 Session* session();
 
 // While one lives, this thread may make calls that a capture on it forbids elsewhere (an allocation, a module loaded).

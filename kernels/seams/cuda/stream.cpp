@@ -103,6 +103,11 @@ bool Stream::capturing() const {
   return impl_->capturing;
 }
 
+void Stream::warm(const std::function<void()>& launches) {
+  launches();
+  synchronize();
+}
+
 void Stream::begin_capture() {
   ITO_CHECK(!capturing(), "begin_capture: the stream already captures; call end_capture first");
   check_cuda(cudaStreamBeginCapture(impl_->handle, cudaStreamCaptureModeThreadLocal), "begin_capture");

@@ -47,9 +47,21 @@ inline void check_cuda(cudaError_t status, const char* name) {
 // After a launch of that name: its own error, or, where ITO_BLOCKING_LAUNCHES=1, also that of its run.
 void check_launch(Stream& stream, const char* name);
 
+// What the runtime says of the first GPU.
+struct DeviceFacts {
+  int runtime = 0, driver = 0;  // 1000 major + 10 minor; driver 0: none
+  int count = 0;
+  cudaError_t status = cudaSuccess;  // of asking for the device
+  std::string name;
+  int major = 0, minor = 0;
+  cudaError_t code = cudaSuccess;  // of asking for a kernel's code for it
+};
+std::string why_unusable(const DeviceFacts& facts);  // one line; empty if the GPU can be used
+
 // UserError in one line if no GPU can be used: no driver, no device, one that is too old, or one that this program
 // has no code for. Asked once; later calls cost nothing.
 void require_device();
+bool device_usable();
 
 // The last kernel of a loop's body: counts the turn and tells the loop's node whether another follows.
 void launch_loop_turn(Stream& stream, unsigned long long condition, unsigned* turns_left);

@@ -57,6 +57,8 @@ bool Stream::capturing() const {
   return impl_->recording != nullptr;
 }
 
+void Stream::warm(const std::function<void()>&) {}
+
 void Stream::begin_capture() {
   ITO_CHECK(!capturing(), "begin_capture: the stream already captures; call end_capture first");
   impl_->recording = std::make_unique<Graph::Impl>();

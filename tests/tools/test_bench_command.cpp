@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ito bench` from outside: its JSON lines, which tools/gpu_check.sh reads.
+#include "tests/tools/tiny_run.h"
+
+namespace ito {
+namespace {
+
+Json bench_json(const Words& arguments) {
+  const ChildResult result = run_ito(Words{"bench"} + arguments + Words{"--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 1) << result.out;
+  return parse_json(result.out, "the output of ito bench");
+}
+
+void expect_rate(const Json& rate) {
+  EXPECT_GT(rate.at("least").get<double>(), 0);
+  EXPECT_LE(rate.at("least").get<double>(), rate.at("median").get<double>());
+  EXPECT_LE(rate.at("median").get<double>(), rate.at("most").get<double>());
+}
+
+TEST(BenchCommand, CeilingsOfCopiesAndProducts) {
+  const Json all = bench_json({"ceilings", "--largest", "48", "--repetitions", "3"});
+  EXPECT_EQ(all.at("what"), "ceilings");
+  EXPECT_FALSE(all.at("device").get<std::string>().empty());
+  EXPECT_FALSE(all.at("kernels").get<std::string>().empty());
+  EXPECT_EQ(all.at("copy").at("bytes"), 48 * 48 * 4);
+  expect_rate(all.at("copy").at("bytes_moved_per_second"));
+  std::map<std::string, int> types;
+  for (const Json& product : all.at("products")) {
+    ++types[product.at("type").get<std::string>()];
+    const double flop = 2.0 * product.at("m").get<int>() * product.at("n").get<int>() * product.at("k").get<int>();
+    EXPECT_LE(flop, 2.0 * 48 * 48 * 48);
+    expect_rate(product.at("flop_per_second"));
+    const double median = product.at("flop_per_second").at("median").get<double>();
+    EXPECT_NEAR(median * product.at("seconds").get<double>(), flop, 1e-9 * flop);
+  }
+  EXPECT_EQ(types.size(), 2u);
+  EXPECT_GE(types["bf16"], 2);
+  EXPECT_EQ(types["bf16"], types["fp32"]);
+}
+
+TEST(BenchCommand, StepsOfTrainingAndSampling) {
+  for (const char* what : {"train", "sample"}) {
+    const Json line = bench_json({what, "--batch", "2", "--repetitions", "3"});
+    EXPECT_EQ(line.at("what"), what);
+    EXPECT_EQ(line.at("model"), "demo");
+    EXPECT_EQ(line.at("precision"), "fp32");
+    EXPECT_EQ(line.at("repetitions"), 3);
+    const double seconds = line.at("seconds").get<double>();
+    EXPECT_LE(line.at("least_seconds").get<double>(), seconds);
+    EXPECT_LE(seconds, line.at("most_seconds").get<double>());
+    EXPECT_NEAR(line.at("images_per_second").get<double>() * seconds, 2, 1e-9);
+  }
+}
+
+}  // namespace
+}  // namespace ito

@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Shows that tools/gpu_check.sh reports what passes, fails, crashes, hangs and finds no device as what it is, on a
+small pack whose programs are stand-ins (fake_gpu_programs.py). No GPU, no build; two tests need a C compiler."""
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import unittest.mock
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tools/gpu_check"))
+
+import libraries  # noqa: E402
+import packing  # noqa: E402
+import process  # noqa: E402
+import rehearse  # noqa: E402
+import results  # noqa: E402
+import tensors  # noqa: E402
+
+GPU_PARTS = ["versions", "words", "tests", "captured", "golden", "losses", "same_bits", "ceilings", "benches", "peer",
+             "sanitizer"]
+STEPS = 5
+
+
+class Pack:
+    """A folder laid out as a pack, whose programs behave as `scenario` says."""
+
+    def __init__(self, folder, **scenario):
+        self.folder = pathlib.Path(folder)
+        for name in ("bin", "recording/golden", "recording/model", "peer"):
+            (self.folder / name).mkdir(parents=True)
+        shutil.copy2(ROOT / "tools/gpu_check.sh", self.folder)
+        shutil.copytree(ROOT / "tools/gpu_check", self.folder / "gpu_check",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("ito-cuda", "tests.cuda", "fake-python3"):
+            shutil.copy2(ROOT / "tests/tools/fake_gpu_programs.py", self.folder / "bin" / name)
+        (self.folder / "bin/scenario.json").write_text(json.dumps(scenario))
+        (self.folder / "peer/peer_torch_gpu.py").write_text("")
+        recording = self.folder / "recording"
+        tensors.write(recording / "golden/prediction.safetensors", {"prediction": ([2], [1.0, -2.0])})
+        (recording / "recording.json").write_text(json.dumps({
+            "train": ["train", "--data", "{data}", "--out", "{out}", "--steps", str(STEPS)],
+            "train_short": ["train", "--data", "{data}", "--out", "{out}", "--steps", "4"],
+            "short_weights": "checkpoint-000004/unet/diffusion_pytorch_model.safetensors",
+            "micro_batches": [0, 16], "sample_batches": [4, 3], "losses": [1 / (step + 1) for step in range(STEPS)],
+            "sample": {"ddpm": ["sample", "--out", "{out}"]},
+            "predict": ["predict", "--input", "{golden}/input.safetensors", "--output", "{out}"]}))
+        files = {str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+                 for path in self.folder.rglob("*") if path.is_file()}
+        content = {"commit": "abc", "architectures": ["sm_80"], "files": files}
+        (self.folder / "pack.json").write_text(json.dumps(content))
+
+    def command(self, *arguments):
+        return [str(self.folder / "gpu_check.sh"), *arguments]
+
+    def environment(self):
+        return dict(os.environ, ITO_PEER_PYTHON=str(self.folder / "bin/fake-python3"))
+
+    def check(self, *arguments):
+        """(exit code, {part: its JSON}, what was printed)."""
+        done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=200,
+                              env=self.environment())
+        return done.returncode, self.parts(), done.stdout + done.stderr
+
+    def report(self):
+        return json.loads((self.folder / "gpu_check-results/report.json").read_text())
+
+    def parts(self):
+        found = self.folder / "gpu_check-results"
+        return {path.stem: json.loads(path.read_text()) for path in found.glob("*.json") if path.stem != "report"}
+
+
+class GpuCheck(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def pack(self, **scenario):
+        return Pack(os.path.join(self.folder, "pack"), **scenario)
+
+    def assert_statuses(self, parts, expected):
+        self.assertEqual({name: part["status"] for name, part in parts.items()}, expected)
+
+    def test_all_is_well(self):
+        pack = self.pack()
+        code, parts, text = pack.check("--skip", "sanitizer")
+        self.assertEqual(code, 0, text)
+        self.assert_statuses(parts, {name: "passed" for name in ["pack"] + GPU_PARTS if name != "sanitizer"})
+        report = pack.report()
+        self.assertEqual([entry["part"] for entry in report["parts"]], ["pack"] + GPU_PARTS[:-1])
+        self.assertEqual(report["device"]["name"], "Fake 9000")
+        for part in parts.values():
+            self.assertEqual([key for key in ("part", "status", "seconds", "summary") if key not in part], [])
+            self.assertIn(f"{part['part']:<10} passed", text)
+        self.assertEqual(parts["peer"]["races"][0]["ratio"], 2.0)
+        self.assertIn("compile: ", parts["peer"]["summary"])  # a variant that cannot be had is named, no failure
+
+    def test_no_device(self):
+        pack = self.pack(device=False)
+        code, parts, text = pack.check()
+        self.assertEqual(code, 0, text)
+        self.assert_statuses(parts, dict({name: "no device" for name in GPU_PARTS}, pack="passed"))
+        self.assertIn("no NVIDIA driver", parts["losses"]["summary"])
+        self.assertEqual(rehearse.verdict(pack.report(), lambda text: None), 0)
+        self.assertEqual(pack.check("--only", "words", "--require-device")[0], 1)
+
+    def test_without_a_device_another_refusal_is_a_failure(self):
+        pack = self.pack(device=False, ito={"train": "refuse"})
+        code, parts, _ = pack.check("--only", "golden,losses")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"golden": "no device", "losses": "failed"})
+        self.assertIn("no such file", parts["losses"]["summary"])
+        self.assertEqual(rehearse.verdict(pack.report(), lambda text: None), 1)
+
+    def test_failing_tests_are_named_and_run_again(self):
+        pack = self.pack(suites={"Words": {"A": "well"}, "Conv/0": {"Good": "well", "Bad": "fail unless portable"},
+                                 "Gemm": {"Worse": "fail", "Left": "skip"}})
+        code, parts, _ = pack.check("--only", "words", "tests")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"words": "passed", "tests": "failed"})
+        self.assertIn("2 of 4 tests failed, 1 skipped: Conv/0.Bad, Gemm.Worse", parts["tests"]["summary"])
+        self.assertIn("on the portable kernels 1 of 2 pass", parts["tests"]["summary"])
+        bad = {item["test"]: item for item in parts["tests"]["bad"]}
+        self.assertIn("Expected equality in Conv/0.Bad", bad["Conv/0.Bad"]["message"])
+        self.assertEqual([bad["Conv/0.Bad"]["again"][way]["status"] for way in ("alone", "portable")],
+                         ["failed", "passed"])
+
+    def test_a_crash_costs_one_test(self):
+        pack = self.pack(suites={"Conv/0": {"First": "well", "Crashes": "crash", "After": "well"},
+                                 "Gemm": {"A": "well"}})
+        code, parts, _ = pack.check("--only", "tests")
+        self.assertEqual(code, 1)
+        self.assertIn("1 of 4 tests failed: Conv/0.Crashes", parts["tests"]["summary"])
+        self.assertIn("SIGSEGV", parts["tests"]["bad"][0]["message"])
+
+    def test_a_crash_after_the_last_test_is_a_failure(self):
+        code, parts, _ = self.pack(crash_at_exit=True).check("--only", "words")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"words": "failed"})
+        self.assertIn("SIGSEGV", parts["words"]["bad"][0]["message"])
+
+    def test_a_hang_costs_one_part(self):
+        pack = self.pack(suites={"Words": {"Hangs": "hang"}, "Gemm": {"A": "well"}}, ito={"bench": "hang"})
+        start = time.monotonic()
+        code, parts, _ = pack.check("--only", "words", "tests", "losses", "ceilings", "--part-limit", "words=2",
+                                    "ceilings=2")
+        self.assertLess(time.monotonic() - start, 60)
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"words": "timed out", "tests": "passed", "losses": "passed",
+                                     "ceilings": "timed out"})
+
+    def test_no_time_left(self):
+        pack = self.pack(suites={"Words": {"Hangs": "hang"}})
+        code, parts, _ = pack.check("--only", "words", "ceilings", "--time-limit", "3")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"words": "timed out", "ceilings": "timed out"})
+        self.assertIn("not started", parts["ceilings"]["summary"])
+
+    def test_losses_and_predictions_that_are_off(self):
+        pack = self.pack(loss_error={"fp32": 0.01, "bf16": 0.01}, prediction_error=0.01)
+        code, parts, _ = pack.check("--only", "losses", "golden")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"losses": "failed", "golden": "failed"})
+        self.assertEqual([run["status"] for run in parts["losses"]["runs"]], ["failed", "passed"])  # 2e-3 and 3e-2
+        self.assertAlmostEqual(parts["losses"]["runs"][0]["largest"], 0.01)
+        self.assertEqual([run["status"] for run in parts["losses"]["portable"]], ["passed"])
+        self.assertAlmostEqual(parts["golden"]["runs"][0]["largest"], 0.005, places=6)  # of the largest value, 2
+
+    def test_bits_that_differ(self):
+        pack = self.pack(sample_error=0.5, micro_error=0.25, eager_error=2)
+        code, parts, _ = pack.check("--only", "same_bits")
+        self.assertEqual(code, 1)
+        found = {item["other"]: item["difference"] for item in parts["same_bits"]["differences"]}
+        self.assertEqual(found["bits-ddpm-fp32-3"], "samples: 1 of 4 rows differ, the first is 2, by at most 0.5")
+        self.assertEqual(found["bits-train-fp32-16"], "w: 1 of 2 rows differ, the first is 1, by at most 0.25")
+        self.assertEqual(found["bits-ddpm-fp32-eager"], "samples: 1 of 4 rows differ, the first is 2, by at most 2")
+        self.assertEqual(found["bits-train-fp32-eager"], "w: 1 of 2 rows differ, the first is 1, by at most 2")
+        self.assertEqual(len(found), 8)  # and in bf16
+
+    def test_a_program_that_fails(self):
+        code, parts, _ = self.pack(ito={"bench": "fail", "sample": "crash"}).check("--only", "benches", "same_bits",
+                                                                                  "versions")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"versions": "failed", "same_bits": "failed", "benches": "failed"})
+        self.assertIn("an illegal memory access", parts["benches"]["summary"])
+        self.assertIn("SIGSEGV", parts["same_bits"]["summary"])
+
+    def test_a_part_that_breaks_is_a_failed_part(self):
+        pack = self.pack()
+        (pack.folder / "recording/recording.json").unlink()
+        code, parts, _ = pack.check("--only", "pack", "losses", "ceilings")
+        self.assertEqual(code, 1)
+        self.assert_statuses(parts, {"pack": "failed", "losses": "failed", "ceilings": "passed"})
+        self.assertIn("FileNotFoundError", parts["losses"]["summary"])
+
+    def test_a_damaged_pack(self):
+        pack = self.pack()
+        (pack.folder / "peer/peer_torch_gpu.py").write_text("other")
+        code, parts, _ = pack.check("--only", "pack")
+        self.assertEqual(code, 1)
+        self.assertIn("peer/peer_torch_gpu.py: differs", parts["pack"]["summary"])
+
+    def test_a_race_without_torch_and_one_that_ours_loses_by_crashing(self):
+        code, parts, _ = self.pack(torch=False).check("--only", "peer")
+        self.assertEqual(code, 0)
+        self.assert_statuses(parts, {"peer": "skipped"})
+        shutil.rmtree(os.path.join(self.folder, "pack"))
+        code, parts, _ = self.pack(serve={"ito": "crash"}).check("--only", "peer")
+        self.assertEqual(code, 1)
+        self.assertIn("ito-cuda: train 128: ended by SIGSEGV", parts["peer"]["summary"])
+
+    def test_a_second_run_removes_the_first_ones_results_alone(self):
+        pack = self.pack()
+        out = pack.folder / "gpu_check-results"
+        out.mkdir()
+        (out / "logs").mkdir()
+        for name in ("mine.txt", "logs/mine.txt"):
+            (out / name).write_text("")
+        pack.check("--only", "pack", "ceilings")
+        self.assertTrue((out / "logs/mine.txt").exists())  # there was no run before
+        pack.check("--only", "pack")
+        self.assertEqual(set(pack.parts()), {"pack"})
+        self.assertTrue((out / "mine.txt").exists())
+
+    def test_interrupted(self):
+        pack = self.pack(suites={"Words": {"Hangs": "hang"}})
+        child = subprocess.Popen(pack.command("--only", "pack", "words", "ceilings"), cwd=pack.folder,
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=pack.environment())
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (pack.folder / "gpu_check-results/logs/Words.out").exists():
+            time.sleep(0.05)
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(30), 1)
+        self.assert_statuses(pack.parts(), {"pack": "passed", "words": "failed", "ceilings": "skipped"})
+
+    def test_arguments(self):
+        pack = self.pack()
+        for arguments in (["--only", "wrds"], ["--part-limit", "words=soon"], ["--only", "words", "--skip", "words"],
+                          ["--pack"], ["--rehearse"]):
+            code, _, text = pack.check(*arguments)
+            self.assertEqual(code, 2, text)
+
+
+class Pieces(unittest.TestCase):
+    def test_a_time_out_ends_the_children_of_the_child(self):
+        with tempfile.TemporaryDirectory() as folder:
+            outcome = process.run(["sh", "-c", "sleep 300 & echo $!; wait"], 1, os.path.join(folder, "log"))
+            self.assertTrue(outcome.timed_out)
+            grandchild = int(outcome.out)
+            for _ in range(100):  # until the system has taken it away
+                try:
+                    with open(f"/proc/{grandchild}/stat") as file:
+                        if file.read().rpartition(")")[2].split()[0] == "Z":
+                            break
+                except OSError:
+                    break
+                time.sleep(0.05)
+            else:
+                self.fail("the grandchild goes on")
+
+    def test_a_gpu_part_that_passes_without_a_device_is_no_rehearsal(self):
+        report = {"device": {"none": "no driver"}, "parts": [{"part": "words", "status": "passed", "summary": ""}]}
+        said = []
+        self.assertEqual(rehearse.verdict(report, said.append), 1)
+        self.assertIn("words says passed", said[0])
+        self.assertEqual(rehearse.verdict({"device": {"none": ""}, "parts": []}, said.append), 1)
+
+    def test_the_row_of_the_documentation(self):
+        with open(ROOT / "docs/gpu.md") as file:
+            header = [line for line in file if line.startswith("| date |")]
+        self.assertEqual(len(header), 1)
+        report = {"started": "2026-01-02 03:04:05 UTC", "device": {"name": "Card", "driver": "580.1"}, "commit": "abc",
+                  "libraries": ["cuDNN 9"], "parts": [{"part": "words", "status": "passed"}]}
+        row = results.documentation_row(report)
+        self.assertEqual(row.count("|"), header[0].count("|"))
+        self.assertTrue(row.startswith("| 2026-01-02 | Card | 580.1 | cuDNN 9 | abc | passed | not run |"), row)
+
+    def test_a_result_is_whole_or_absent(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "part.json")
+            results.write_json(path, {"status": "passed"})
+            with self.assertRaises(TypeError):
+                results.write_json(path, {"status": "failed", "bad": object()})
+            with open(path) as file:
+                self.assertEqual(json.load(file), {"status": "passed"})
+
+    @unittest.skipUnless(shutil.which("cc") and shutil.which("readelf"), "no C compiler")
+    def test_a_program_of_a_pack_needs_libc_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = os.path.join(folder, "a.cpp"), os.path.join(folder, "a")
+            with open(source, "w") as file:
+                file.write("#include <iostream>\nint main() { std::cout << 1; }\n")
+            subprocess.run(["g++", source, "-o", program], check=True)
+            with self.assertRaisesRegex(packing.PackError, "libstdc"):
+                packing.copy_program(program, os.path.join(folder, "b"))
+            subprocess.run(["g++", "-static-libstdc++", "-static-libgcc", source, "-o", program], check=True)
+            packing.copy_program(program, os.path.join(folder, "b"))
+
+    # Under a name that this machine's loader does not know.
+    @unittest.mock.patch.object(libraries, "WANTED", [("cuBLASLt", "libitofake.so.9", "cudnnGetVersion", "size_t")])
+    @unittest.skipUnless(shutil.which("cc"), "no C compiler")
+    def test_libraries_are_taken_in_order(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def make(place, version):
+                os.makedirs(os.path.join(folder, place))
+                path = os.path.join(folder, place, "libitofake.so.9")
+                subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", path], check=True, text=True,
+                               input=f"unsigned long cudnnGetVersion(void) {{ return {version}; }}")
+                return os.path.dirname(path)
+
+            loader = make("loader", 90100)
+            toolkit = make("toolkit/lib64", 90200)
+            old = make("site/nvidia/cudnn/lib", 90300)
+            new = make("site/nvidia/cu13/lib", 90400)
+            python = os.path.join(folder, "python3")
+            with open(python, "w") as file:
+                file.write(f"#!/bin/sh\necho '[\"{folder}/site\"]'\n")
+            os.chmod(python, 0o755)
+            names = {"ITO_CUDA_HOME": os.path.dirname(toolkit), "LD_LIBRARY_PATH": loader, "ITO_CUDA_LIBRARIES": "",
+                     "PATH": "/usr/bin:/bin"}
+            before = {name: os.environ.get(name) for name in names}
+            try:
+                os.environ.update(names)
+                found = libraries.Libraries(folder, [python])
+                self.assertEqual(found.found["cuBLASLt"]["version"], "9.1.0")
+                self.assertEqual(found.found["cuBLASLt"]["path"], os.path.join(loader, "libitofake.so.9"))
+                self.assertEqual(found.environment["ITO_CUDA_LIBRARIES"], f"{new}:{old}")
+                os.environ["LD_LIBRARY_PATH"] = ""
+                self.assertEqual(libraries.Libraries(folder, [python]).found["cuBLASLt"]["version"], "9.2.0")
+                packages = libraries.package_folders([python])
+                entry = libraries.Libraries.probe(*libraries.WANTED[0], packages, folder)
+                self.assertEqual(entry["version"], "9.4.0")
+            finally:
+                for name, value in before.items():
+                    os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def test_the_row_is_printed(self):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            path = os.path.join(folder, "report.json")
+            results.write_json(path, {"started": "2026-01-02 ", "parts": []})
+            done = subprocess.run([str(ROOT / "tools/gpu_check.sh"), "--row", path], capture_output=True, text=True)
+            self.assertTrue(done.stdout.startswith("| 2026-01-02 | no device |"), done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
