@@ -59,7 +59,12 @@ TEST(Resume, AfterManyKillsEveryFileIsThatOfAnUninterruptedRun) {
     }
   }
   EXPECT_GE(kills, 25) << "the run was over too soon for the test to mean much";
-  EXPECT_GE(inside_a_write, 8) << "of " << kills << " kills";
+#if defined(__SANITIZE_ADDRESS__)
+  const int enough = 3;  // the rest of a step is slower, a write is not
+#else
+  const int enough = 8;
+#endif
+  EXPECT_GE(inside_a_write, enough) << "of " << kills << " kills";
   ASSERT_EQ(killed.run(resumed), 0) << killed.errors();
   std::printf("%d kills, %d of them inside a write\n", kills, inside_a_write);
   EXPECT_EQ(whole.names(), killed.names());
