@@ -33,7 +33,7 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
   program_.bind(weights, nullptr);
   table_ = {table.size(), "sampler coefficients"};
   table_.upload(stream_, table.data());
-  counters_ = {2, "step counter"};
+  counters_ = {3, "step counter"};
   const size_t floats = static_cast<size_t>(settings.batch) * network_.row();
   x_ = {floats, "the state of the reverse process"};
   for (Slot& slot : slots_) {
@@ -62,12 +62,12 @@ void ReverseProcess::launch_step() {
   program_.forward(stream_);
   reverse_step(stream_, x_.data(), sample, nullptr, program_.data(program_.output()), table_.data(), counter, n,
                network_.height * network_.width, network_.channels);
-  advance_step(stream_, counters_.data(), steps_done_.data());
+  advance_step(stream_, counters_.data(), counters_.data() + 2, steps_done_.data());
 }
 
 void ReverseProcess::begin(int64_t first, const float* initial_noise, const int32_t* labels) {
   ITO_CHECK(started_ - collected_ < 2, "a third batch started before the first was collected");
-  const int64_t start[2] = {0, first};
+  const int64_t start[3] = {0, first, started_ * steps_};
   copy_to_device(stream_, counters_.data(), start, sizeof start);
   SampleCounter counter;
   counter.seed = settings_.seed;

@@ -68,7 +68,7 @@ class ReverseProcess {
   int64_t started_ = 0, collected_ = 0;
   HostBuffer<int64_t> steps_done_;
   DeviceBuffer<ReverseCoefficients> table_;
-  DeviceBuffer<int64_t> counters_;  // [0] the step, [1] the batch's first image
+  DeviceBuffer<int64_t> counters_;  // [0] the step, [1] the batch's first image, [2] steps of all batches
   DeviceBuffer<float> x_;
 };
 

@@ -122,10 +122,10 @@ void Trainer::step(const float* x0, const int32_t* labels) {
   const auto steps = static_cast<int64_t>(learning_rates_.count());
   ITO_CHECK(next_step_ < steps, "a training step past the last: the learning rates cover ", steps, " steps");
   ++next_step_;
-  x0_.upload(stream_, x0);
+  copy_to_device(stream_, x0_.data(), x0, x0_.bytes());
   if (network_.labels != LabelKind::None) {
     ITO_CHECK(labels, "a class-conditional network trained without labels");
-    labels_.upload(stream_, labels);
+    copy_to_device(stream_, labels_.data(), labels, labels_.bytes());
   }
   // The first step is not captured: a GPU loads code and libraries make their choices at the first call.
   if (!settings_.capture || !warm_) {

@@ -159,6 +159,7 @@ void RunFolder::plan_preview(const Trainer& trainer, const Network& network, con
   reverse.batch = kPreviewImages;
   reverse.seed = run_.seed;
   reverse.memory_limit = memory_limit;
+  reverse.capture = !run_.eager;
   preview_ = std::make_unique<ReverseProcess>(network, make_sampler("ddim")->table(schedule, settings), trainer.ema(),
                                               reverse);
 }

@@ -62,9 +62,9 @@ DEVICE void set_timestep_item(int64_t i, float* t, const ReverseCoefficients* ta
   t[i] = table[*step].timestep;
 }
 
-DEVICE void advance_step_item(int64_t, int64_t* step, int64_t* done) {
+DEVICE void advance_step_item(int64_t, int64_t* step, int64_t* total, int64_t* total_on_host) {
   *step += 1;
-  if (done) *done += 1;
+  if (total) *total_on_host = *total += 1;
 }
 
 }  // namespace
@@ -90,8 +90,8 @@ void reverse_step(Stream& stream, float* x, DataRef x_network, float* x0_out, Co
   });
 }
 
-void advance_step(Stream& stream, int64_t* step, int64_t* done) {
-  for_each<advance_step_item>("advance_step", 1, stream, step, done);
+void advance_step(Stream& stream, int64_t* step, int64_t* total, int64_t* total_on_host) {
+  for_each<advance_step_item>("advance_step", 1, stream, step, total, total_on_host);
 }
 
 }  // namespace ito

@@ -33,8 +33,8 @@ void set_timesteps(Stream& stream, float* t, const ReverseCoefficients* table, c
 // x0_out: the (clipped) estimate d, fp32 (null: not wanted).
 void reverse_step(Stream& stream, float* x, DataRef x_network, float* x0_out, ConstDataRef pred,
                   const ReverseCoefficients* table, const SampleCounter& counter, int n, int pixels, int c);
-// *step += 1, and *done += 1 where the host looks for progress (host_allocate's memory; null: nowhere): the last node
-// of a captured reverse step.
-void advance_step(Stream& stream, int64_t* step, int64_t* done = nullptr);
+// *step += 1: the last node of a captured reverse step. total, if given, counts the steps of all batches, and is copied
+// to total_on_host (of host_allocate), where the host looks for progress.
+void advance_step(Stream& stream, int64_t* step, int64_t* total = nullptr, int64_t* total_on_host = nullptr);
 
 }  // namespace ito

@@ -11,11 +11,13 @@ inline constexpr int kAttentionThreads = block_threads(256);
 inline constexpr int kRows = WARP == 1 ? 4 : 2;
 inline constexpr int kColumns = WARP == 1 ? 16 : 2;
 
-// Tokens in a tile, from the head's width alone: on a GPU `tiles` tiles of it stay below 32 KiB of shared memory.
+// Tokens in a tile, from the head's width alone. On a GPU `tiles` tiles of it take at most 32 KiB of shared memory;
+// those of a wide head, which would leave most threads without work, up to 80 KiB, which a block may have on every
+// card.
 inline int attention_tile(int head_dim, int tiles) {
   if (WARP == 1) return 32;
   int tile = 32;
-  while (tile > kRows && tile * head_dim * tiles > 8192) tile /= 2;
+  while (tile > kRows && tile * head_dim * tiles > (tile > 16 ? 8192 : 20480)) tile /= 2;
   return tile;
 }
 

@@ -45,15 +45,13 @@ def check(condition, message):
         raise Mismatch(message)
 
 
-def repeat_if_nan(compute):
-    """compute() again, up to three times, while its result is not finite. diffusers hands torch.baddbmm uninitialised
-    memory with beta = 0, which torch 1.13 multiplies by 0 all the same for small matrices: NaN left in that memory
-    comes through. It is chance, and not ito's output, so another run decides; a NaN that stays is a failure."""
-    for _ in range(4):
-        result = compute()
-        if result.isfinite().all():
-            break
-    return result
+def baddbmm(added, left, right, *, beta=1, alpha=1, plain=torch.baddbmm):
+    """torch.baddbmm that leaves `added` alone where beta is 0. diffusers hands it uninitialised memory then, which torch
+    1.13 multiplies by 0 all the same for small matrices, so that a NaN left in that memory came through."""
+    return alpha * torch.bmm(left, right) if beta == 0 else plain(added, left, right, beta=beta, alpha=alpha)
+
+
+torch.baddbmm = baddbmm
 
 
 class Diffusers:
@@ -85,8 +83,7 @@ class Diffusers:
 
     def predict(self, unet, inputs):
         with torch.no_grad():
-            return repeat_if_nan(
-                lambda: unet(inputs["sample"], inputs["timestep"], inputs.get("class_labels")).sample)
+            return unet(inputs["sample"], inputs["timestep"], inputs.get("class_labels")).sample
 
 
 class StandIn:
@@ -141,7 +138,7 @@ class Ito:
 def compare(what, ours, theirs, tolerance):
     """The largest difference in units of the largest value, which must be below `tolerance`."""
     check(ours.shape == theirs.shape, f"{what}: shape {tuple(ours.shape)}, expected {tuple(theirs.shape)}")
-    check(theirs.isfinite().all(), f"{what}: the reference is not finite, three repetitions included")
+    check(theirs.isfinite().all(), f"{what}: the reference is not finite")
     error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
     check(error <= tolerance, f"{what}: differs by {error:.2e} of the largest value; expected at most {tolerance:.0e}")
     return error
@@ -196,8 +193,7 @@ def trained_model(ito, oracle, folder):
                                num_train_timesteps=1000, clip_sample=True).items():
             found = pipeline.scheduler.config[key]
             check(found == value, f"{name}: scheduler {key} is {found}, expected {value}")
-        images = repeat_if_nan(lambda: torch.from_numpy(
-            pipeline(batch_size=2, num_inference_steps=3, output_type="np").images))
+        images = torch.from_numpy(pipeline(batch_size=2, num_inference_steps=3, output_type="np").images)
         check(images.shape == (2, 16, 16, 3) and images.isfinite().all(), f"{name}: draws no images")
         print(f"trained model as {name}: {error:.1e}, draws images")
 

@@ -153,6 +153,7 @@ def sanitizer(context):
     recording = context.place.load_recording()
     train = context.words(recording["train_short"], out=context.scratch("sanitizer"))
     train[train.index("--steps") + 1] = "2"
+    train.append("--eager")  # the tool's words are about kernels, not about a graph
     tool = find_sanitizer()
     if not tool:
         if "none" in context.device:

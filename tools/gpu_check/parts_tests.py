@@ -117,5 +117,5 @@ def of_tests(select, suite_limit):
 
 
 words = of_tests(lambda suite, test: WORDS.search(suite), 40)
-tests = of_tests(lambda suite, test: not WORDS.search(suite), 100)
+tests = of_tests(lambda suite, test: not WORDS.search(suite), 180)
 captured = of_tests(lambda suite, test: CAPTURED.search(test), 40)

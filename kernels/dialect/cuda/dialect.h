@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The dialect on a GPU: each word is the instruction or the few instructions it stands for.
 #pragma once
+#include <atomic>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +24,7 @@ constexpr int block_threads(int block) {
 #define GRID_LOOP(i, n)                                                                        \
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, i##_end = (n); i < i##_end; \
        i += int64_t{gridDim.x} * blockDim.x)
-#define SHARED(T, name, n) __shared__ T name[n]
+#define SHARED(T, name, n) __shared__ __align__(16) T name[n]  // of words that take 16 bytes
 
 // Words that only exist on the device.
 #define ITO_DEVICE_ONLY __device__ __forceinline__
@@ -223,6 +224,18 @@ __global__ void for_each_kernel(int64_t n, Args... args) {
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) Body(i, args...);
 }
 
+// The dynamic shared memory that a kernel may have. Only ever raised: a smaller launch must not lower it under one that
+// was captured before.
+template <auto Kernel>
+void allow_shared(size_t bytes, const char* name) {
+  static std::atomic<size_t> allowed{0};
+  if (bytes <= allowed.load(std::memory_order_relaxed)) return;
+  check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(Kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)),
+             name);
+  allowed.store(bytes, std::memory_order_relaxed);
+}
+
 }  // namespace dialect
 
 template <auto Kernel, class... Args>
@@ -230,10 +243,7 @@ void launch(const char* name, Dim3 grid, int block, size_t smem, Stream& stream,
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const Range range(name);
   auto* const kernel = Kernel;
-  if (smem > 0)  // the 48 KiB a block has without asking are of static and dynamic bytes together
-    check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(smem)),
-               name);
+  if (smem > 0) dialect::allow_shared<Kernel>(smem, name);  // 48 KiB without asking are of both kinds together
   kernel<<<dim3(grid.x, grid.y, grid.z), dim3(static_cast<unsigned>(block)), smem, stream.impl().handle>>>(args...);
   check_launch(stream, name);
 }

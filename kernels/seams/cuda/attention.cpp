@@ -80,9 +80,9 @@ bool trial(const cuda::Session& on, const AttentionShape& shape, const EngineCho
       return false;
   }
   return cuda::same_up_to_rounding(cuda::fetch(stream, out.data(), bytes), cuda::fetch(stream, want.data(), bytes),
-                                   DType::BF16) &&
+                                   DType::BF16, false) &&
          cuda::same_up_to_rounding(cuda::fetch(stream, lse.data(), lse_bytes),
-                                   cuda::fetch(stream, want_lse.data(), lse_bytes), DType::F32);
+                                   cuda::fetch(stream, want_lse.data(), lse_bytes), DType::F32, false);
 }
 
 // A shape's engine, whatever n, and its plans.

@@ -7,7 +7,7 @@
 // has; a result in fp32 would not round twice, but few engines have one, and it moves 10 instead of 6 bytes an element.
 // Data gradient: into dx, or beside it and then added.
 // Weight gradient: fp32 partials, one chunk of images a call, zeros after the last image; bf16 operands are widened
-// first, a chunk at a time: no precompiled engine writes fp32 from bf16, and TF32 products of widened bf16 are exact.
+// first, all images at once: no precompiled engine writes fp32 from bf16, and TF32 products of widened bf16 are exact.
 #include <algorithm>
 
 #include "kernels/seams/cuda/conv_plans.h"
@@ -46,22 +46,30 @@ struct ConvLayer::Impl {
     ITO_CHECK(n > 0, "conv ", conv.name(), ": ", direction, " of ", n, " images");
   }
 
-  // Chunks are given to the library as they are where that can be; else copied, widened, or followed by zeros.
-  bool needs_chunk_copies(int n) const { return conv.type() == DType::BF16 || n % images_per_chunk() != 0; }
-  size_t chunk_copy_bytes(int64_t count) const { return aligned(sizeof(float) * images_per_chunk() * count); }
+  // Images that are not the library's as they are stand in fp32 behind one another: all of bf16, of fp32 a last chunk
+  // that is not full. Zeros fill it up.
+  int copied_images(int n) const {
+    const int chunk = images_per_chunk(), chunks = static_cast<int>(ceil_div(n, chunk));
+    if (conv.type() == DType::BF16) return chunks * chunk;
+    return n % chunk ? chunk : 0;
+  }
+  size_t copy_bytes(int n, int64_t count) const { return aligned(sizeof(float) * copied_images(n) * count); }
 
-  // The chunk's images in fp32, `count` elements an image.
-  const void* chunk_images(Stream& stream, const void* images, int64_t first, int n, int64_t count, void* copy) const {
-    const int chunk = images_per_chunk();
-    const int64_t have = std::min<int64_t>(chunk, n - first), elements = have * count;
+  void copy_images(Stream& stream, void* copy, const void* images, int n, int64_t count) const {
+    const int copied = copied_images(n);
+    if (!copied) return;
+    const int chunk = images_per_chunk(), first = conv.type() == DType::BF16 ? 0 : n / chunk * chunk, have = n - first;
     const char* from = at(images, size_of(conv.type()) * first * count);
-    if (have == chunk && conv.type() == DType::F32) return from;
     if (conv.type() == DType::F32)
-      copy_on_device(stream, copy, from, sizeof(float) * elements);
+      copy_on_device(stream, copy, from, sizeof(float) * have * count);
     else
-      convert(stream, {copy, DType::F32}, {from, conv.type()}, elements);
-    if (have < chunk) fill_bytes(stream, at(copy, sizeof(float) * elements), 0, sizeof(float) * (chunk - have) * count);
-    return copy;
+      convert(stream, {copy, DType::F32}, {from, conv.type()}, have * count);
+    fill_bytes(stream, at(copy, sizeof(float) * have * count), 0, sizeof(float) * (copied - have) * count);
+  }
+  // Where the chunk that begins with image `first` is.
+  const void* chunk_images(const void* images, const void* copy, int first, int n, int64_t count) const {
+    if (conv.type() == DType::BF16) return at(copy, sizeof(float) * first * count);
+    return n - first < images_per_chunk() ? copy : at(images, sizeof(float) * first * count);
   }
 };
 
@@ -98,14 +106,13 @@ size_t ConvLayer::backward_data_workspace(int n) const {
   return m.data ? aligned(n * m.x_bytes()) + m.data->workspace(m.conv.name(), n) : 0;
 }
 
-// The portable form's partials, then a chunk's x and dy, then the library's.
+// The portable form's partials, then the copies of x and dy, then the library's.
 size_t ConvLayer::backward_weight_workspace(int n) const {
   const Impl& m = *impl_;
-  size_t bytes = m.conv.backward_weight_workspace(n);
+  const size_t bytes = m.conv.backward_weight_workspace(n);
   if (!m.weight) return bytes;
-  bytes = aligned(bytes) + m.weight->workspace(m.conv.name(), images_per_chunk());
-  if (m.needs_chunk_copies(n)) bytes += m.chunk_copy_bytes(m.conv.x_count()) + m.chunk_copy_bytes(m.conv.y_count());
-  return bytes;
+  return aligned(bytes) + m.copy_bytes(n, m.conv.x_count()) + m.copy_bytes(n, m.conv.y_count()) +
+         m.weight->workspace(m.conv.name(), images_per_chunk());
 }
 
 void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& e, int n, void* workspace) {
@@ -145,13 +152,13 @@ void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Wr
   m.conv.backward_weight(stream, dweight, dbias, write, dy, n, workspace, [&](float* partial) {
     const Range range("conv_backward_weight");
     char* x_copy = at(workspace, aligned(m.conv.backward_weight_workspace(n)));
-    char* dy_copy = x_copy + (m.needs_chunk_copies(n) ? m.chunk_copy_bytes(m.conv.x_count()) : 0);
-    char* library = dy_copy + (m.needs_chunk_copies(n) ? m.chunk_copy_bytes(m.conv.y_count()) : 0);
-    for (int first = 0; first < n; first += chunk, partial += shape().weights()) {
-      const void* images = m.chunk_images(stream, x.data, first, n, m.conv.x_count(), x_copy);
-      const void* gradients = m.chunk_images(stream, dy.data, first, n, m.conv.y_count(), dy_copy);
-      m.weight->run(m.conv.name(), stream, chunk, images, partial, gradients, library);
-    }
+    char* dy_copy = x_copy + m.copy_bytes(n, m.conv.x_count());
+    char* library = dy_copy + m.copy_bytes(n, m.conv.y_count());
+    m.copy_images(stream, x_copy, x.data, n, m.conv.x_count());
+    m.copy_images(stream, dy_copy, dy.data, n, m.conv.y_count());
+    for (int first = 0; first < n; first += chunk, partial += shape().weights())
+      m.weight->run(m.conv.name(), stream, chunk, m.chunk_images(x.data, x_copy, first, n, m.conv.x_count()), partial,
+                    m.chunk_images(dy.data, dy_copy, first, n, m.conv.y_count()), library);
   });
 }
 

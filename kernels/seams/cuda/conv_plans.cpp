@@ -30,7 +30,8 @@ bool trial(const Session& session, const ConvKey& key, const EngineChoice& choic
   const size_t w_bytes = element * s.weights();
   const int given = weight ? 1 : many;  // images that are not zero
   const int64_t most = std::max({given * x_count, given * y_count, s.weights()});
-  Stream stream;
+  const bool true_fp32 = key.type == DType::F32 && !key.holds_bf16;
+  static Stream& stream = *new Stream;  // never destroyed: the handle keeps the stream it was given last
   const DeviceBlock wide(sizeof(float) * most), x(many * x_bytes), y(many * y_bytes), w(w_bytes), want(4 * most),
       workspace(std::max(one.workspace(), several.workspace()));
   invent(stream, x.data(), key.type, wide, given * x_count, 1);
@@ -54,7 +55,7 @@ bool trial(const Session& session, const ConvKey& key, const EngineChoice& choic
     const std::vector<char> first = fetch(stream, w.data(), w_bytes);
     run(several, 0);
     return first == fetch(stream, w.data(), w_bytes) &&
-           same_up_to_rounding(first, fetch(stream, want.data(), w_bytes), key.type);
+           same_up_to_rounding(first, fetch(stream, want.data(), w_bytes), key.type, true_fp32);
   }
   const bool forward = key.direction == Direction::Forward;
   const DeviceBlock& result = forward ? y : x;
@@ -72,7 +73,7 @@ bool trial(const Session& session, const ConvKey& key, const EngineChoice& choic
     if (memcmp(alone.data(), together.data() + image * image_bytes, image_bytes) != 0) return false;
   }
   const std::vector<char> first(together.begin(), together.begin() + static_cast<int64_t>(image_bytes));
-  return same_up_to_rounding(first, fetch(stream, want.data(), image_bytes), key.type);
+  return same_up_to_rounding(first, fetch(stream, want.data(), image_bytes), key.type, true_fp32);
 }
 
 std::shared_ptr<DirectionPlans> choose(Session& session, const ConvKey& key) {
@@ -137,6 +138,7 @@ void DirectionPlans::run(const std::string& layer, Stream& stream, int n, const 
   } catch (const CudnnError& error) {
     fail("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what());
   }
+  check_launched(stream, name_of(key_.direction));
 }
 
 std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key) {

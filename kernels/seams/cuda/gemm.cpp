@@ -207,6 +207,7 @@ void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b
   ITO_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt refuses m=", shape.m, " n=", shape.n, " k=", shape.k,
             " batch=", shape.batch, " ", name_of(a.type), " to ", name_of(c.type), ": ",
             api.cublasLtGetStatusString(status), "; ITO_PORTABLE_KERNELS=1 runs it on the portable kernel");
+  check_launch(stream, "gemm");
 }
 
 }  // namespace ito

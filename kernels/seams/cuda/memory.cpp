@@ -12,6 +12,9 @@
 namespace ito {
 namespace {
 
+// What kernels' code, graphs and the libraries' handles will take of the card, by experience with other programs.
+constexpr size_t kForCode = size_t{768} << 20;
+
 // The next staging memory, free and large enough.
 Staging& free_staging(Stream::Impl& stream, size_t bytes) {
   Staging& staging = stream.staging[stream.next_staging];
@@ -102,12 +105,14 @@ void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes) {
   if (!bytes) return;
   const Range range("copy_on_device");
   check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream.impl().handle), "copy_on_device");
+  check_launch(stream, "copy_on_device");
 }
 
 void fill_bytes(Stream& stream, void* device, int byte, size_t bytes) {
   if (!bytes) return;
   const Range range("fill_bytes");
   check_cuda(cudaMemsetAsync(device, byte, bytes, stream.impl().handle), "fill_bytes");
+  check_launch(stream, "fill_bytes");
 }
 
 void poison(Stream&, void*, size_t) {}
@@ -117,7 +122,7 @@ size_t device_memory_limit() {
   require_device();
   size_t free = 0, total = 0;
   check_cuda(cudaMemGetInfo(&free, &total), "free memory");
-  return free;
+  return free - std::min(free, kForCode);
 }
 
 bool device_memory_is_the_hosts() {

@@ -11,6 +11,10 @@ cudaStream_t native_stream(Stream& stream) {
   return stream.impl().handle;
 }
 
+void check_launched(Stream& stream, const char* name) {
+  check_launch(stream, name);
+}
+
 Session* session() {
   static Session* const only = []() -> Session* {
     if (!device_usable()) return nullptr;  // said by whoever needs it; a program that only looks at a model does not

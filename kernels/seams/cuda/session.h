@@ -18,6 +18,7 @@ struct Session {
   Target target() const { return {api, handle, nullptr}; }
 };
 cudaStream_t native_stream(Stream& stream);
+void check_launched(Stream& stream, const char* name);  // check_launch() of stream.h
 
 // null: no library, no card, or ITO_PORTABLE_KERNELS=1. A handle that cannot be had warns once.
 Session* session();

@@ -2,6 +2,7 @@
 // Streams, events and captured graphs on a GPU.
 #include "kernels/seams/cuda/stream.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -9,8 +10,10 @@
 namespace ito {
 namespace {
 
-// Conditional nodes came with CUDA 12.4; older drivers replay the body once a turn.
-bool driver_has_loops() {
+// Conditional nodes came with CUDA 12.4.
+bool graph_loops() {
+  const char* text = std::getenv("ITO_GRAPH_LOOPS");
+  if (text && std::strcmp(text, "0") == 0) return false;
   int version = 0;
   return cudaDriverGetVersion(&version) == cudaSuccess && version >= 12040;
 }
@@ -27,6 +30,15 @@ void instantiate(Graph::Impl& graph) {
   check_cuda(cudaGraphInstantiate(&graph.executable, graph.graph, 0), "graph instantiation");
 }
 
+// A failed capture, brought to its end; its graph goes with `owner` or here.
+void abandon_capture(Stream::Impl& stream, cudaGraph_t owner) {
+  stream.capturing = false;
+  cudaGraph_t left = nullptr;
+  (void)cudaStreamEndCapture(stream.handle, &left);
+  if (left && left != owner) (void)cudaGraphDestroy(left);
+  (void)cudaGetLastError();
+}
+
 struct GraphDestroyer {
   void operator()(Graph::Impl* impl) const {
     Graph graph;
@@ -37,6 +49,7 @@ struct GraphDestroyer {
 }  // namespace
 
 void fail_cuda(cudaError_t status, const char* name) {
+  (void)cudaGetLastError();  // reported here, so not once more under the next launch's name
   const std::string ranges = open_range_names();
   const char* advice = "";
   if (status == cudaErrorMemoryAllocation) {
@@ -131,30 +144,20 @@ Graph Stream::capture(const std::function<void()>& launches) {
   try {
     launches();
   } catch (...) {
-    impl_->capturing = false;
-    cudaGraph_t abandoned = nullptr;
-    (void)cudaStreamEndCapture(impl_->handle, &abandoned);
-    if (abandoned) (void)cudaGraphDestroy(abandoned);
-    (void)cudaGetLastError();  // what the abandoned capture left
+    abandon_capture(*impl_, nullptr);
     throw;
   }
   return end_capture();
 }
 
-// The graph: set the counter, then a while node whose body is the launches and the kernel that counts the turn.
-// One launch runs all turns.
-Graph Stream::capture_loop(int times, const std::function<void()>& launches) {
-  ITO_CHECK(times >= 1, "capture_loop: ", times, " turns; expected at least 1");
-  ITO_CHECK(!capturing(), "capture_loop: the stream already captures; call end_capture first");
-  if (times == 1 || !driver_has_loops()) {
-    Graph graph = capture(launches);
-    graph.impl()->launches = times;
-    return graph;
-  }
+namespace {
+
+// Set the counter, then a while node whose body is the launches and the kernel that counts the turn: one launch runs
+// all turns. Errors of the launches themselves leave as they are; null where CUDA refuses the node.
+std::unique_ptr<Graph::Impl, GraphDestroyer> while_graph(Stream& stream, int times,
+                                                         const std::function<void()>& launches) {
   std::unique_ptr<Graph::Impl, GraphDestroyer> loop(new Graph::Impl);
   loop->turns_left = static_cast<unsigned*>(device_allocate(sizeof(unsigned), "a loop's counter"));
-  check_cuda(cudaGraphCreate(&loop->graph, 0), "capture_loop");
-
   cudaMemsetParams set{};
   set.dst = loop->turns_left;
   set.value = static_cast<unsigned>(times);
@@ -162,39 +165,62 @@ Graph Stream::capture_loop(int times, const std::function<void()>& launches) {
   set.width = 1;
   set.height = 1;
   cudaGraphNode_t counter = nullptr, node = nullptr;
-  check_cuda(cudaGraphAddMemsetNode(&counter, loop->graph, nullptr, 0, &set), "capture_loop");
-
   cudaGraphConditionalHandle condition{};
-  check_cuda(cudaGraphConditionalHandleCreate(&condition, loop->graph, 1, cudaGraphCondAssignDefault), "capture_loop");
   cudaGraphNodeParams parameters{};
   parameters.type = cudaGraphNodeTypeConditional;
-  parameters.conditional.handle = condition;
   parameters.conditional.type = cudaGraphCondTypeWhile;
   parameters.conditional.size = 1;
-  check_cuda(cudaGraphAddNode(&node, loop->graph, &counter, nullptr, 1, &parameters), "capture_loop");
-  cudaGraph_t body = parameters.conditional.phGraph_out[0];
-
-  check_cuda(cudaStreamBeginCaptureToGraph(impl_->handle, body, nullptr, nullptr, 0, cudaStreamCaptureModeThreadLocal),
-             "capture_loop");
-  impl_->capturing = true;
-  try {
-    launches();
-    launch_loop_turn(*this, condition, loop->turns_left);
-  } catch (...) {
-    impl_->capturing = false;
+  cudaError_t status = cudaGraphCreate(&loop->graph, 0);
+  if (status == cudaSuccess) status = cudaGraphAddMemsetNode(&counter, loop->graph, nullptr, 0, &set);
+  if (status == cudaSuccess)
+    status = cudaGraphConditionalHandleCreate(&condition, loop->graph, 1, cudaGraphCondAssignDefault);
+  parameters.conditional.handle = condition;
+  if (status == cudaSuccess) status = cudaGraphAddNode(&node, loop->graph, &counter, nullptr, 1, &parameters);
+  cudaGraph_t body = status == cudaSuccess ? parameters.conditional.phGraph_out[0] : nullptr;
+  if (status == cudaSuccess)
+    status = cudaStreamBeginCaptureToGraph(stream.impl().handle, body, nullptr, nullptr, 0,
+                                           cudaStreamCaptureModeThreadLocal);
+  if (status == cudaSuccess) {
+    stream.impl().capturing = true;
+    try {
+      launches();
+      launch_loop_turn(stream, condition, loop->turns_left);
+    } catch (...) {
+      abandon_capture(stream.impl(), body);
+      throw;
+    }
+    stream.impl().capturing = false;
     cudaGraph_t same = nullptr;
-    (void)cudaStreamEndCapture(impl_->handle, &same);  // the body, which goes with the loop's graph
-    (void)cudaGetLastError();
-    throw;
+    status = cudaStreamEndCapture(stream.impl().handle, &same);
   }
-  impl_->capturing = false;
-  cudaGraph_t same = nullptr;
-  check_cuda(cudaStreamEndCapture(impl_->handle, &same), "capture_loop");
-  check_cuda(cudaGraphGetNodes(body, nullptr, &loop->nodes), "capture_loop");
-  loop->nodes -= 1;  // the turn's own kernel
-  instantiate(*loop);
-  Graph graph;
-  graph.reset(std::unique_ptr<Graph::Impl>(loop.release()));
+  if (status == cudaSuccess) status = cudaGraphGetNodes(body, nullptr, &loop->nodes);
+  if (status == cudaSuccess) status = cudaGraphInstantiate(&loop->executable, loop->graph, 0);
+  if (status == cudaSuccess) {
+    loop->nodes -= 1;  // the turn's own kernel
+    return loop;
+  }
+  (void)cudaGetLastError();
+  fprintf(stderr, "ito: warning: no loop inside a graph (%s: %s): the host launches every turn\n",
+          cudaGetErrorName(status), cudaGetErrorString(status));
+  return nullptr;
+}
+
+}  // namespace
+
+// A loop inside the graph, or the turns one by one where there is none (older drivers, a body with other nodes than it
+// may hold, ITO_GRAPH_LOOPS=0): either way nothing waits.
+Graph Stream::capture_loop(int times, const std::function<void()>& launches) {
+  ITO_CHECK(times >= 1, "capture_loop: ", times, " turns; expected at least 1");
+  ITO_CHECK(!capturing(), "capture_loop: the stream already captures; call end_capture first");
+  if (times > 1 && graph_loops()) {
+    if (auto loop = while_graph(*this, times, launches)) {
+      Graph graph;
+      graph.reset(std::unique_ptr<Graph::Impl>(loop.release()));
+      return graph;
+    }
+  }
+  Graph graph = capture(launches);
+  graph.impl()->launches = times;
   return graph;
 }
 

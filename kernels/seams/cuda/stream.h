@@ -14,7 +14,7 @@ struct Graph::Impl {
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
   size_t nodes = 0;
-  int launches = 1;  // of the executable, a replay: more than one where a loop has no node of its own
+  int launches = 1;  // of the executable, a replay: more than one for a loop that is not inside the graph
   unsigned* turns_left = nullptr;
 };
 

@@ -38,7 +38,8 @@ std::vector<char> fetch(Stream& stream, const void* from, size_t bytes) {
   return host;
 }
 
-bool same_up_to_rounding(const std::vector<char>& got_bytes, const std::vector<char>& want_bytes, DType type) {
+bool same_up_to_rounding(const std::vector<char>& got_bytes, const std::vector<char>& want_bytes, DType type,
+                         bool true_fp32) {
   const std::vector<float> got = as_floats(got_bytes, type), want = as_floats(want_bytes, type);
   float largest = 0, difference = 0;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -46,7 +47,7 @@ bool same_up_to_rounding(const std::vector<char>& got_bytes, const std::vector<c
     largest = std::max(largest, std::fabs(want[i]));
     difference = std::max(difference, std::fabs(got[i] - want[i]));
   }
-  return difference <= 0x1p-6f * largest;
+  return difference <= (true_fp32 ? 0x1p-15f : 0x1p-6f) * largest;
 }
 
 }  // namespace ito::cuda
