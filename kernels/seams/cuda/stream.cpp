@@ -58,7 +58,7 @@ void fail_cuda(cudaError_t status, const char* name) {
     advice = "; the card's memory is faulty: reset the card, then go on from the last checkpoint";
   } else if (status == cudaErrorIllegalAddress || status == cudaErrorLaunchFailure || status == cudaErrorAssert ||
              status == cudaErrorMisalignedAddress || status == cudaErrorIllegalInstruction) {
-    advice = "; some launch before this point failed: for its name set ITO_BLOCKING_LAUNCHES=1";
+    advice = "; some launch before this point failed: for its name use --eager with ITO_BLOCKING_LAUNCHES=1";
   }
   fail(name, ranges.empty() || ranges == name ? "" : " (" + ranges + ")", ": ", cudaGetErrorName(status), ": ",
        cudaGetErrorString(status), advice);
