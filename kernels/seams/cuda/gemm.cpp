@@ -193,7 +193,14 @@ void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b
   {
     const std::lock_guard lock(on->mutex);
     auto at = on->algorithms.find(key);
-    if (at == on->algorithms.end()) at = on->algorithms.emplace(key, choose(*on, key)).first;
+    if (at == on->algorithms.end()) {
+      at = on->algorithms.emplace(key, choose(*on, key)).first;
+      if (!at->second)  // once a key
+        fprintf(stderr,
+                "ito: warning: cuBLASLt has no algorithm for products of n=%d k=%d, %s to %s, that keeps a row's bits; "
+                "they run on the portable kernel, which is far slower\n",
+                key.n, key.k, name_of(key.input), name_of(key.output));
+    }
     algorithm = at->second;
   }
   if (!algorithm) return gemm_portable(stream, c, write, a, b, shape);
