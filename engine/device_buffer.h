@@ -8,19 +8,17 @@
 
 namespace ito {
 
-template <class T>
-class DeviceBuffer {
+// `count` values of T from Allocate, given back to Free; what: for the message when there is not enough memory.
+template <class T, void* (*Allocate)(size_t, const char*), void (*Free)(void*) noexcept>
+class Buffer {
  public:
-  DeviceBuffer() = default;
-  // what: for the message when there is not enough memory.
-  DeviceBuffer(size_t count, const char* what)
-      : data_(count ? static_cast<T*>(device_allocate(count * sizeof(T), what)) : nullptr), count_(count) {}
-  ~DeviceBuffer() {
-    if (data_) device_free(data_);
-  }
-  DeviceBuffer(DeviceBuffer&& other) noexcept
+  Buffer() = default;
+  Buffer(size_t count, const char* what)
+      : data_(count ? static_cast<T*>(Allocate(count * sizeof(T), what)) : nullptr), count_(count) {}
+  ~Buffer() { Free(data_); }
+  Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+  Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(count_, other.count_);
     return *this;
@@ -29,43 +27,27 @@ class DeviceBuffer {
   T* data() const { return data_; }
   size_t count() const { return count_; }
   size_t bytes() const { return count_ * sizeof(T); }
-
-  // Waits until the values are there, so that other streams may use them. copy_to_device does not wait.
-  void upload(Stream& stream, const T* host) {
-    copy_to_device(stream, data_, host, bytes());
-    stream.synchronize();
-  }
-  void download(Stream& stream, T* host) const { copy_to_host(stream, host, data_, bytes()); }
-  void zero(Stream& stream) { fill_bytes(stream, data_, 0, bytes()); }
 
  private:
   T* data_ = nullptr;
   size_t count_ = 0;
 };
 
-// Memory of host_allocate.
 template <class T>
-class HostBuffer {
+using HostBuffer = Buffer<T, host_allocate, host_free>;
+
+template <class T>
+class DeviceBuffer : public Buffer<T, device_allocate, device_free> {
  public:
-  HostBuffer() = default;
-  HostBuffer(size_t count, const char* what)
-      : data_(count ? static_cast<T*>(host_allocate(count * sizeof(T), what)) : nullptr), count_(count) {}
-  ~HostBuffer() { host_free(data_); }
-  HostBuffer(HostBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  HostBuffer& operator=(HostBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(count_, other.count_);
-    return *this;
+  using Buffer<T, device_allocate, device_free>::Buffer;
+
+  // Waits until the values are there, so that other streams may use them. copy_to_device does not wait.
+  void upload(Stream& stream, const T* host) {
+    copy_to_device(stream, this->data(), host, this->bytes());
+    stream.synchronize();
   }
-
-  T* data() const { return data_; }
-  size_t count() const { return count_; }
-  size_t bytes() const { return count_ * sizeof(T); }
-
- private:
-  T* data_ = nullptr;
-  size_t count_ = 0;
+  void download(Stream& stream, T* host) const { copy_to_host(stream, host, this->data(), this->bytes()); }
+  void zero(Stream& stream) { fill_bytes(stream, this->data(), 0, this->bytes()); }
 };
 
 }  // namespace ito

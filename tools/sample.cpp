@@ -109,6 +109,56 @@ void make_output_folder(const std::string& out) {
   const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
 }
 
+// All images, `size` at a time, of `steps` network calls each.
+std::vector<float> draw(const SampleOptions& o, const Network& network, ReverseProcess& process, int size,
+                        int64_t steps, const std::vector<float>& noise, const std::vector<int32_t>& classes,
+                        StripRecorder& strip) {
+  const int64_t row = network.row();
+  std::vector<float> samples(o.count * row), batch(size * row);
+  const int64_t batches = ceil_div(o.count, size);
+  Progress progress("sampling", batches * steps, size, "image steps");
+  progress.watch([&process] { return process.steps_done(); });
+  int64_t collected = 0;
+  const auto images_in = [&](int64_t k) { return std::min<int64_t>(size, o.count - k * size); };
+  const auto keep = [&] {
+    std::copy_n(batch.begin(), images_in(collected) * row, samples.begin() + collected * size * row);
+    ++collected;
+  };
+  for (int64_t k = 0; k < batches; ++k) {
+    // A short last batch is filled up with further images, which are drawn and dropped.
+    const int64_t begin = k * size, n = images_in(k);
+    std::vector<float> start;
+    if (!noise.empty()) {
+      start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
+      start.resize(batch.size(), 0.0f);
+    }
+    std::vector<int32_t> labels;
+    if (!classes.empty()) {
+      labels.assign(classes.begin() + begin, classes.begin() + begin + n);
+      labels.resize(size, 0);
+    }
+    const float* x = start.empty() ? nullptr : start.data();
+    const int32_t* y = labels.empty() ? nullptr : labels.data();
+    if (o.strip && k == 0) {
+      process.run(o.first, x, y, batch.data(), [&](int step) {
+        if (strip.wants(step)) strip.record(process.state().data());
+      });
+      keep();
+      continue;
+    }
+    process.start(o.first + begin, x, y);
+    if (k > collected) {  // the batch before goes out while this one runs
+      process.collect(batch.data());
+      keep();
+    }
+  }
+  while (collected < batches) {
+    process.collect(batch.data());
+    keep();
+  }
+  return samples;
+}
+
 void run(const SampleOptions& o) {
   check(o);
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
@@ -142,50 +192,9 @@ void run(const SampleOptions& o) {
   ReverseProcess process(network, table, model.weights.data(), reverse);
   make_output_folder(o.out);
 
-  std::vector<float> samples(o.count * row), batch(reverse.batch * row);
   StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
-  const int64_t batches = ceil_div(o.count, reverse.batch);
-  Progress progress("sampling", batches * static_cast<int64_t>(table.size()), reverse.batch, "image steps");
-  progress.watch([&process] { return process.steps_done(); });
-  int64_t collected = 0;
-  const auto images_in = [&](int64_t k) { return std::min<int64_t>(reverse.batch, o.count - k * reverse.batch); };
-  const auto keep = [&] {
-    std::copy_n(batch.begin(), images_in(collected) * row, samples.begin() + collected * reverse.batch * row);
-    ++collected;
-  };
-  for (int64_t k = 0; k < batches; ++k) {
-    // A short last batch is filled up with further images, which are drawn and dropped.
-    const int64_t begin = k * reverse.batch, n = images_in(k);
-    std::vector<float> start;
-    if (!noise.empty()) {
-      start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
-      start.resize(batch.size(), 0.0f);
-    }
-    std::vector<int32_t> labels;
-    if (!classes.empty()) {
-      labels.assign(classes.begin() + begin, classes.begin() + begin + n);
-      labels.resize(reverse.batch, 0);
-    }
-    const float* x = start.empty() ? nullptr : start.data();
-    const int32_t* y = labels.empty() ? nullptr : labels.data();
-    if (o.strip && k == 0) {
-      process.run(o.first, x, y, batch.data(), [&](int step) {
-        if (strip.wants(step)) strip.record(process.state().data());
-      });
-      keep();
-      continue;
-    }
-    process.start(o.first + begin, x, y);
-    if (k > collected) {  // the batch before goes out while this one runs
-      process.collect(batch.data());
-      keep();
-    }
-  }
-  while (collected < batches) {
-    process.collect(batch.data());
-    keep();
-  }
-  progress.finish();
+  const std::vector<float> samples =
+      draw(o, network, process, reverse.batch, static_cast<int64_t>(table.size()), noise, classes, strip);
   check_finite(samples, row, o.first);
 
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
