@@ -71,7 +71,7 @@ TEST(Device, AFailedCallNamesStepLayerAndLaunch) {
   EXPECT_EQ(text_of([] { check_cuda(cudaSuccess, "nothing"); }), "");
 }
 
-TEST(Device, ErrorsOfTheCardSayWhatToDo) {
+TEST(Device, ErrorsOfTheCardCarryAdvice) {
   EXPECT_NE(text_of([] { check_cuda(cudaErrorECCUncorrectable, "wait"); }).find("go on from the last checkpoint"),
             std::string::npos);
   EXPECT_NE(text_of([] { check_cuda(cudaErrorMemoryAllocation, "graph"); }).find("lower --batch"), std::string::npos);

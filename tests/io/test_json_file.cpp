@@ -107,7 +107,7 @@ TEST(AtomicFile, FollowsASymbolicLink) {
   EXPECT_EQ(read_bytes(folder / "target"), "new");
 }
 
-TEST(AtomicFile, SaysWhyAndWhatToDo) {
+TEST(AtomicFile, GivesReasonAndAdvice) {
   TempFolder folder;
   const std::string missing = folder / "none/x", below_file = folder.write("file", "") + "/x";
   EXPECT_EQ(message_of([&] { write_file_atomically(missing, "x"); }),

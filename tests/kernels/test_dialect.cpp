@@ -18,38 +18,16 @@
 
 #include "kernels/seams/device.h"
 #include "kernels/seams/ranges.h"
+#include "tests/kernels/one_stream.h"
 
 namespace ito {
 namespace {
 
 constexpr int kBlock = block_threads(128);
 
-// One stream for all, so that arrays and launches are in one order.
-Stream& test_stream() {
-  static Stream stream;
-  return stream;
-}
-
+using test::test_stream;
 template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t n, T value = T{})
-      : n_(n), data_(static_cast<T*>(device_allocate(n * sizeof(T), "test"))) {
-    copy_to_device(test_stream(), data_, std::vector<T>(n, value).data(), n * sizeof(T));
-  }
-  ~DeviceArray() { device_free(data_); }
-  DeviceArray(const DeviceArray&) = delete;
-  T* get() { return data_; }
-  std::vector<T> read() {
-    std::vector<T> out(n_);
-    copy_to_host(test_stream(), out.data(), data_, n_ * sizeof(T));
-    return out;
-  }
-
- private:
-  size_t n_;
-  T* data_;
-};
+using DeviceArray = test::TestArray<T>;
 
 KERNEL void geometry(int* seen, int* bad) {
   const int linear = static_cast<int>((blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x);
@@ -322,25 +300,26 @@ TEST(Dialect, ALoopRunsItsTurnsInOneReplay) {
 
 TEST(Dialect, StreamsMeetAtEvents) {
   constexpr int n = 1 << 20;
-  DeviceArray<float> x(n, 1.0f), factor(1, 0.0f);
+  DeviceArray<float> x(n), factor(1);
   auto* host = static_cast<float*>(host_allocate(n * sizeof(float), "a test's copy"));
   Stream& work = test_stream();
   Stream copies;
   Event ready, copied;
   for (int round = 0; round < 3; ++round) {
-    const float value = static_cast<float>(round);
+    const float value = static_cast<float>(round) + 2.0f;
     copy_to_device(work, factor.get(), &value, sizeof value);
-    launch<scale_by>("scale", 64, kBlock, 0, work, x.get(), static_cast<const float*>(factor.get()), n);
+    for (int i = 0; i < 2; ++i)  // from 0: 1, then value + 1
+      launch<scale_by>("scale", 64, kBlock, 0, work, x.get(), static_cast<const float*>(factor.get()), n);
     work.record(ready);
     copies.wait(ready);
+    host[0] = host[n - 1] = -1.0f;
     enqueue_copy_to_host(copies, host, x.get(), n * sizeof(float));
     copies.record(copied);
     work.wait(copied);
     fill_bytes(work, x.get(), 0, n * sizeof(float));  // after the copy has read it
     copies.synchronize(copied);
-    // x is 0 but for the first round; a fused multiply-add of it and 1.
-    EXPECT_EQ(host[0], 1.0f);
-    EXPECT_EQ(host[n - 1], 1.0f);
+    EXPECT_EQ(host[0], value + 1.0f);
+    EXPECT_EQ(host[n - 1], value + 1.0f);
   }
   work.synchronize();
   host_free(host);

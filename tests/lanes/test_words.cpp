@@ -11,36 +11,14 @@
 #include <vector>
 
 #include "kernels/philox.h"
+#include "tests/kernels/one_stream.h"
 
 namespace ito {
 namespace {
 
-Stream& test_stream() {
-  static Stream stream;
-  return stream;
-}
-
+using test::test_stream;
 template <class T>
-class OnDevice {
- public:
-  explicit OnDevice(const std::vector<T>& host) : n_(host.size()) {
-    data_ = static_cast<T*>(device_allocate(n_ * sizeof(T), "a test's array"));
-    copy_to_device(test_stream(), data_, host.data(), n_ * sizeof(T));
-  }
-  explicit OnDevice(size_t n) : OnDevice(std::vector<T>(n)) {}
-  ~OnDevice() { device_free(data_); }
-  OnDevice(const OnDevice&) = delete;
-  T* get() { return data_; }
-  std::vector<T> read() {
-    std::vector<T> out(n_);
-    copy_to_host(test_stream(), out.data(), data_, n_ * sizeof(T));
-    return out;
-  }
-
- private:
-  size_t n_;
-  T* data_ = nullptr;
-};
+using OnDevice = test::TestArray<T>;
 
 uint32_t random_word(uint32_t seed, uint32_t i) {
   return philox4x32(seed, i, 0, 0, 0x3A7E5u).v[0];
