@@ -91,8 +91,8 @@ std::shared_ptr<DirectionPlans> choose(Session& session, const ConvKey& key) {
   } catch (const CudnnError& error) {
     refusal = error.what();
   }
-  fprintf(stderr, "ito: warning: the %s runs on the portable kernel, which is far slower (%s)\n", key.text().c_str(),
-          refusal.c_str());
+  fprintf(stderr, "ito: warning: the %s runs on the portable kernel, which uses no tensor cores (%s)\n",
+          key.text().c_str(), refusal.c_str());
   return nullptr;
 }
 

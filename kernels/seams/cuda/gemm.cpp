@@ -198,7 +198,7 @@ void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b
       if (!at->second)  // once a key
         fprintf(stderr,
                 "ito: warning: cuBLASLt has no algorithm for products of n=%d k=%d, %s to %s, that keeps a row's bits; "
-                "they run on the portable kernel, which is far slower\n",
+                "they run on the portable kernel, which uses no tensor cores\n",
                 key.n, key.k, name_of(key.input), name_of(key.output));
     }
     algorithm = at->second;

@@ -125,7 +125,8 @@ const CublasLt* cublas_lt() {
 const Cudnn* cudnn() {
   if (portable_only()) return nullptr;
   const Loaded<Cudnn>& loaded = loaded_cudnn();
-  static const bool warned = (warn(loaded.state, "convolutions use the portable kernels, which are far slower"), true);
+  static const bool warned =
+      (warn(loaded.state, "convolutions use the portable kernels, which use no tensor cores"), true);
   return warned && loaded.state.error.empty() ? &loaded.functions : nullptr;
 }
 

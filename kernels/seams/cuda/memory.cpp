@@ -12,7 +12,7 @@
 namespace ito {
 namespace {
 
-// What kernels' code, graphs and the libraries' handles will take of the card, by experience with other programs.
+// Left out of the plan for kernels' code, graphs and the libraries' handles: a guess, not yet seen on a card.
 constexpr size_t kForCode = size_t{768} << 20;
 
 // The next staging memory, free and large enough.
