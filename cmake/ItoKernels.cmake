@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # ito_kernel_library(<target> DIALECT <cpu|sim|cuda> [ISA flags...]): every kernel file compiled through one dialect, with
-# that device's seams: as CUDA for cuda, as C++ otherwise. All kernel files are found by pattern: a new one needs no line
-# here. A file has one language a folder, so cuda's library is made in a folder of its own (kernels/seams/cuda).
+# that device's seams: as CUDA for cuda, as C++ otherwise. All kernel files are found by pattern: a new file or folder of
+# kernels needs no line here. A file has one language a folder, so cuda's library is made in a folder of its own
+# (kernels/seams/cuda).
 function(ito_kernel_library target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "DIALECT" "ISA")
   set(root ${PROJECT_SOURCE_DIR}/kernels)
-  file(GLOB kernels CONFIGURE_DEPENDS ${root}/nn/*.cu ${root}/diffusion/*.cu ${root}/optim/*.cu)
-  set(folders common portable ${arg_DIALECT})
+  file(GLOB_RECURSE kernels CONFIGURE_DEPENDS ${root}/*.cu)
+  list(FILTER kernels EXCLUDE REGEX "^${root}/(seams|dialect)/")
+  set(folders common ${arg_DIALECT})
   if(NOT arg_DIALECT STREQUAL "cuda")
     list(APPEND folders host)
   endif()

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/error.h"
-#include "models/unet.h"
+#include "models/unet/unet.h"
 
 namespace ito {
 namespace {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "engine/network.h"
-#include "models/unet_config.h"
+#include "engine/program/network.h"
+#include "models/unet/unet_config.h"
 
 namespace ito {
 

@@ -11,7 +11,7 @@
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "kernels/seams/device.h"
-#include "tools/commands.h"
+#include "tools/commands/commands.h"
 
 namespace {
 

@@ -3,10 +3,10 @@
 #pragma once
 #include <string>
 
-#include "engine/checkpoint.h"
-#include "engine/device_buffer.h"
-#include "engine/network.h"
-#include "models/unet_config.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/program/device_buffer.h"
+#include "engine/program/network.h"
+#include "models/unet/unet_config.h"
 
 namespace ito {
 

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/device_buffer.h"
+#include "engine/program/device_buffer.h"
 #include "kernels/diffusion/noising.h"
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 
 namespace ito {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "engine/diffusion/schedule.h"
 #include "engine/io/image.h"
-#include "engine/network.h"
+#include "engine/program/network.h"
 
 namespace ito {
 

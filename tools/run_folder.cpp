@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/io/chart.h"
 #include "engine/samplers/sampler.h"
 #include "tools/pictures.h"

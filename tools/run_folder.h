@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/checkpoint/run_checkpoints.h"
 #include "engine/diffusion/schedule.h"
-#include "engine/reverse_process.h"
-#include "engine/run_checkpoints.h"
-#include "engine/trainer.h"
-#include "models/unet_config.h"
+#include "engine/reverse/reverse_process.h"
+#include "engine/training/trainer.h"
+#include "models/unet/unet_config.h"
 #include "tools/run_config.h"
 #include "tools/run_identity.h"
 #include "tools/step_log.h"

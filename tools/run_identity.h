@@ -4,9 +4,9 @@
 // and checkpoints are free. --steps belongs to it unless the learning rate is constant: the other shapes stretch with
 // it. So do the kernels that compute them, unless --other-kernels says that they may differ.
 #pragma once
-#include "engine/checkpoint.h"
-#include "engine/program.h"
-#include "models/unet_config.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/program/program.h"
+#include "models/unet/unet_config.h"
 #include "tools/run_config.h"
 
 namespace ito {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "kernels/error.h"
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 
 namespace ito {
 

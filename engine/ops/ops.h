@@ -5,7 +5,7 @@
 #pragma once
 #include <string>
 
-#include "engine/program.h"
+#include "engine/program/program.h"
 
 namespace ito {
 

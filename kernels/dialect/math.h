@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 #include "kernels/types.h"
 
 namespace ito {

@@ -7,7 +7,7 @@
 #include "kernels/diffusion/loss.h"
 
 #include "dialect.h"
-#include "kernels/diffusion/sample_noise.cuh"
+#include "kernels/random/draws.cuh"
 
 namespace ito {
 namespace {

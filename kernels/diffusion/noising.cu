@@ -6,7 +6,7 @@
 #include "kernels/diffusion/noising.h"
 
 #include "dialect.h"
-#include "kernels/diffusion/sample_noise.cuh"
+#include "kernels/random/draws.cuh"
 
 namespace ito {
 namespace {

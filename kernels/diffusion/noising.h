@@ -2,7 +2,7 @@
 // The closed-form forward process and the draw of t (Ho et al. 2020, eq. 4):
 //   x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps,  eps from the counter, not stored.
 #pragma once
-#include "kernels/diffusion/sample_counter.h"
+#include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
 
 namespace ito {

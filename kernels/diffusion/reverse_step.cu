@@ -8,7 +8,7 @@
 #include "kernels/diffusion/reverse_step.h"
 
 #include "dialect.h"
-#include "kernels/diffusion/sample_noise.cuh"
+#include "kernels/random/draws.cuh"
 
 namespace ito {
 namespace {

@@ -7,7 +7,7 @@
 // std is noise_std, or with learned variance exp(1/2 (f log_beta + (1-f) log_beta_tilde)), f = (v+1)/2, v the second
 // half of the channels of pred (Nichol and Dhariwal 2021); it is zero when noise_std is zero.
 #pragma once
-#include "kernels/diffusion/sample_counter.h"
+#include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
 
 namespace ito {

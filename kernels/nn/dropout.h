@@ -2,7 +2,7 @@
 // Dropout whose mask is a function of the counter, recomputed by the backward and never stored.
 // element e of sample i is kept if uniform01(philox(seed; e/4, step, i, Dropout | layer << 8)[e%4]) >= p.
 #pragma once
-#include "kernels/diffusion/sample_counter.h"
+#include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
 
 namespace ito {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // unet/config.json: what is accepted must survive writing and reading again.
 #include "engine/io/json_file.h"
-#include "models/unet_config.h"
+#include "models/unet/unet_config.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace ito {

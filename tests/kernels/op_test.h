@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 #include "kernels/seams/device.h"
 #include "kernels/types.h"
 

@@ -8,7 +8,7 @@
 
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/reverse_step.h"
-#include "kernels/philox.h"
+#include "kernels/random/philox.h"
 
 namespace ito::ref {
 

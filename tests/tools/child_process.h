@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/io/temp_folder.h"
+#include "tests/engine/io/temp_folder.h"
 
 namespace ito {
 

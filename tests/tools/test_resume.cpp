@@ -3,7 +3,7 @@
 #include <list>
 #include <random>
 
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "tests/tools/training_run.h"
 
 namespace ito {

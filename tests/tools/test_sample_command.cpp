@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/checkpoint.h"
-#include "engine/predictor.h"
-#include "kernels/philox.h"
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/reverse/predictor.h"
+#include "kernels/random/philox.h"
 #include "models/named_models.h"
 #include "tests/tools/tiny_run.h"
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Shows that tools/static_bars.py sees what it should, and that what it reads from machine code is right.
+"""Shows that tools/static_bars sees what it should, and that what it reads from machine code is right.
 
   test_static_bars.py WORK bars                    planted faults are named; registers, stack and shared memory are
                                                    those of ptxas -v; resident blocks those of cuda_occupancy.h
   test_static_bars.py WORK disassembly [FILE...]   instruction counts are those of nvdisasm, also in FILE...
 
-Compiles tests/cuda/planted_spill.cu into WORK. Exit status 77: no nvcc, or for `disassembly` no nvdisasm.
+Compiles tests/only/cuda/planted_spill.cu into WORK. Exit status 77: no nvcc, or for `disassembly` no nvdisasm.
 """
 import collections
 import csv
@@ -20,8 +20,8 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-TOOL = ROOT / "tools/static_bars.py"
-PLANTED = ROOT / "tests/cuda/planted_spill.cu"
+TOOL = ROOT / "tools/static_bars"
+PLANTED = ROOT / "tests/only/cuda/planted_spill.cu"
 ARCHITECTURES = (80, 90, 100, 120)
 SKIPPED = 77
 CONFIG = {
@@ -99,7 +99,7 @@ class Bars(unittest.TestCase):
         lines = [line for line in self.check(1).splitlines() if kernel in line and "note:" not in line
                  and "if meant" in line]
         self.assertEqual(len(lines), 1, lines)
-        for text in (*texts, "planted_spill.cu, sm_90", "static_bars.py check", "--write"):
+        for text in (*texts, "planted_spill.cu, sm_90", "tools/static_bars check", "--write"):
             self.assertIn(text, lines[0])
 
     def test_what_was_written_holds(self):
@@ -253,7 +253,7 @@ class AgainstTheToolkit(unittest.TestCase):
 
     def test_resident_blocks_are_those_of_cuda_occupancy(self):
         include = pathlib.Path(find_nvcc()).resolve().parent.parent / "include"
-        source = ROOT / "tests/cuda/occupancy_oracle.cpp"
+        source = ROOT / "tests/only/cuda/occupancy_oracle.cpp"
         program = WORK / "occupancy_oracle"
         subprocess.run(["g++", "-std=c++20", f"-I{include}", source, "-o", program], check=True)
         cases = [(device, registers, threads, shared) for device in occupancy.LIMITS

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <set>
 
-#include "engine/checkpoint.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {

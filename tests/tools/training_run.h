@@ -20,7 +20,7 @@
 
 #include "engine/io/json_file.h"
 #include "engine/io/safetensors.h"
-#include "tests/io/temp_folder.h"
+#include "tests/engine/io/temp_folder.h"
 
 namespace ito {
 

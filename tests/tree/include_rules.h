@@ -49,7 +49,7 @@ inline bool may_include(std::string_view path, std::string_view target) {
   if (starts_with(path, "kernels/")) return in("kernels/");
   if (is_io_file(path))
     return is_io_file(target) || target == "kernels/error.h" || target == "kernels/types.h" ||
-           target == "kernels/philox.h";
+           target == "kernels/random/philox.h";
   if (starts_with(path, "tests/"))
     return in("tests/") || in("tools/") || in("models/") || in("engine/") || in("kernels/");
   const bool below_models = in("engine/") || is_plain_kernel_header(target);
@@ -79,14 +79,14 @@ inline Violations check_include_direction(const SourceFile& file) {
 
 inline Violations check_device_library_headers(const SourceFile& file) {
   Violations found;
-  for (const char* folder : {"kernels/dialect/cuda/", "tests/cuda/", "tests/injected/"})
+  for (const char* folder : {"kernels/dialect/cuda/", "tests/only/cuda/", "tests/injected/"})
     if (starts_with(file.path, folder)) return found;
   if (is_seam_inside(file.path)) return found;
   for (const Include& include : views_of(file.text).includes)
     if (is_device_library_header(include.target))
       found.push_back(
           at_line(file.path, include.line) + "includes the device library header " + include.target +
-          "; only kernels/dialect/cuda, kernels/seams/*/ and their own tests (tests/cuda, tests/injected) may");
+          "; only kernels/dialect/cuda, kernels/seams/*/ and their own tests (tests/only/cuda, tests/injected) may");
   return found;
 }
 

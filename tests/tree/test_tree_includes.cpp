@@ -22,19 +22,19 @@ std::string including(const std::string& target) {
 
 TEST(IncludeDirection, UpwardIsRefused) {
   for (const auto& [path, target] :
-       std::vector<std::pair<std::string, std::string>>{{"kernels/nn/conv.cu", "engine/program.h"},
-                                                        {"kernels/seams/cpu/gemm.cpp", "models/unet.h"},
-                                                        {"engine/trainer.cpp", "models/unet.h"},
-                                                        {"engine/trainer.cpp", "tools/train.h"},
-                                                        {"engine/program.h", "tests/ref/conv.h"},
-                                                        {"models/unet.cpp", "tools/train.h"},
-                                                        {"tools/train.cpp", "tests/ref/conv.h"},
+       std::vector<std::pair<std::string, std::string>>{{"kernels/nn/conv.cu", "engine/program/program.h"},
+                                                        {"kernels/seams/cpu/gemm.cpp", "models/unet/unet.h"},
+                                                        {"engine/training/trainer.cpp", "models/unet/unet.h"},
+                                                        {"engine/training/trainer.cpp", "tools/train.h"},
+                                                        {"engine/program/program.h", "tests/ref/conv.h"},
+                                                        {"models/unet/unet.cpp", "tools/train.h"},
+                                                        {"tools/commands/train.cpp", "tests/ref/conv.h"},
                                                         {"tools/bench/bench_op.cpp", "tests/ref/conv.h"}})
     expect_refused(kDirection, path, including(target));
 }
 
 TEST(IncludeDirection, TheInsideOfKernelsIsRefused) {
-  for (const char* path : {"engine/program.cpp", "models/unet.cpp", "tools/train.cpp"})
+  for (const char* path : {"engine/program/program.cpp", "models/unet/unet.cpp", "tools/commands/train.cpp"})
     for (const char* target :
          {"kernels/dialect/math.h", "kernels/dialect/sim/executor.h", "kernels/seams/host/stream.h",
           "kernels/seams/cpu/onednn.h", "kernels/nn/rows.cuh", "dialect.h"})
@@ -44,12 +44,12 @@ TEST(IncludeDirection, TheInsideOfKernelsIsRefused) {
 TEST(IncludeDirection, FormatsKnowNoDevice) {
   for (const char* path : {"engine/io/image.cpp", "engine/data/dataset.h"})
     for (const char* target :
-         {"kernels/seams/device.h", "kernels/nn/conv.h", "engine/program.h", "engine/diffusion/schedule.h"})
+         {"kernels/seams/device.h", "kernels/nn/conv.h", "engine/program/program.h", "engine/diffusion/schedule.h"})
       expect_refused(kDirection, path, including(target));
 }
 
 TEST(IncludeDirection, PathsStartAtTheRoot) {
-  expect_refused(kDirection, "engine/trainer.cpp", including("trainer.h"));
+  expect_refused(kDirection, "engine/training/trainer.cpp", including("trainer.h"));
   expect_refused(kDirection, "kernels/nn/conv.cu", including("../types.h"));
 }
 
@@ -59,20 +59,20 @@ TEST(IncludeDirection, DownwardIsAccepted) {
            {"kernels/nn/conv.cu", "kernels/nn/rows.cuh"},
            {"kernels/seams/cpu/conv.cpp", "kernels/seams/cpu/onednn.h"},
            {"engine/io/image.cpp", "kernels/error.h"},
-           {"engine/data/order.cpp", "kernels/philox.h"},
+           {"engine/data/order.cpp", "kernels/random/philox.h"},
            {"engine/data/dataset.h", "engine/io/image.h"},
-           {"engine/trainer.cpp", "engine/data/dataset.h"},
-           {"engine/trainer.cpp", "kernels/seams/device.h"},
+           {"engine/training/trainer.cpp", "engine/data/dataset.h"},
+           {"engine/training/trainer.cpp", "kernels/seams/device.h"},
            {"engine/ops/conv2d.cpp", "kernels/nn/conv.h"},
-           {"models/unet.cpp", "engine/program.h"},
-           {"tools/train.cpp", "models/unet.h"},
+           {"models/unet/unet.cpp", "engine/program/program.h"},
+           {"tools/commands/train.cpp", "models/unet/unet.h"},
            {"tools/bench/bench_op.cpp", "tests/cases/conv.h"},
-           {"tests/kernels/test_conv.cpp", "dialect.h"},
-           {"tests/sim/test_executor.cpp", "kernels/dialect/sim/executor.h"}})
+           {"tests/kernels/nn/test_conv.cpp", "dialect.h"},
+           {"tests/only/sim/test_executor.cpp", "kernels/dialect/sim/executor.h"}})
     expect_accepted(kDirection, path, including(target));
-  expect_accepted(kDirection, "engine/trainer.cpp",
-                  "// #include \"models/unet.h\"\nconst char* s = \"#include \\\"models/unet.h\\\"\";\n"
-                  "/*\n#include \"models/unet.h\"\n*/\n#include <vector>\n");
+  expect_accepted(kDirection, "engine/training/trainer.cpp",
+                  "// #include \"models/unet/unet.h\"\nconst char* s = \"#include \\\"models/unet/unet.h\\\"\";\n"
+                  "/*\n#include \"models/unet/unet.h\"\n*/\n#include <vector>\n");
 }
 
 TEST(IncludeDirection, HoldsInTheTree) {
@@ -83,9 +83,9 @@ TEST(DeviceLibraryHeaders, AreRefusedOutsideTheSeams) {
   for (const char* header :
        {"cuda_runtime.h", "cuda.h", "cudnn_frontend.h", "cublasLt.h", "cufft.h", "nccl.h", "dnnl.hpp",
         "oneapi/dnnl/dnnl.hpp", "mpi.h", "omp.h", "nvtx3/nvToolsExt.h", "nvToolsExt.h"})
-    for (const char* path :
-         {"engine/program.cpp", "models/unet.h", "tools/train.cpp", "tests/kernels/test_conv.cpp", "kernels/nn/conv.cu",
-          "kernels/types.h", "kernels/seams/device.h", "kernels/dialect/cpu/dialect.h", "kernels/dialect/math.h"})
+    for (const char* path : {"engine/program/program.cpp", "models/unet/unet.h", "tools/commands/train.cpp",
+                             "tests/kernels/nn/test_conv.cpp", "kernels/nn/conv.cu", "kernels/types.h",
+                             "kernels/seams/device.h", "kernels/dialect/cpu/dialect.h", "kernels/dialect/math.h"})
       expect_refused(kLibraries, path, std::string("#include <") + header + ">\n");
 }
 
@@ -93,8 +93,8 @@ TEST(DeviceLibraryHeaders, AreAcceptedWhereTheyBelong) {
   expect_accepted(kLibraries, "kernels/seams/cpu/onednn.h", "#include <dnnl.hpp>\n#include <omp.h>\n");
   expect_accepted(kLibraries, "kernels/seams/cuda/stream.h", "#include <cuda_runtime_api.h>\n");
   expect_accepted(kLibraries, "kernels/dialect/cuda/dialect.h", "#include <cuda_bf16.h>\n");
-  expect_accepted(kLibraries, "tests/cuda/test_library.cpp", "#include <cudnn_backend.h>\n");
-  expect_accepted(kLibraries, "engine/program.cpp",
+  expect_accepted(kLibraries, "tests/only/cuda/test_library.cpp", "#include <cudnn_backend.h>\n");
+  expect_accepted(kLibraries, "engine/program/program.cpp",
                   "// #include <omp.h>\n#include <map>\n#include \"kernels/seams/device.h\"\n");
 }
 
@@ -127,7 +127,8 @@ TEST(PlainHeaders, HoldsInTheTree) {
 }
 
 TEST(DeviceConditionals, AreRefusedAboveKernels) {
-  for (const char* path : {"engine/program.cpp", "models/unet.h", "tools/train.cpp", "tests/engine/test_program.cpp"})
+  for (const char* path : {"engine/program/program.cpp", "models/unet/unet.h", "tools/commands/train.cpp",
+                           "tests/engine/program/test_program.cpp"})
     for (const char* text : {"#ifdef ITO_CUDA\n#endif\n", "#if defined(ITO_CPU)\n#endif\n",
                              "  #  ifndef ITO_SIM\n#endif\n", "#if X\n#elif defined(__CUDACC__)\n#endif\n"})
       expect_refused(kConditional, path, text);
@@ -135,7 +136,7 @@ TEST(DeviceConditionals, AreRefusedAboveKernels) {
 
 TEST(DeviceConditionals, OtherConditionalsAreAccepted) {
   expect_accepted(
-      kConditional, "engine/program.cpp",
+      kConditional, "engine/program/program.cpp",
       "#ifdef __SANITIZE_ADDRESS__\n#endif\n// #ifdef ITO_CUDA\nint ITO_CUDA = 1;\n#ifdef ITO_CPU_NAME\n#endif\n"
       "const char* s = \"#ifdef ITO_CUDA\";\n");
   expect_accepted(kConditional, "kernels/dialect/cuda/dialect.h", "#ifdef __CUDACC__\n#endif\n");

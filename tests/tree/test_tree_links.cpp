@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The relative links of README.md and every other page exist: on planted links and on the tree.
-#include "tests/io/temp_folder.h"
+#include "tests/engine/io/temp_folder.h"
 #include "tests/tree/expect_rule.h"
 #include "tests/tree/link_rules.h"
 

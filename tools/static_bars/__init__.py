@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of tools/static_bars.py."""
+"""The parts of tools/static_bars."""

@@ -4,7 +4,7 @@
 An archive holds fat objects; a fat object's section .nv_fatbin holds images; an image of kind 2 is a cubin, the ELF
 file of one architecture. In a cubin the section .text.<kernel> is the code, .nv.shared.<kernel> the static shared
 memory, .nv.constant0.<kernel> the parameters' constant bank, and .nv.info with .nv.info.<kernel> are lists of
-attributes. The layouts are undocumented; tests/cuda/test_static_bars.py holds them against ptxas -v.
+attributes. The layouts are undocumented; tests/tools/test_static_bars.py holds them against ptxas -v.
 """
 import dataclasses
 import pathlib

@@ -3,7 +3,7 @@
 
 A cubin knows neither. In the sources they are arguments: launch<kernel<...>>(name, grid, block, shared, stream, ...),
 kernel<<<grid, block, shared, stream>>>, or for_each<body>, whose block is the dialect's kBlock. An argument is a
-number, a constant, block_threads(x), or an expression that tools/static_bars.json gives a value, with its reason.
+number, a constant, block_threads(x), or an expression that tools/static_bars/static_bars.json gives a value, with its reason.
 """
 import fnmatch
 import re

@@ -2,7 +2,7 @@
 """Resident blocks a multiprocessor, from the limits of each compute capability.
 
 Limits: CUDA C++ programming guide, "Technical specifications per compute capability"; rules of rounding: the toolkit's
-cuda_occupancy.h, against which tests/cuda/test_static_bars.py checks this file.
+cuda_occupancy.h, against which tests/tools/test_static_bars.py checks this file.
 """
 import dataclasses
 

@@ -3,7 +3,7 @@
 
 An instruction is 16 bytes; its lowest nine bits name the operation (the next three say which operands are registers),
 and bits 73 to 75 of a load or store give the width. The encoding is undocumented; where nvdisasm is at hand,
-tests/cuda/test_static_bars.py holds every count against its listing.
+tests/tools/test_static_bars.py holds every count against its listing.
 """
 import collections
 import struct

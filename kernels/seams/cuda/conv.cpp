@@ -10,8 +10,8 @@
 // first, all images at once: no precompiled engine writes fp32 from bf16, and TF32 products of widened bf16 are exact.
 #include <algorithm>
 
+#include "kernels/seams/common/portable_conv.h"
 #include "kernels/seams/cuda/conv_plans.h"
-#include "kernels/seams/portable/conv.h"
 #include "kernels/seams/ranges.h"
 
 namespace ito {

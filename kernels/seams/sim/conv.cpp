@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolution in sim: the portable kernels.
-#include "kernels/seams/portable/conv.h"
+#include "kernels/seams/common/portable_conv.h"
 
 namespace ito {
 

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/program/parameters.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "kernels/error.h"
+#include "kernels/random/philox.h"
+
+namespace ito {
+namespace {
+
+constexpr int64_t kAlignment = 16;  // floats: a 64-byte line
+
+bool by_name(const Parameter& a, const Parameter& b) {
+  return a.name < b.name;
+}
+
+// Index in the arena of element i of the file's layout.
+int64_t arena_index(const Parameter& p, int64_t i) {
+  if (p.kind != ParameterKind::Convolution) return i;
+  const int64_t channels = p.shape[1], height = p.shape[2], width = p.shape[3];
+  const int64_t s = i % width, r = i / width % height, c = i / (width * height) % channels;
+  const int64_t k = i / (width * height * channels);
+  return ((k * height + r) * width + s) * channels + c;
+}
+
+float initial_value(const Parameter& p, uint64_t seed, uint32_t index, int64_t element) {
+  if (p.initial == Initial::Ones) return 1.0f;
+  if (p.initial == Initial::Zeros) return 0.0f;
+  const Random4 random =
+      philox4x32(seed, static_cast<uint32_t>(element / 4), 0, index, purpose_word(Purpose::InitialWeights));
+  const int lane = static_cast<int>(element % 4);
+  if (p.initial == Initial::Uniform) {
+    const double bound = 1.0 / std::sqrt(static_cast<double>(p.fan_in));
+    return static_cast<float>((2.0 * uniform01(random.v[lane]) - 1.0) * bound);
+  }
+  const int pair = lane / 2 * 2;
+  const double radius = std::sqrt(-2.0 * std::log(static_cast<double>(uniform_open0(random.v[pair]))));
+  const double angle = 2.0 * std::numbers::pi * uniform01(random.v[pair + 1]);
+  return static_cast<float>(p.scale * radius * (lane % 2 ? std::sin(angle) : std::cos(angle)));
+}
+
+}  // namespace
+
+int64_t Parameter::count() const {
+  int64_t product = 1;
+  for (int64_t extent : shape) product *= extent;
+  return product;
+}
+
+ParameterLayout::ParameterLayout(std::vector<Parameter> parameters) : parameters_(std::move(parameters)) {
+  std::sort(parameters_.begin(), parameters_.end(), by_name);
+  for (size_t i = 1; i < parameters_.size(); ++i)
+    ITO_CHECK(parameters_[i].name != parameters_[i - 1].name, "parameter ", parameters_[i].name, " declared twice");
+  for (bool trainable : {true, false}) {
+    for (Parameter& p : parameters_) {
+      if (p.trainable != trainable) continue;
+      p.offset = arena_floats_;
+      arena_floats_ += (p.count() + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    if (trainable) trainable_floats_ = arena_floats_;
+  }
+}
+
+const Parameter& ParameterLayout::find(const std::string& name) const {
+  const auto it = std::lower_bound(parameters_.begin(), parameters_.end(), name,
+                                   [](const Parameter& p, const std::string& n) { return p.name < n; });
+  ITO_CHECK(it != parameters_.end() && it->name == name, "no parameter is called ", name);
+  return *it;
+}
+
+bool ParameterLayout::has(const std::string& name) const {
+  return std::any_of(parameters_.begin(), parameters_.end(), [&](const Parameter& p) { return p.name == name; });
+}
+
+int64_t ParameterLayout::count() const {
+  int64_t sum = 0;
+  for (const Parameter& p : parameters_) sum += p.count();
+  return sum;
+}
+
+bool ParameterLayout::operator==(const ParameterLayout& other) const {
+  return std::equal(parameters_.begin(), parameters_.end(), other.parameters_.begin(), other.parameters_.end(),
+                    [](const Parameter& a, const Parameter& b) {
+                      return a.name == b.name && a.kind == b.kind && a.shape == b.shape && a.offset == b.offset;
+                    });
+}
+
+std::vector<float> initial_weights(const ParameterLayout& layout, uint64_t seed) {
+  std::vector<float> arena(layout.arena_floats(), 0.0f);
+  uint32_t index = 0;
+  for (const Parameter& p : layout.all()) {
+    for (int64_t i = 0; i < p.count(); ++i) arena[p.offset + arena_index(p, i)] = initial_value(p, seed, index, i);
+    ++index;
+  }
+  return arena;
+}
+
+std::vector<float> to_file_layout(const Parameter& parameter, const float* arena) {
+  std::vector<float> values(parameter.count());
+  for (int64_t i = 0; i < parameter.count(); ++i) values[i] = arena[parameter.offset + arena_index(parameter, i)];
+  return values;
+}
+
+void from_file_layout(const Parameter& parameter, const std::vector<float>& values, float* arena) {
+  ITO_CHECK(static_cast<int64_t>(values.size()) == parameter.count(), parameter.name, ": ", values.size(),
+            " values for a tensor of ", parameter.count());
+  for (int64_t i = 0; i < parameter.count(); ++i) arena[parameter.offset + arena_index(parameter, i)] = values[i];
+}
+
+}  // namespace ito

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/program/program.h"
+
+#include <algorithm>
+
+#include "kernels/seams/ranges.h"
+
+namespace ito {
+
+Value Program::input(const std::string& name, int h, int w, int c, DType type, bool wants_gradient) {
+  const Value v = add_value(name, h, w, c, type);
+  values_[v.id].persistent = true;
+  values_[v.id].info.wants_gradient = wants_gradient && options_.mode != Mode::Inference;
+  return v;
+}
+
+Value Program::add_value(const std::string& name, int h, int w, int c, DType type) {
+  ITO_CHECK(h > 0 && w > 0 && c > 0, name, ": a tensor of ", h, " x ", w, " x ", c);
+  constexpr double kMostElements = 0x1p46;  // far from where the sums of bytes would wrap
+  ITO_USER_CHECK(double{1} * options_.n * h * w * c <= kMostElements, name, ": a tensor of ", options_.n, " x ", h,
+                 " x ", w, " x ", c,
+                 " numbers is larger than any memory; make the batch, the image or the model smaller");
+  Stored stored;
+  stored.info = {name, h, w, c, type, false};
+  values_.push_back(std::move(stored));
+  return {static_cast<int>(values_.size()) - 1};
+}
+
+int Program::add_parameter(Parameter parameter) {
+  for (size_t i = 0; i < declared_.size(); ++i)
+    if (declared_[i].name == parameter.name) {
+      ITO_CHECK(declared_[i].shape == parameter.shape, parameter.name, ": declared twice with different shapes");
+      return static_cast<int>(i);
+    }
+  declared_.push_back(std::move(parameter));
+  return static_cast<int>(declared_.size()) - 1;
+}
+
+void Program::add_op(std::unique_ptr<Op> op) {
+  const int index = static_cast<int>(ops_.size());
+  bool wants = false;
+  for (Value v : op->inputs) wants = wants || values_.at(v.id).info.wants_gradient;
+  if (options_.mode == Mode::Training)
+    for (int p : op->parameters) wants = wants || declared_.at(p).trainable;
+  for (Value v : op->outputs) {
+    Stored& stored = values_.at(v.id);
+    ITO_CHECK(stored.producer < 0 && !stored.persistent, op->name, ": output ", stored.info.name, " has a producer");
+    stored.producer = index;
+    stored.info.wants_gradient = wants && v == op->outputs.front();
+  }
+  ops_.push_back(std::move(op));
+}
+
+void Program::set_output(Value value) {
+  output_ = value;
+  values_.at(value.id).persistent = true;
+}
+
+void Program::finish() {
+  ITO_CHECK(output_, "a program without an output");
+  layout_ = ParameterLayout(declared_);
+  for (const Parameter& p : declared_) {
+    parameter_offsets_.push_back(layout_.find(p.name).offset);
+    parameter_trainable_.push_back(p.trainable);
+  }
+  derive_gradients();
+  plan_memory();
+}
+
+void Program::derive_gradients() {
+  op_plans_.resize(ops_.size());
+  std::vector<bool> written(values_.size(), false), parameter_written(declared_.size(), false);
+  for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
+    const Op& op = *ops_[i];
+    for (Value v : op.outputs) {
+      const bool supplied = written[v.id] || v == output_;
+      ITO_CHECK(supplied || !wants_gradient(v), op.name, ": ", info(v).name, " is not used, so it has no gradient");
+    }
+    for (Value v : op.inputs) {
+      op_plans_[i].din_wanted.push_back(wants_gradient(v));
+      op_plans_[i].din_writes.push_back(written[v.id] ? Write::Add : Write::Set);
+      written[v.id] = true;
+    }
+    for (int p : op.parameters) {
+      // One write is stated for all of an op's parameters, so they are shared together or not at all.
+      const int first = op.parameters.front();
+      ITO_CHECK(parameter_written[p] == op_plans_[i].shares_parameter || p == first, op.name, ": shares ",
+                declared_[op_plans_[i].shares_parameter ? first : p].name, " with another op but not ",
+                declared_[op_plans_[i].shares_parameter ? p : first].name,
+                "; an op shares all of its parameters or none");
+      if (p == first) op_plans_[i].shares_parameter = parameter_written[p];
+    }
+    for (int p : op.parameters) parameter_written[p] = true;
+  }
+  for (size_t id = 0; id < values_.size(); ++id) {
+    const Stored& s = values_[id];
+    const bool unread = s.producer < 0 && !written[id] && Value{static_cast<int>(id)} != output_;
+    ITO_CHECK(!unread || !s.info.wants_gradient, "input ", s.info.name, " is not used, so it has no gradient");
+  }
+}
+
+void Program::plan_memory() {
+  const int end = backward_time(0) + 1;
+  const bool backward = options_.mode != Mode::Inference;
+  std::vector<int> last_read(values_.size(), -1), last_consumer(values_.size(), -1);
+  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
+    for (Value v : ops_[i]->inputs) {
+      last_read[v.id] = std::max(last_read[v.id], forward_time(i));
+      last_consumer[v.id] = i;
+    }
+    for (Value v : ops_[i]->outputs) last_read[v.id] = std::max(last_read[v.id], forward_time(i));
+    if (backward)
+      for (Value v : ops_[i]->saved) last_read[v.id] = std::max(last_read[v.id], backward_time(i));
+  }
+  for (size_t id = 0; id < values_.size(); ++id) {
+    Stored& s = values_[id];
+    const size_t bytes = static_cast<size_t>(options_.n) * s.info.row() * size_of(s.info.type);
+    const int first = s.persistent ? 0 : forward_time(s.producer);
+    const int last = s.persistent ? end : last_read[id];
+    s.block = plan_.add({s.info.name, s.persistent ? "input and output" : "activation", bytes, first, last});
+    if (!s.info.wants_gradient) continue;
+    const bool is_output = Value{static_cast<int>(id)} == output_;
+    const int gradient_first = is_output ? 0 : backward_time(last_consumer[id]);
+    const int gradient_last = s.producer < 0 || is_output ? end : backward_time(s.producer);
+    s.gradient_block = plan_.add({"d " + s.info.name, "gradient", bytes, gradient_first, gradient_last});
+  }
+  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
+    const Op& op = *ops_[i];
+    OpPlan& p = op_plans_[i];
+    if (size_t bytes = op.forward_workspace())
+      p.forward_block = plan_.add({op.name, "workspace", bytes, forward_time(i), forward_time(i)});
+    if (size_t bytes = backward ? op.backward_workspace() : 0)
+      p.backward_block = plan_.add({op.name, "workspace", bytes, backward_time(i), backward_time(i)});
+    if (size_t bytes = op.packed_bytes()) p.packed_block = plan_.add({op.name, "packed weights", bytes, 0, end});
+  }
+  plan_.solve();
+}
+
+void Program::bind(const float* weights, float* gradients, char* memory) {
+  ITO_CHECK((gradients != nullptr) == (options_.mode == Mode::Training), "gradients are for training mode only");
+  weights_ = weights;
+  gradients_ = gradients;
+  if (!memory && !own_arena_.data()) own_arena_ = DeviceBuffer<char>(plan_.bytes(), "the network's activations");
+  arena_ = memory ? memory : own_arena_.data();
+}
+
+void Program::pack(Stream& stream) {
+  for (size_t i = 0; i < ops_.size(); ++i) ops_[i]->pack(stream, OpData(*this, static_cast<int>(i)));
+}
+
+void Program::forward(Stream& stream) {
+  in_backward_ = false;
+  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
+    const Range range(ops_[i]->name);
+    ops_[i]->forward(stream, OpData(*this, i));
+    poison_expired(stream, forward_time(i));
+  }
+}
+
+void Program::backward(Stream& stream, Write parameter_write) {
+  ITO_CHECK(options_.mode != Mode::Inference, "backward of a program planned for inference");
+  in_backward_ = true;
+  parameter_write_ = parameter_write;
+  for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
+    const bool wanted =
+        std::any_of(ops_[i]->outputs.begin(), ops_[i]->outputs.end(), [&](Value v) { return wants_gradient(v); });
+    if (wanted) {
+      const Range range(ops_[i]->name);
+      ops_[i]->backward(stream, OpData(*this, i));
+    }
+    poison_expired(stream, backward_time(i));
+  }
+  in_backward_ = false;
+}
+
+void Program::poison_expired(Stream& stream, int time) {
+  for (const MemoryBlock& block : plan_.blocks())
+    if (block.last == time) poison(stream, arena_ + block.offset, block.bytes);
+}
+
+Value Program::find_input(const std::string& name) const {
+  for (size_t id = 0; id < values_.size(); ++id)
+    if (values_[id].producer < 0 && values_[id].info.name == name) return {static_cast<int>(id)};
+  return {};
+}
+
+void* Program::address(int block) const {
+  if (block < 0) return nullptr;
+  ITO_CHECK(arena_, "a program that runs before bind");
+  return arena_ + plan_.block(block).offset;
+}
+
+DataRef Program::data(Value v) const {
+  const Stored& stored = values_.at(v.id);
+  return {address(stored.block), stored.info.type};
+}
+
+DataRef Program::gradient(Value v) const {
+  const Stored& stored = values_.at(v.id);
+  return {address(stored.gradient_block), stored.info.type};
+}
+
+int OpData::n() const {
+  return program_.options_.n;
+}
+
+ConstDataRef OpData::in(int i) const {
+  return program_.data(program_.ops_[op_]->inputs.at(i));
+}
+
+DataRef OpData::out(int i) const {
+  return program_.data(program_.ops_[op_]->outputs.at(i));
+}
+
+ConstDataRef OpData::dout(int i) const {
+  return program_.gradient(program_.ops_[op_]->outputs.at(i));
+}
+
+DataRef OpData::din(int i) const {
+  const Value v = program_.ops_[op_]->inputs.at(i);
+  return program_.op_plans_[op_].din_wanted[i] ? program_.gradient(v) : DataRef(nullptr, program_.info(v).type);
+}
+
+Write OpData::din_write(int i) const {
+  return program_.op_plans_[op_].din_writes.at(i);
+}
+
+const float* OpData::parameter(int i) const {
+  return program_.weights_ + program_.parameter_offsets_[program_.ops_[op_]->parameters.at(i)];
+}
+
+float* OpData::dparameter(int i) const {
+  const int p = program_.ops_[op_]->parameters.at(i);
+  if (!program_.gradients_ || !program_.parameter_trainable_[p]) return nullptr;
+  return program_.gradients_ + program_.parameter_offsets_[p];
+}
+
+Write OpData::parameter_write() const {
+  return program_.op_plans_[op_].shares_parameter ? Write::Add : program_.parameter_write_;
+}
+
+void* OpData::workspace() const {
+  const Program::OpPlan& plan = program_.op_plans_[op_];
+  return program_.address(program_.in_backward_ ? plan.backward_block : plan.forward_block);
+}
+
+const SampleCounter& OpData::counter() const {
+  return program_.counter_;
+}
+
+void* OpData::packed() const {
+  return program_.address(program_.op_plans_[op_].packed_block);
+}
+
+}  // namespace ito

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/training/trainer.h"
+
+#include <algorithm>
+
+#include "engine/checkpoint/checkpoint.h"
+#include "engine/program/memory_check.h"
+#include "kernels/diffusion/noising.h"
+#include "kernels/optim/adamw.h"
+#include "kernels/seams/memory_limit.h"
+
+namespace ito {
+namespace {
+
+TrainSettings checked(TrainSettings s, const Network& network) {
+  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "--batch ", s.batch, ": expected 1 to ", 1 << 20);
+  if (s.micro_batch == 0) s.micro_batch = s.batch;
+  const int chunk = images_per_chunk();
+  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, "--micro-batch ", s.micro_batch,
+                 ": expected 1 to --batch, ", s.batch);
+  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "--micro-batch ", s.micro_batch,
+                 " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
+  ITO_USER_CHECK(network.channels == network.out_channels, "the network has ", network.out_channels,
+                 " output channels for ", network.channels, " of data; training a learned variance is not implemented");
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "training a network with real-valued class labels is not implemented");
+  return s;
+}
+
+}  // namespace
+
+Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
+                 size_t memory_limit)
+    : network_(network),
+      settings_(checked(settings, network)),
+      prediction_(schedule.config().prediction_type),
+      schedule_steps_(schedule.steps()),
+      program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
+  network_.build(program_);
+  if (const int left = settings_.batch % settings_.micro_batch) {
+    last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
+    network_.build(*last_);
+  }
+  const bool copies = settings_.checkpoints && device_memory_is_the_hosts();
+  check_memory("training",
+               {{"activations", activation_bytes()},
+                {"parameters and images", planned_bytes() - activation_bytes()},
+                {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
+               memory_limit, "lower --micro-batch or --batch, or take a smaller --model or --resolution");
+  const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
+  weights_ = {static_cast<size_t>(arena), "weights"};
+  ema_ = {static_cast<size_t>(arena), "EMA weights"};
+  gradients_ = {static_cast<size_t>(trainable), "gradients"};
+  first_moment_ = {static_cast<size_t>(trainable), "Adam's first moment"};
+  second_moment_ = {static_cast<size_t>(trainable), "Adam's second moment"};
+  state_ = {1, "training state"};
+  const size_t batch = settings_.batch;
+  x0_ = {batch * network_.row(), "images"};
+  t_ = {batch, "timesteps"};
+  t_float_ = {batch, "timesteps"};
+  labels_ = {network_.labels == LabelKind::None ? 0 : batch, "labels"};
+  loss_ = {batch, "losses"};
+  norm_partials_ = {static_cast<size_t>(ceil_div(trainable, kNormSpan)), "gradient norm"};
+  const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
+  ITO_USER_CHECK(!rates.empty(), "--steps 0: expected at least 1");
+  learning_rates_ = {rates.size(), "learning rates"};
+  sqrt_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
+  sqrt_one_minus_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
+  learning_rates_.upload(stream_, rates.data());
+  sqrt_abar_.upload(stream_, schedule.sqrt_alpha_bar().data());
+  sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_alpha_bar().data());
+  gradients_.zero(stream_);  // the padding between tensors stays zero
+  activations_ = {activation_bytes(), "the network's activations"};
+  program_.bind(weights_.data(), gradients_.data(), activations_.data());
+  if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data());
+}
+
+size_t Trainer::activation_bytes() const {
+  return std::max(program_.plan().bytes(), last_ ? last_->plan().bytes() : 0);
+}
+
+size_t Trainer::planned_bytes() const {
+  const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
+  const size_t an_image =
+      network_.row() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
+  const size_t floats =
+      2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps + 2 * schedule_steps_;
+  return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
+         sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
+}
+
+void Trainer::set_weights(const std::vector<float>& weights) {
+  upload(Arena::Weights, weights);
+  upload(Arena::Ema, weights);
+  first_moment_.zero(stream_);
+  second_moment_.zero(stream_);
+  TrainState initial{};
+  initial.beta1_power = initial.beta2_power = 1.0;
+  set_state(initial);
+}
+
+DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
+  DeviceBuffer<float>* buffers[] = {&weights_, &gradients_, &first_moment_, &second_moment_, &ema_};
+  return *buffers[static_cast<int>(arena)];
+}
+
+std::vector<float> Trainer::download(Arena arena) {
+  DeviceBuffer<float>& buffer = buffer_of(arena);
+  std::vector<float> values(layout().arena_floats(), 0.0f);
+  buffer.download(stream_, values.data());
+  return values;
+}
+
+void Trainer::upload(Arena arena, const std::vector<float>& values) {
+  DeviceBuffer<float>& buffer = buffer_of(arena);
+  ITO_CHECK(values.size() >= buffer.count(), "an arena of ", values.size(), " floats given for one of ",
+            buffer.count());
+  buffer.upload(stream_, values.data());
+}
+
+void Trainer::step(const float* x0, const int32_t* labels) {
+  const auto steps = static_cast<int64_t>(learning_rates_.count());
+  ITO_CHECK(next_step_ < steps, "a training step past the last: the learning rates cover ", steps, " steps");
+  ++next_step_;
+  copy_to_device(stream_, x0_.data(), x0, x0_.bytes());
+  if (network_.labels != LabelKind::None) {
+    ITO_CHECK(labels, "a class-conditional network trained without labels");
+    copy_to_device(stream_, labels_.data(), labels, labels_.bytes());
+  }
+  // The first step is not captured: a GPU loads code and libraries make their choices at the first call.
+  if (!settings_.capture || !warm_) {
+    warm_ = true;
+    return run_step();
+  }
+  if (!graph_) graph_ = stream_.capture([this] { run_step(); });
+  stream_.replay(graph_);
+}
+
+void Trainer::run_step() {
+  SampleCounter counter;
+  counter.seed = settings_.seed;
+  counter.step = &state_.data()->step;
+  counter.samples_per_step = settings_.batch;
+  draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps_);
+  program_.pack(stream_);
+  int offset = 0;
+  for (; offset + settings_.micro_batch <= settings_.batch; offset += settings_.micro_batch)
+    micro_step(program_, offset);
+  if (last_) {
+    last_->pack(stream_);
+    micro_step(*last_, offset);
+  }
+  const int64_t floats = layout().trainable_floats();
+  gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
+  optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
+                    static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
+  adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), gradients_.data(),
+            floats, state_.data(), settings_.optimizer);
+}
+
+void Trainer::micro_step(Program& program, int offset) {
+  SampleCounter counter;
+  counter.seed = settings_.seed;
+  counter.step = &state_.data()->step;
+  counter.samples_per_step = settings_.batch;
+  counter.first = offset;
+  const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), schedule_steps_};
+  const int n = program.options().n;
+  const float* x0 = x0_.data() + offset * network_.row();
+  const int32_t* t = t_.data() + offset;
+
+  add_noise(stream_, program.data(program.find_input("sample")), x0, t, counter, tables, n, network_.row());
+  copy_on_device(stream_, program.data(program.find_input("timestep")).data, t_float_.data() + offset,
+                 n * sizeof(float));
+  if (network_.labels != LabelKind::None)
+    copy_on_device(stream_, program.data(program.find_input("class_labels")).data, labels_.data() + offset,
+                   n * sizeof(int32_t));
+  program.set_counter(counter);
+  program.forward(stream_);
+  diffusion_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
+                 t, counter, tables, nullptr, prediction_, n, network_.row(), settings_.batch);
+  program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
+}
+
+TrainState Trainer::state() {
+  TrainState state;
+  state_.download(stream_, &state);
+  return state;
+}
+
+void Trainer::set_state(const TrainState& state) {
+  next_step_ = state.step;
+  state_.upload(stream_, &state);
+}
+
+void Trainer::clear_logged() {
+  TrainState current = state();
+  current.loss_sum = 0;
+  current.loss_count = 0;
+  current.most_skipped_in_row = 0;
+  set_state(current);
+}
+
+}  // namespace ito

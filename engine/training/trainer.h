@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training step (Ho et al. 2020, algorithm 1) as one captured graph: draw t, noising, forward, loss, backward over
+// the micro-batches, global-norm clip, AdamW, EMA, loss accumulation. The host gives the images, replays the graph and
+// reads the state when it wants to know.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "engine/diffusion/schedule.h"
+#include "engine/program/device_buffer.h"
+#include "engine/program/network.h"
+#include "engine/training/learning_rate.h"
+#include "kernels/diffusion/loss.h"
+#include "kernels/optim/gradient_norm.h"
+
+namespace ito {
+
+struct TrainSettings {
+  int batch = 128;
+  int micro_batch = 0;  // images a pass, a multiple of images_per_chunk(), the last pass what is left; 0: all of them
+  uint64_t seed = 0;
+  DType compute = DType::F32;
+  LearningRateConfig learning_rate;
+  OptimizerSettings optimizer;
+  bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
+  bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
+};
+
+class Trainer {
+ public:
+  // Throws UserError if the sizes do not fit together or the plan exceeds memory_limit bytes.
+  Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
+          size_t memory_limit = SIZE_MAX);
+
+  const ParameterLayout& layout() const { return program_.layout(); }
+  const Program& program() const { return program_; }
+  size_t planned_bytes() const;  // everything the trainer keeps on the device
+
+  // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser.
+  void set_weights(const std::vector<float>& weights);
+  enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };
+  std::vector<float> download(Arena arena);
+  void upload(Arena arena, const std::vector<float>& values);
+  const float* ema() const { return ema_.data(); }  // device memory
+
+  // One step on `batch` images x0 (N, H, W, C) fp32 in [-1, 1], and their classes if the network wants them.
+  void step(const float* x0, const int32_t* labels);
+  TrainState state();  // waits for the device
+  void set_state(const TrainState& state);
+  void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
+  Stream& stream() { return stream_; }
+  size_t launches_per_step() const { return graph_.nodes(); }
+
+ private:
+  DeviceBuffer<float>& buffer_of(Arena arena);
+  void run_step();
+  void micro_step(Program& program, int offset);
+  size_t activation_bytes() const;
+
+  Network network_;
+  TrainSettings settings_;
+  Prediction prediction_;
+  int schedule_steps_;
+  int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
+  Program program_;
+  std::optional<Program> last_;  // the last pass where micro_batch does not divide batch; in the same memory
+  DeviceBuffer<char> activations_;
+  Stream stream_;
+  Graph graph_;
+  bool warm_ = false;
+  DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
+  DeviceBuffer<TrainState> state_;
+  DeviceBuffer<float> learning_rates_, sqrt_abar_, sqrt_one_minus_abar_;
+  DeviceBuffer<float> x0_, t_float_, loss_;
+  DeviceBuffer<int32_t> t_, labels_;
+  DeviceBuffer<double> norm_partials_;
+};
+
+}  // namespace ito

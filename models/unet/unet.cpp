@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/unet/unet.h"
+
+#include "models/unet/unet_blocks.h"
+
+namespace ito {
+namespace {
+
+std::string path_of(const char* list, int i, const char* inner, int j) {
+  return join_text(list, ".", i, ".", inner, ".", j);
+}
+
+// linear_2(silu(linear_1(features))).
+Value embedding_mlp(UNetContext& context, const std::string& path, Value features) {
+  const int dim = context.config.time_dim();
+  const Value h = linear_rows(context.program, path + ".linear_1", features, dim, false);
+  return linear_rows(context.program, path + ".linear_2", h, dim, true);
+}
+
+Value time_features(UNetContext& context, const std::string& name, Value t) {
+  const UNetConfig& c = context.config;
+  const int width = c.block_out_channels[0];
+  if (c.time_embedding_type == "fourier") return fourier_features(context.program, name, t, width, 16.0f, false);
+  if (c.time_embedding_type == "learned")
+    return learned_features(context.program, name, t, *c.num_train_timesteps, width);
+  return sinusoidal_features(context.program, name, t, width, static_cast<float>(c.freq_shift), c.flip_sin_to_cos);
+}
+
+Value class_embedding(UNetContext& context) {
+  const UNetConfig& c = context.config;
+  Program& program = context.program;
+  const int dim = c.time_dim();
+  if (!c.class_embed_type) {
+    const Value labels = program.input("class_labels", 1, 1, 1, DType::F32);
+    return embedding(program, "class_embedding", labels, *c.num_class_embeds, dim);
+  }
+  if (*c.class_embed_type == "identity") return program.input("class_labels", 1, 1, dim, DType::F32);
+  const Value labels = program.input("class_labels", 1, 1, 1, DType::F32);
+  return embedding_mlp(context, "class_embedding", time_features(context, "time_proj", labels));
+}
+
+struct Skips {
+  std::vector<Value> stack;
+  void push(Value v) { stack.push_back(v); }
+  Value pop() {
+    const Value v = stack.back();
+    stack.pop_back();
+    return v;
+  }
+};
+
+Value down_path(UNetContext& context, Value h, Skips& skips) {
+  const UNetConfig& c = context.config;
+  const int levels = static_cast<int>(c.block_out_channels.size());
+  for (int i = 0; i < levels; ++i) {
+    const bool attention = c.down_block_types[i] == "AttnDownBlock2D";
+    for (int j = 0; j < c.layers_per_block; ++j) {
+      h = resnet_block(context, path_of("down_blocks", i, "resnets", j), h, {c.block_out_channels[i]});
+      if (attention) h = attention_block(context, path_of("down_blocks", i, "attentions", j), h, c.norm_num_groups, 1);
+      skips.push(h);
+    }
+    if (i + 1 < levels) {
+      h = downsample_block(context, path_of("down_blocks", i, "downsamplers", 0), h,
+                           attention && c.downsample_type == "resnet");
+      skips.push(h);
+    }
+  }
+  return h;
+}
+
+Value middle(UNetContext& context, Value h) {
+  const UNetConfig& c = context.config;
+  if (!c.mid_block_type) return h;
+  const ResnetOptions resnet{c.block_out_channels.back(), c.mid_block_scale_factor};
+  h = resnet_block(context, "mid_block.resnets.0", h, resnet);
+  if (c.add_attention) {
+    // Under scale_shift the published middle attention has no norm unless attn_norm_num_groups asks for one.
+    const int by_default = c.resnet_time_scale_shift == "default" ? c.norm_num_groups : 0;
+    h = attention_block(context, "mid_block.attentions.0", h, c.attn_norm_num_groups.value_or(by_default),
+                        c.mid_block_scale_factor);
+  }
+  return resnet_block(context, "mid_block.resnets.1", h, resnet);
+}
+
+Value up_path(UNetContext& context, Value h, Skips& skips) {
+  const UNetConfig& c = context.config;
+  const int levels = static_cast<int>(c.block_out_channels.size());
+  for (int i = 0; i < levels; ++i) {
+    const int channels = c.block_out_channels[levels - 1 - i];
+    const bool attention = c.up_block_types[i] == "AttnUpBlock2D";
+    for (int j = 0; j < c.layers_per_block + 1; ++j) {
+      h = concat_channels(context.program, path_of("up_blocks", i, "concats", j), h, skips.pop());
+      h = resnet_block(context, path_of("up_blocks", i, "resnets", j), h, {channels});
+      if (attention) h = attention_block(context, path_of("up_blocks", i, "attentions", j), h, c.norm_num_groups, 1);
+    }
+    if (i + 1 < levels)
+      h = upsample_block(context, path_of("up_blocks", i, "upsamplers", 0), h,
+                         attention && c.upsample_type == "resnet");
+  }
+  return h;
+}
+
+}  // namespace
+
+void build_unet(Program& program, const UNetConfig& config, int height, int width) {
+  const int factor = config.downsampling();
+  ITO_USER_CHECK(height > 0 && width > 0 && height % factor == 0 && width % factor == 0, "images of ", height, " x ",
+                 width, ": a UNet of ", config.block_out_channels.size(), " levels needs multiples of ", factor);
+  UNetContext context{program, config, {}};
+  const DType type = program.options().compute;
+  Value x =
+      program.input("sample", height, width, config.in_channels, type, program.options().mode == Mode::InputGradient);
+  const Value t = program.input("timestep", 1, 1, 1, DType::F32);
+  if (config.center_input_sample) x = affine(program, "center_input_sample", x, 2.0f, -1.0f);
+
+  context.emb = embedding_mlp(context, "time_embedding", time_features(context, "time_proj", t));
+  if (config.has_class_labels()) context.emb = add(program, "emb", context.emb, class_embedding(context));
+
+  Conv2dOptions conv_in;
+  conv_in.k = config.block_out_channels[0];
+  Value h = conv2d(program, "conv_in", x, conv_in);
+  Skips skips;
+  skips.push(h);
+  h = down_path(context, h, skips);
+  h = middle(context, h);
+  h = up_path(context, h, skips);
+
+  GroupNormOptions norm;
+  norm.groups = config.norm_num_groups;
+  norm.eps = static_cast<float>(config.norm_eps);
+  norm.silu = true;
+  h = group_norm(program, "conv_norm_out", h, norm);
+  Conv2dOptions conv_out;
+  conv_out.k = config.out_channels;
+  h = conv2d(program, "conv_out", h, conv_out);
+  if (config.time_embedding_type == "fourier") h = divide_rows(program, "divided_by_t", h, t);
+  program.set_output(h);
+  program.finish();
+}
+
+}  // namespace ito

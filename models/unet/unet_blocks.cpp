@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/unet/unet_blocks.h"
+
+namespace ito {
+namespace {
+
+GroupNormOptions norm_options(const UNetConfig& config, bool silu) {
+  GroupNormOptions options;
+  options.groups = config.norm_num_groups;
+  options.eps = static_cast<float>(config.norm_eps);
+  options.silu = silu;
+  return options;
+}
+
+Value resample(Program& program, const std::string& name, Value x, Resampling resampling) {
+  if (resampling == Resampling::Down) return average_pool(program, name, x);
+  if (resampling == Resampling::Up) return upsample_nearest(program, name, x);
+  return x;
+}
+
+}  // namespace
+
+Value resnet_block(UNetContext& context, const std::string& path, Value x, const ResnetOptions& options) {
+  Program& program = context.program;
+  const UNetConfig& config = context.config;
+  const bool scale_shift = config.resnet_time_scale_shift == "scale_shift";
+
+  Value h = group_norm(program, path + ".norm1", x, norm_options(config, true));
+  h = resample(program, path + ".resampled_norm1", h, options.resampling);
+  Value shortcut = resample(program, path + ".resampled_input", x, options.resampling);
+  Conv2dOptions conv1;
+  conv1.k = options.out_channels;
+  h = conv2d(program, path + ".conv1", h, conv1);
+
+  const int width = scale_shift ? 2 * options.out_channels : options.out_channels;
+  const Value projected = linear_rows(program, path + ".time_emb_proj", context.emb, width, true);
+  GroupNormOptions norm2 = norm_options(config, true);
+  (scale_shift ? norm2.scale_shift : norm2.temb) = projected;
+  h = group_norm(program, path + ".norm2", h, norm2);
+  h = dropout(program, path + ".dropout", h, static_cast<float>(config.dropout), ++context.dropouts);
+
+  if (program.info(shortcut).c != options.out_channels)
+    shortcut = conv2d(program, path + ".conv_shortcut", shortcut, pointwise_options(options.out_channels, false));
+  Conv2dOptions conv2;
+  conv2.k = options.out_channels;
+  conv2.residual = shortcut;
+  conv2.scale = static_cast<float>(1.0 / options.output_scale);
+  return conv2d(program, path + ".conv2", h, conv2);
+}
+
+Value attention_block(UNetContext& context, const std::string& path, Value x, int groups, double output_scale) {
+  Program& program = context.program;
+  const int channels = program.info(x).c;
+  const int head_dim = context.config.head_dim(channels);
+  const int heads = channels / head_dim;
+  ITO_USER_CHECK(heads > 0, path, ": attention_head_dim ", head_dim, " is wider than the ", channels, " channels");
+  Value h = x;
+  if (groups > 0) {
+    GroupNormOptions norm = norm_options(context.config, false);
+    norm.groups = groups;
+    h = group_norm(program, path + ".group_norm", x, norm);
+  }
+  const Conv2dOptions inner = pointwise_options(heads * head_dim, true);
+  const Value q = conv2d(program, path + ".to_q", h, inner);
+  const Value k = conv2d(program, path + ".to_k", h, inner);
+  const Value v = conv2d(program, path + ".to_v", h, inner);
+  h = attention(program, path + ".attention", q, k, v, heads);
+  Conv2dOptions out = pointwise_options(channels, true);
+  out.residual = x;
+  out.scale = static_cast<float>(1.0 / output_scale);
+  return conv2d(program, path + ".to_out.0", h, out);
+}
+
+Value downsample_block(UNetContext& context, const std::string& path, Value x, bool as_resnet) {
+  const int channels = context.program.info(x).c;
+  if (as_resnet) return resnet_block(context, path, x, {channels, 1, Resampling::Down});
+  Conv2dOptions conv;
+  conv.k = channels;
+  conv.stride = 2;
+  // Without padding the published network pads one row below and one column at the right before it convolves.
+  conv.pad_top = conv.pad_left = context.config.downsample_padding;
+  return conv2d(context.program, path + ".conv", x, conv);
+}
+
+Value upsample_block(UNetContext& context, const std::string& path, Value x, bool as_resnet) {
+  const int channels = context.program.info(x).c;
+  if (as_resnet) return resnet_block(context, path, x, {channels, 1, Resampling::Up});
+  const Value h = upsample_nearest(context.program, path + ".upsampled", x);
+  Conv2dOptions conv;
+  conv.k = channels;
+  return conv2d(context.program, path + ".conv", h, conv);
+}
+
+}  // namespace ito

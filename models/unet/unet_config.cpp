@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/unet/unet_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "engine/diffusion/scheduler_config.h"
+#include "engine/io/input_file.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+using nlohmann::json;
+
+// Reads one key after another and remembers which, so that the rest can be named as unknown.
+class Reader {
+ public:
+  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+    ITO_USER_CHECK(object.is_object(), where_, ": found ", object.type_name(), ", expected a JSON object of settings");
+  }
+
+  template <class T>
+  void read(const char* key, T& value) {
+    seen_.push_back(key);
+    const auto it = object_.find(key);
+    if (it != object_.end()) value = convert<T>(key, *it);
+  }
+
+  template <class T>
+  void read(const char* key, std::optional<T>& value) {
+    seen_.push_back(key);
+    const auto it = object_.find(key);
+    if (it == object_.end()) return;
+    if (it->is_null())
+      value.reset();
+    else
+      value = convert<T>(key, *it);
+  }
+
+  bool has(const char* key) const { return object_.contains(key); }
+
+  std::string unknown_keys() const {
+    std::vector<std::string> names;
+    for (const auto& [key, value] : object_.items())
+      if (!key.starts_with("_") && std::find(seen_.begin(), seen_.end(), key) == seen_.end()) names.push_back(key);
+    return list_names(names);
+  }
+
+ private:
+  // Strict, since the library's own conversions wrap large numbers, cut fractions and take true for 1.
+  template <class T>
+  T convert(const char* key, const json& found) const {
+    if constexpr (std::is_same_v<T, bool>) {
+      expect(found.is_boolean(), key, found, "true or false");
+    } else if constexpr (std::is_same_v<T, int>) {
+      constexpr int64_t kMost = int64_t{1} << 30;
+      const bool fits = found.is_number_unsigned() ? found.get<uint64_t>() <= uint64_t{kMost}
+                                                   : found.is_number_integer() && found.get<int64_t>() >= -kMost;
+      expect(fits, key, found, "a whole number of reasonable size");
+    } else if constexpr (std::is_same_v<T, double>) {
+      expect(found.is_number(), key, found, "a number");
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      expect(found.is_string(), key, found, "text");
+    } else if constexpr (std::is_same_v<T, std::array<int, 2>>) {
+      if (!found.is_array()) return {convert<int>(key, found), convert<int>(key, found)};
+      expect(found.size() == 2, key, found, "a size or [height, width]");
+      return {convert<int>(key, found[0]), convert<int>(key, found[1])};
+    } else {
+      expect(found.is_array(), key, found, "a list");
+      T list;
+      for (const json& item : found) list.push_back(convert<typename T::value_type>(key, item));
+      return list;
+    }
+    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) return found.get<T>();
+  }
+
+  void expect(bool ok, const char* key, const json& found, const char* expected) const {
+    ITO_USER_CHECK(ok, where_, ": ", key, " is ", printable(found.dump(), 60), "; expected ", expected);
+  }
+
+  const json& object_;
+  std::string where_;
+  std::vector<std::string> seen_;
+};
+
+void expect_one_of(const std::string& where, const char* key, const std::string& value,
+                   const std::vector<std::string>& allowed) {
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return;
+  std::string list;
+  for (const std::string& a : allowed) list += (list.empty() ? "" : ", ") + a;
+  fail<UserError>(where, ": ", key, " is ", quote_name(value), ", which is not implemented; use ", list);
+}
+
+void check(const UNetConfig& c, const std::string& where) {
+  const size_t levels = c.block_out_channels.size();
+  ITO_USER_CHECK(levels >= 1 && levels <= 16, where, ": block_out_channels has ", levels, " levels; expected 1 to 16");
+  ITO_USER_CHECK(c.down_block_types.size() == levels && c.up_block_types.size() == levels, where, ": ",
+                 c.down_block_types.size(), " down_block_types and ", c.up_block_types.size(), " up_block_types for ",
+                 levels, " block_out_channels; give as many of each");
+  for (const std::string& type : c.down_block_types)
+    expect_one_of(where, "down_block_types", type, {"DownBlock2D", "AttnDownBlock2D"});
+  for (const std::string& type : c.up_block_types)
+    expect_one_of(where, "up_block_types", type, {"UpBlock2D", "AttnUpBlock2D"});
+  if (c.mid_block_type) expect_one_of(where, "mid_block_type", *c.mid_block_type, {"UNetMidBlock2D"});
+  expect_one_of(where, "act_fn", c.act_fn, {"silu", "swish"});
+  expect_one_of(where, "time_embedding_type", c.time_embedding_type, {"positional", "fourier", "learned"});
+  expect_one_of(where, "downsample_type", c.downsample_type, {"conv", "resnet"});
+  expect_one_of(where, "upsample_type", c.upsample_type, {"conv", "resnet"});
+  expect_one_of(where, "resnet_time_scale_shift", c.resnet_time_scale_shift, {"default", "scale_shift"});
+  if (c.class_embed_type) expect_one_of(where, "class_embed_type", *c.class_embed_type, {"timestep", "identity"});
+  const auto positive = [&](const char* key, int value, int most) {
+    ITO_USER_CHECK(value >= 1 && value <= most, where, ": ", key, " is ", value, "; expected 1 to ", most);
+  };
+  for (int channels : c.block_out_channels) positive("block_out_channels", channels, 1 << 16);
+  positive("in_channels", c.in_channels, 1 << 12);
+  positive("out_channels", c.out_channels, 1 << 12);
+  positive("layers_per_block", c.layers_per_block, 64);
+  positive("norm_num_groups", c.norm_num_groups, 1 << 16);
+  if (c.attn_norm_num_groups) positive("attn_norm_num_groups", *c.attn_norm_num_groups, 1 << 16);
+  if (c.attention_head_dim) positive("attention_head_dim", *c.attention_head_dim, 1 << 12);
+  if (c.time_embedding_dim) positive("time_embedding_dim", *c.time_embedding_dim, 1 << 16);
+  for (int channels : c.block_out_channels)
+    ITO_USER_CHECK(channels % c.norm_num_groups == 0, where, ": block_out_channels holds ", channels,
+                   ", which does not divide into norm_num_groups ", c.norm_num_groups, "; change one of them");
+  if (c.attn_norm_num_groups)
+    ITO_USER_CHECK(c.block_out_channels.back() % *c.attn_norm_num_groups == 0, where, ": block_out_channels ends in ",
+                   c.block_out_channels.back(), ", which does not divide into attn_norm_num_groups ",
+                   *c.attn_norm_num_groups, "; change one of them");
+  if (c.num_class_embeds) positive("num_class_embeds", *c.num_class_embeds, 1 << 24);
+  if (c.sample_size)
+    for (int extent : *c.sample_size) positive("sample_size", extent, 1 << 14);
+  ITO_USER_CHECK(c.downsample_padding == 0 || c.downsample_padding == 1, where, ": downsample_padding is ",
+                 c.downsample_padding, "; expected 0 or 1");
+  ITO_USER_CHECK(c.dropout >= 0 && c.dropout < 1, where, ": dropout is ", c.dropout, "; expected a value in [0, 1)");
+  ITO_USER_CHECK(c.norm_eps > 0 && c.norm_eps < 1, where, ": norm_eps is ", c.norm_eps,
+                 "; expected a small positive value");
+  ITO_USER_CHECK(c.mid_block_scale_factor > 0, where, ": mid_block_scale_factor is ", c.mid_block_scale_factor,
+                 "; expected a positive value");
+  if (c.time_embedding_type == "learned") {
+    ITO_USER_CHECK(c.num_train_timesteps, where, ": time_embedding_type learned needs num_train_timesteps");
+    positive("num_train_timesteps", *c.num_train_timesteps, 1 << 20);
+  }
+  constexpr double kMostShift = 1 << 16;
+  ITO_USER_CHECK(std::fabs(c.freq_shift) <= kMostShift, where, ": freq_shift is ", c.freq_shift,
+                 "; expected a number between -65536 and 65536");
+  if (c.time_embedding_type == "positional")
+    ITO_USER_CHECK(c.block_out_channels[0] / 2 > c.freq_shift, where, ": freq_shift ", c.freq_shift,
+                   " leaves no frequencies for block_out_channels[0] = ", c.block_out_channels[0]);
+}
+
+// Files of 2022 stored attention_head_dim only when it differed from a default that later changed.
+bool written_in_2022(const json& object) {
+  const auto it = object.find("_diffusers_version");
+  if (it == object.end() || !it->is_string()) return false;
+  int major = 0, minor = 0;
+  return std::sscanf(it->get<std::string>().c_str(), "%d.%d", &major, &minor) == 2 && major == 0 && minor < 12;
+}
+
+json optional_json(const auto& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+}  // namespace
+
+UNetConfig unet_config_from_json(const json& object, const std::string& where, std::vector<std::string>* warnings) {
+  Reader reader(object, where);
+  UNetConfig c;
+  reader.read("sample_size", c.sample_size);
+  reader.read("in_channels", c.in_channels);
+  reader.read("out_channels", c.out_channels);
+  reader.read("center_input_sample", c.center_input_sample);
+  reader.read("time_embedding_type", c.time_embedding_type);
+  reader.read("time_embedding_dim", c.time_embedding_dim);
+  reader.read("freq_shift", c.freq_shift);
+  reader.read("flip_sin_to_cos", c.flip_sin_to_cos);
+  reader.read("down_block_types", c.down_block_types);
+  reader.read("mid_block_type", c.mid_block_type);
+  reader.read("up_block_types", c.up_block_types);
+  reader.read("block_out_channels", c.block_out_channels);
+  reader.read("layers_per_block", c.layers_per_block);
+  reader.read("mid_block_scale_factor", c.mid_block_scale_factor);
+  reader.read("downsample_padding", c.downsample_padding);
+  reader.read("downsample_type", c.downsample_type);
+  reader.read("upsample_type", c.upsample_type);
+  reader.read("dropout", c.dropout);
+  reader.read("act_fn", c.act_fn);
+  reader.read("attention_head_dim", c.attention_head_dim);
+  reader.read("norm_num_groups", c.norm_num_groups);
+  reader.read("attn_norm_num_groups", c.attn_norm_num_groups);
+  reader.read("norm_eps", c.norm_eps);
+  reader.read("resnet_time_scale_shift", c.resnet_time_scale_shift);
+  reader.read("add_attention", c.add_attention);
+  reader.read("class_embed_type", c.class_embed_type);
+  reader.read("num_class_embeds", c.num_class_embeds);
+  reader.read("num_train_timesteps", c.num_train_timesteps);
+  check(c, where);
+  if (warnings) {
+    if (const std::string unknown = reader.unknown_keys(); !unknown.empty())
+      warnings->push_back(where + ": ignoring unknown keys: " + unknown);
+    if (!reader.has("attention_head_dim") && written_in_2022(object))
+      warnings->push_back(where +
+                          ": no attention_head_dim, so heads are 8 wide; models of 2022 were trained with one "
+                          "head: set it to null if samples look wrong");
+  }
+  return c;
+}
+
+json to_json(const UNetConfig& c) {
+  json sample_size = nullptr;
+  if (c.sample_size) {
+    if ((*c.sample_size)[0] == (*c.sample_size)[1])
+      sample_size = (*c.sample_size)[0];
+    else
+      sample_size = *c.sample_size;
+  }
+  return {{"_class_name", "UNet2DModel"},
+          {"_diffusers_version", kDiffusersVersion},
+          {"sample_size", sample_size},
+          {"in_channels", c.in_channels},
+          {"out_channels", c.out_channels},
+          {"center_input_sample", c.center_input_sample},
+          {"time_embedding_type", c.time_embedding_type},
+          {"time_embedding_dim", optional_json(c.time_embedding_dim)},
+          {"freq_shift",
+           c.freq_shift == static_cast<int>(c.freq_shift) ? json(static_cast<int>(c.freq_shift)) : json(c.freq_shift)},
+          {"flip_sin_to_cos", c.flip_sin_to_cos},
+          {"down_block_types", c.down_block_types},
+          {"mid_block_type", optional_json(c.mid_block_type)},
+          {"up_block_types", c.up_block_types},
+          {"block_out_channels", c.block_out_channels},
+          {"layers_per_block", c.layers_per_block},
+          {"mid_block_scale_factor", c.mid_block_scale_factor},
+          {"downsample_padding", c.downsample_padding},
+          {"downsample_type", c.downsample_type},
+          {"upsample_type", c.upsample_type},
+          {"dropout", c.dropout},
+          {"act_fn", c.act_fn},
+          {"attention_head_dim", optional_json(c.attention_head_dim)},
+          {"norm_num_groups", c.norm_num_groups},
+          {"attn_norm_num_groups", optional_json(c.attn_norm_num_groups)},
+          {"norm_eps", c.norm_eps},
+          {"resnet_time_scale_shift", c.resnet_time_scale_shift},
+          {"add_attention", c.add_attention},
+          {"class_embed_type", optional_json(c.class_embed_type)},
+          {"num_class_embeds", optional_json(c.num_class_embeds)},
+          {"num_train_timesteps", optional_json(c.num_train_timesteps)}};
+}
+
+}  // namespace ito

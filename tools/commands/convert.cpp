@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito convert: any model that can be read, written anew as a diffusers directory of today: component folders, fp32
+// weights under current names, every configuration key spelled out. A training checkpoint loses its training state.
+#include <filesystem>
+#include <memory>
+
+#include "models/named_models.h"
+#include "tools/commands/commands.h"
+#include "tools/model_on_device.h"
+
+namespace ito {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ConvertOptions {
+  std::string from, out;
+};
+
+// The folder to write, without a trailing slash; refused where it would bury something.
+std::string new_directory(const std::string& out) {
+  fs::path directory = fs::path(out).lexically_normal();
+  if (!directory.has_filename()) directory = directory.parent_path();
+  ITO_USER_CHECK(directory.has_filename(), "--out ", out, ": expected the name of a folder to make");
+  ITO_USER_CHECK(!fs::exists(directory) || (fs::is_directory(directory) && fs::is_empty(directory)), "--out ", out,
+                 ": already exists and is not an empty folder; remove it or choose another");
+  return directory.string();
+}
+
+void run(const ConvertOptions& o) {
+  const std::string out = new_directory(o.out);
+  const ModelFiles files = find_model(o.from);
+  ITO_USER_CHECK(!files.weights.empty(), o.from,
+                 ": found no weights; expected a folder with diffusion_pytorch_model.safetensors");
+  std::vector<std::string> warnings;
+  const UNetConfig config = unet_config_from_json(read_json_file(files.unet_config), files.unet_config, &warnings);
+  const SchedulerConfig scheduler = read_scheduler(files, &warnings);
+  if (files.scheduler.empty())
+    warnings.push_back(o.from + ": has no scheduler_config.json; writing DDPMScheduler with its defaults");
+  print_warnings(warnings);
+
+  ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
+                 ".partial: is in the way of writing; move it, or choose another --out");
+  const int least = config.downsampling();  // no tensor depends on the image's size
+  Program program({1, Mode::Inference, DType::F32});
+  unet_network(config, least, least).build(program);
+  const ParameterLayout& layout = program.layout();
+  write_model(out, to_json(config), scheduler, layout, read_weights(files.weights, layout), nullptr);
+  std::printf("%s: %zu tensors, %lld parameters from %s\n", out.c_str(), layout.all().size(),
+              static_cast<long long>(layout.count()), files.weights.c_str());
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("convert", "write a model as a diffusers directory: fp32, current names");
+  auto o = std::make_shared<ConvertOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("--from", o->from, "a run, a checkpoint, a diffusers directory (flat too) or a bare unet folder")
+      ->required();
+  command->add_option("--out", o->out, "folder to make; must not exist or be empty")->required();
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace ito

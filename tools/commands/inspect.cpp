@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito inspect: what a checkpoint, a model or a bare configuration holds.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "engine/io/safetensors.h"
+#include "models/named_models.h"
+#include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
+#include "tools/model_on_device.h"
+
+namespace ito {
+namespace {
+
+struct InspectOptions {
+  std::string path, precision = "fp32";
+  int batch = 64, height = 0, width = 0;
+  bool json = false, tensors = false, ops = false;
+};
+
+Json plan_json(const Program& program) {
+  Json kinds = Json::object();
+  for (const char* kind : {"input and output", "activation", "gradient", "workspace", "packed weights"})
+    kinds[kind] = program.plan().bytes_of(kind);
+  return {
+      {"arena_bytes", program.plan().bytes()}, {"lower_bound_bytes", program.plan().lower_bound()}, {"bytes", kinds}};
+}
+
+Json state_json(const std::string& path) {
+  if (path.empty()) return nullptr;
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  Json state;
+  for (const char* name : {"state.step", "state.applied", "state.skipped", "seed"})
+    if (file.has(name)) {
+      file.check_shape(name, {});
+      const int64_t value = file.read_i64(name).front();
+      if (name == std::string_view("seed"))
+        state[name] = static_cast<uint64_t>(value);
+      else
+        state[name] = value;
+    }
+  if (file.has("kernels")) state["kernels"] = read_kernels(file);
+  return state;
+}
+
+Json describe(const InspectOptions& o) {
+  const ModelFiles files = find_model(o.path);
+  std::vector<std::string> warnings;
+  const UNetConfig config = unet_config_from_json(read_json_file(files.unet_config), files.unet_config, &warnings);
+  const SchedulerConfig scheduler = read_scheduler(files, &warnings);
+  print_warnings(warnings);
+  const int least = config.downsampling();
+  const int height = o.height ? o.height : config.sample_size ? (*config.sample_size)[0] : least;
+  const int width = o.width ? o.width : config.sample_size ? (*config.sample_size)[1] : least;
+  const Network network = unet_network(config, height, width);
+  const DType compute = compute_type(o.precision);
+  Program training({o.batch, Mode::Training, compute}), inference({o.batch, Mode::Inference, compute});
+  network.build(training);
+  network.build(inference);
+  Json out = {{"architecture", to_json(config)},
+              {"tensors", training.layout().all().size()},
+              {"parameters", training.layout().count()},
+              {"height", height},
+              {"width", width},
+              {"batch", o.batch},
+              {"precision", name_of(compute)},
+              {"memory", {{"training", plan_json(training)}, {"inference", plan_json(inference)}}},
+              {"training_state", state_json(files.state)}};
+  if (!files.scheduler.empty()) out["scheduler"] = scheduler_config_json(scheduler);
+  if (!files.weights.empty()) {
+    read_weights(files.weights, training.layout());  // every tensor is there and fits
+    out["weights"] = files.weights;
+  }
+  if (o.tensors)
+    for (const Parameter& p : training.layout().all()) out["tensor_shapes"][p.name] = p.shape;
+  if (o.ops)
+    for (const auto& op : training.ops()) {
+      Json row = {{"name", op->name}, {"kind", op->kind()}};
+      if (!op->describe().empty()) row["implementations"] = op->describe();
+      out["ops"].push_back(row);
+    }
+  return out;
+}
+
+void print_plan(const char* mode, const Json& plan) {
+  std::printf("memory, %s: %.1f MiB in one arena (at least %.1f alive at once)\n", mode,
+              plan.at("arena_bytes").get<double>() / 1048576, plan.at("lower_bound_bytes").get<double>() / 1048576);
+  for (const auto& [kind, bytes] : plan.at("bytes").items())
+    if (bytes.get<int64_t>())
+      std::printf("  %-18s %10.1f MiB before sharing\n", kind.c_str(), bytes.get<double>() / 1048576);
+}
+
+void print(const Json& d) {
+  std::printf("UNet2DModel for %s x %s images, %s tensors, %s parameters\n", d.at("height").dump().c_str(),
+              d.at("width").dump().c_str(), d.at("tensors").dump().c_str(), d.at("parameters").dump().c_str());
+  for (const auto& [key, value] : d.at("architecture").items())
+    if (!key.starts_with("_")) std::printf("  %-26s %s\n", key.c_str(), value.dump().c_str());
+  if (d.contains("scheduler")) {
+    std::printf("scheduler\n");
+    for (const auto& [key, value] : d.at("scheduler").items())
+      std::printf("  %-26s %s\n", key.c_str(), value.dump().c_str());
+  }
+  std::printf("batch %s, %s\n", d.at("batch").dump().c_str(), d.at("precision").get<std::string>().c_str());
+  print_plan("training", d.at("memory").at("training"));
+  print_plan("inference", d.at("memory").at("inference"));
+  if (d.contains("weights")) std::printf("weights %s\n", d.at("weights").get<std::string>().c_str());
+  if (!d.at("training_state").is_null()) std::printf("training state %s\n", d.at("training_state").dump().c_str());
+  if (d.contains("tensor_shapes"))
+    for (const auto& [name, shape] : d.at("tensor_shapes").items())
+      std::printf("%-60s %s\n", name.c_str(), shape.dump().c_str());
+  if (d.contains("ops"))
+    for (const Json& op : d.at("ops"))
+      std::printf("%-12s %-48s %s\n", op.at("kind").get<std::string>().c_str(),
+                  op.at("name").get<std::string>().c_str(), op.value("implementations", "").c_str());
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("inspect", "show what a checkpoint or a unet/config.json holds");
+  auto o = std::make_shared<InspectOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("path", o->path, "a run, a checkpoint, a diffusers directory or a config.json")->required();
+  command->add_flag("--json", o->json, "as JSON");
+  command->add_flag("--tensors", o->tensors, "list every tensor");
+  command->add_flag("--ops", o->ops, "list every op and what runs it");
+  command->add_option("--batch", o->batch, "images the memory plan is for");
+  command->add_option("--precision", o->precision, "fp32 or bf16");
+  command->add_option("--height", o->height, "image height; 0: as the model says");
+  command->add_option("--width", o->width, "image width; 0: as the model says");
+  command->callback([o] {
+    check_batch(o->batch);
+    check_image_size(o->height, o->width);
+    const Json description = describe(*o);
+    if (o->json)
+      std::printf("%s\n", description.dump(2).c_str());
+    else
+      print(description);
+  });
+}
+
+}  // namespace ito

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito predict: the network once, on tensors from a file.
+#include "engine/reverse/predictor.h"
+
+#include <cmath>
+#include <memory>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/safetensors.h"
+#include "engine/program/memory_check.h"
+#include "kernels/seams/memory_limit.h"
+#include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
+#include "tools/model_on_device.h"
+
+namespace ito {
+namespace {
+
+struct PredictOptions {
+  std::string checkpoint, input, output, precision = "fp32";
+  int batch = 64, threads = 0;
+};
+
+std::vector<float> read_labels(const SafetensorsFile& file, const Network& network, int64_t n) {
+  if (network.labels == LabelKind::None) return {};
+  ITO_USER_CHECK(file.has("class_labels"), file.path(), ": has no tensor class_labels, which this model needs");
+  if (network.labels == LabelKind::Value && network.label_width > 1) {
+    file.check_shape("class_labels", {n, network.label_width});
+    return file.read_f32("class_labels");
+  }
+  file.check_shape("class_labels", {n});
+  if (network.labels == LabelKind::Value) return file.read_f32("class_labels");
+  const std::vector<int64_t> classes = file.read_i64("class_labels");
+  for (int64_t c : classes)
+    ITO_USER_CHECK(c >= 0 && c < network.classes, file.path(), ": class_labels holds ", c,
+                   "; the model has classes 0 to ", network.classes - 1);
+  return {classes.begin(), classes.end()};
+}
+
+void check_timestep(const UNetConfig& config, const std::string& where, float t) {
+  ITO_USER_CHECK(std::isfinite(t), where, ": timestep holds ", t, "; expected finite numbers");
+  if (config.time_embedding_type == "learned")
+    ITO_USER_CHECK(t >= 0 && t < static_cast<float>(*config.num_train_timesteps) && t == std::floor(t), where,
+                   ": timestep holds ", t, "; the model's learned time embedding has whole numbers 0 to ",
+                   *config.num_train_timesteps - 1);
+  ITO_USER_CHECK(config.time_embedding_type != "fourier" || t > 0, where, ": timestep holds ", t,
+                 "; the model's fourier time embedding takes numbers above 0");
+}
+
+void run(const PredictOptions& o) {
+  check_batch(o.batch);
+  check_threads(o.threads);
+  set_device_threads(o.threads);
+  const SafetensorsFile file = SafetensorsFile::open(o.input);
+  for (const char* name : {"sample", "timestep"})
+    ITO_USER_CHECK(file.has(name), o.input, ": has no tensor ", name,
+                   "; expected sample (N, C, H, W) and timestep (N)");
+  const std::vector<int64_t> shape = file.entry("sample").shape;
+  ITO_USER_CHECK(shape.size() == 4, o.input, ": sample has ", shape.size(), " dimensions; expected (N, C, H, W)");
+  for (int64_t extent : shape)
+    ITO_USER_CHECK(extent >= 1 && extent <= int64_t{1} << 24, o.input, ": sample has a dimension of ", extent,
+                   "; expected 1 to ", 1 << 24);
+  for (int d : {2, 3})
+    ITO_USER_CHECK(shape[d] <= kMaxImageSide, o.input, ": sample is of images of ", shape[2], " x ", shape[3],
+                   "; expected at most ", kMaxImageSide, " a side");
+  const TensorType sample_type = file.entry("sample").type;
+  ITO_USER_CHECK(sample_type == TensorType::F32 || sample_type == TensorType::F16 || sample_type == TensorType::BF16 ||
+                     sample_type == TensorType::F64,
+                 o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
+  const int64_t n = shape[0];
+  const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
+  const Network& network = model.network;
+  ITO_USER_CHECK(shape[1] == network.channels, o.input, ": sample has ", shape[1], " channels; the model takes ",
+                 network.channels);
+  file.check_shape("timestep", {n});
+  const TensorType type = file.entry("timestep").type;
+  ITO_USER_CHECK(type == TensorType::I64 || type == TensorType::I32 || type == TensorType::F32, o.input,
+                 ": timestep is ", name_of(type), "; expected I64, I32 or F32");
+  const std::vector<float> timesteps = file.read_f32("timestep");
+  for (float t : timesteps) check_timestep(model.config, o.input, t);
+  const std::vector<float> labels = read_labels(file, network, n);
+  const size_t limit = device_memory_limit();
+  check_memory(
+      "reading the input",
+      {{"images", saturated_product({2, static_cast<size_t>(n), static_cast<size_t>(network.row()), sizeof(float)})}},
+      limit, "split the input into smaller files");
+  { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
+  const std::vector<float> sample =
+      to_interleaved(file.read_f32("sample"), n, network.height, network.width, network.channels);
+  const std::vector<float> out =
+      predict(network, model.weights.data(), compute_type(o.precision), o.batch, sample, timesteps, labels, limit);
+  SafetensorsWriter writer;
+  writer.add("prediction", {n, network.out_channels, network.height, network.width},
+             to_planar(out, n, network.height, network.width, network.out_channels));
+  writer.write(o.output);
+}
+
+}  // namespace
+
+void add_predict_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("predict", "run the network once on given tensors");
+  auto o = std::make_shared<PredictOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command->add_option("--input", o->input, "safetensors: sample (N, C, H, W), timestep (N), class_labels (N)")
+      ->required();
+  command->add_option("--output", o->output, "safetensors file to write, with `prediction`")->required();
+  command->add_option("--batch", o->batch, "images at a time");
+  command->add_option("--precision", o->precision, "fp32 or bf16");
+  command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->callback([o] { run(*o); });
+}
+
+}  // namespace ito

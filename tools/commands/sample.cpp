@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito sample: draws images from a model into samples.png and samples.safetensors.
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/image.h"
+#include "engine/io/safetensors.h"
+#include "engine/program/memory_check.h"
+#include "engine/reverse/reverse_process.h"
+#include "engine/samplers/sampler.h"
+#include "kernels/seams/memory_limit.h"
+#include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
+#include "tools/model_on_device.h"
+#include "tools/pictures.h"
+#include "tools/terminal/progress.h"
+
+namespace ito {
+namespace {
+
+struct SampleOptions {
+  std::string checkpoint, out, sampler = "ddpm", precision = "fp32", initial_noise, spacing;
+  int64_t count = 64, first = 0;
+  int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
+  uint64_t seed = 0;
+  double eta = 0;
+  bool steps_given = false, no_clip = false, strip = false, eager = false;
+};
+
+constexpr const char* kSamplesFile = "samples.safetensors";
+
+std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
+  if (options.initial_noise.empty()) return {};
+  const SafetensorsFile file = SafetensorsFile::open(options.initial_noise);
+  file.check_shape("noise", {options.count, network.channels, network.height, network.width});
+  return to_interleaved(file.read_f32("noise"), options.count, network.height, network.width, network.channels);
+}
+
+std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
+  if (network.labels == LabelKind::None) {
+    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number,
+                   ": this model has no classes; leave the flag out");
+    return {};
+  }
+  ITO_USER_CHECK(network.labels == LabelKind::Index, options.checkpoint,
+                 ": sampling from a network with real-valued class labels (class_embed_type) is not implemented; use "
+                 "ito predict");
+  ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
+                 ": the model has classes 0 to ", network.classes - 1);
+  std::vector<int32_t> classes(options.count);
+  for (int64_t i = 0; i < options.count; ++i)
+    classes[i] =
+        options.class_number >= 0 ? options.class_number : static_cast<int32_t>((options.first + i) % network.classes);
+  return classes;
+}
+
+// What needs no model.
+void check(const SampleOptions& o) {
+  check_range<int64_t>("--count", o.count, 1, 1 << 24);
+  ITO_USER_CHECK(o.first >= 0 && o.first <= (int64_t{1} << 32) - o.count, "--first ", o.first,
+                 ": expected 0 to 2^32 less --count");
+  check_batch(o.batch);
+  check_threads(o.threads);
+  check_image_size(o.height, o.width);
+  ITO_USER_CHECK(!o.steps_given || o.steps >= 1, "--steps ", o.steps,
+                 ": expected at least 1; leave it out for the sampler's usual number");
+  check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
+  make_sampler(o.sampler);
+  ITO_USER_CHECK(o.sampler == "ddim" || o.eta == 0, "--eta ", o.eta, ": the sampler ", o.sampler,
+                 " has no eta; use --sampler ddim or leave it out");
+  check_range("--eta", o.eta, 0.0, 1.0);
+}
+
+// What the model's scheduler and outputs ask of the sampler.
+void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
+  const std::string& where = model.files.scheduler;
+  ITO_USER_CHECK(!model.scheduler.thresholding, where,
+                 ": thresholding is true, which sampling does not implement; set it to false to clip the estimate of "
+                 "x0 to clip_sample_range instead");
+  const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
+  const int expected = model.network.channels * (learned ? 2 : 1);
+  ITO_USER_CHECK(model.network.out_channels == expected, model.files.unet_config, ": out_channels is ",
+                 model.network.out_channels, " for ", model.network.channels, " in_channels; with variance_type ",
+                 name_of(model.scheduler.variance_type), " sampling expects ", expected);
+  check_timestep_table(model.config, model.files.unet_config, schedule.steps());
+}
+
+// A network of log t has no value at timestep 0, and a network that overflows no image.
+void check_timesteps(const ModelOnDevice& model, const std::vector<int>& timesteps) {
+  ITO_USER_CHECK(model.config.time_embedding_type != "fourier" || timesteps.back() > 0, model.files.unet_config,
+                 ": time_embedding_type is fourier, which takes the logarithm of t, but the last timestep is 0; use "
+                 "--spacing leading with steps_offset 1 in the scheduler configuration");
+}
+
+void check_finite(const std::vector<float>& samples, int64_t row, int64_t first) {
+  for (size_t i = 0; i < samples.size(); ++i)
+    ITO_CHECK(std::isfinite(samples[i]), "sample: image ", first + static_cast<int64_t>(i) / row,
+              " holds a value that is not finite; are the model's weights whole, and is --precision enough for them?");
+}
+
+// The folder and the right to write in it, known before the hours that sampling may take.
+void make_output_folder(const std::string& out) {
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  if (!error && !std::filesystem::is_directory(out)) error = std::make_error_code(std::errc::not_a_directory);
+  ITO_USER_CHECK(!error, "--out ", out, ": cannot be made a folder: ", error.message(), "; choose another path");
+  const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
+}
+
+// All images, `size` at a time, of `steps` network calls each.
+std::vector<float> draw(const SampleOptions& o, const Network& network, ReverseProcess& process, int size,
+                        int64_t steps, const std::vector<float>& noise, const std::vector<int32_t>& classes,
+                        StripRecorder& strip) {
+  const int64_t row = network.row();
+  std::vector<float> samples(o.count * row), batch(size * row);
+  const int64_t batches = ceil_div(o.count, size);
+  Progress progress("sampling", batches * steps, size, "image steps");
+  progress.watch([&process] { return process.steps_done(); });
+  int64_t collected = 0;
+  const auto images_in = [&](int64_t k) { return std::min<int64_t>(size, o.count - k * size); };
+  const auto keep = [&] {
+    std::copy_n(batch.begin(), images_in(collected) * row, samples.begin() + collected * size * row);
+    ++collected;
+  };
+  for (int64_t k = 0; k < batches; ++k) {
+    // A short last batch is filled up with further images, which are drawn and dropped.
+    const int64_t begin = k * size, n = images_in(k);
+    std::vector<float> start;
+    if (!noise.empty()) {
+      start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
+      start.resize(batch.size(), 0.0f);
+    }
+    std::vector<int32_t> labels;
+    if (!classes.empty()) {
+      labels.assign(classes.begin() + begin, classes.begin() + begin + n);
+      labels.resize(size, 0);
+    }
+    const float* x = start.empty() ? nullptr : start.data();
+    const int32_t* y = labels.empty() ? nullptr : labels.data();
+    if (o.strip && k == 0) {
+      process.run(o.first, x, y, batch.data(), [&](int step) {
+        if (strip.wants(step)) strip.record(process.state().data());
+      });
+      keep();
+      continue;
+    }
+    process.start(o.first + begin, x, y);
+    if (k > collected) {  // the batch before goes out while this one runs
+      process.collect(batch.data());
+      keep();
+    }
+  }
+  while (collected < batches) {
+    process.collect(batch.data());
+    keep();
+  }
+  return samples;
+}
+
+void run(const SampleOptions& o) {
+  check(o);
+  ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
+                 ": is a file; expected a folder, or the name of one to make");
+  set_device_threads(o.threads);
+  const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  const Network& network = model.network;
+  const NoiseSchedule schedule(model.scheduler);
+  check_model(model, schedule);
+  const std::unique_ptr<Sampler> sampler = make_sampler(o.sampler);
+  SamplerSettings settings;
+  settings.steps = o.steps ? o.steps : (o.sampler == "ddpm" ? schedule.steps() : 50);
+  check_range("--steps", settings.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
+  settings.eta = o.eta;
+  if (o.no_clip) settings.clip_sample = false;
+  if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
+  const std::vector<ReverseCoefficients> table = sampler->table(schedule, settings);
+  check_timesteps(model, sampler->timesteps(schedule, settings));
+
+  const std::vector<float> noise = read_noise(o, network);
+  const std::vector<int32_t> classes = classes_of(o, network);
+  const int64_t row = network.row();
+  ReverseSettings reverse;
+  reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
+  reverse.seed = o.seed;
+  reverse.capture = !o.eager;
+  reverse.compute = compute_type(o.precision);
+  reverse.memory_limit = device_memory_limit();
+  // Twice: once more in the planes of the file.
+  reverse.kept_images = saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(row), sizeof(float)});
+  ReverseProcess process(network, table, model.weights.data(), reverse);
+  make_output_folder(o.out);
+
+  StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
+  const std::vector<float> samples =
+      draw(o, network, process, reverse.batch, static_cast<int64_t>(table.size()), noise, classes, strip);
+  check_finite(samples, row, o.first);
+
+  const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
+  SafetensorsWriter writer;
+  writer.add("samples", {o.count, network.channels, network.height, network.width},
+             to_planar(samples, o.count, network.height, network.width, network.channels));
+  if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
+  writer.write(path(kSamplesFile));
+  write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network);
+  if (o.strip) strip.write(path("strip.png"), samples.data());
+  std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
+  if (o.strip) std::printf("%s\n", path("strip.png").c_str());
+}
+
+}  // namespace
+
+void add_sample_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("sample", "draw images from a model");
+  auto o = std::make_shared<SampleOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
+  command->add_option("--count", o->count, "images to draw");
+  command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
+  command->add_option("--batch", o->batch, "images at a time");
+  command->add_option("--seed", o->seed, "seed of all noise")->check(refuse_negative);
+  command->add_option("--sampler", o->sampler, "ddpm or ddim");
+  CLI::Option* steps = command->add_option("--steps", o->steps, "network calls");
+  steps->default_str("all for ddpm, 50 for ddim");
+  command->add_option("--eta", o->eta, "ddim: 0 deterministic to 1 as noisy as ddpm");
+  command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
+  command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
+  command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");
+  command->add_option("--initial-noise", o->initial_noise,
+                      "safetensors file with `noise` (N, C, H, W) in place of drawn x_T");
+  command->add_flag("--strip", o->strip, "also write strip.png: the first image noised and denoised");
+  command->add_option("--precision", o->precision, "fp32 or bf16");
+  command->add_option("--height", o->height, "image height; 0: as the model says");
+  command->add_option("--width", o->width, "image width; 0: as the model says");
+  command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
+  command->callback([o, steps] {
+    o->steps_given = steps->count() > 0;
+    run(*o);
+  });
+}
+
+}  // namespace ito

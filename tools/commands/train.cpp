@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito train: from a data set to a checkpoint, with metrics, a loss curve and sample grids on the way.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "engine/data/load_dataset.h"
+#include "engine/data/order.h"
+#include "engine/io/input_file.h"
+#include "engine/training/trainer.h"
+#include "kernels/seams/device.h"
+#include "kernels/seams/memory_limit.h"
+#include "kernels/seams/ranges.h"
+#include "models/named_models.h"
+#include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
+#include "tools/model_on_device.h"
+#include "tools/run_config.h"
+#include "tools/run_folder.h"
+#include "tools/terminal/progress.h"
+#include "tools/terminal/stop_signal.h"
+
+namespace ito {
+namespace {
+
+UNetConfig model_config(const RunConfig& run, std::vector<std::string>* warnings) {
+  if (is_named_model(run.model) || !std::filesystem::exists(run.model)) return named_model(run.model);
+  const ModelFiles files = find_model(run.model);
+  return unet_config_from_json(read_json_file(files.unet_config), files.unet_config, warnings);
+}
+
+Dataset load_data(const RunConfig& run, const UNetConfig& model) {
+  LoadOptions options;
+  // Other numbers of channels are nothing that images can be converted to; train() compares them.
+  if (model.in_channels == 1 || model.in_channels == 3) options.channels = model.in_channels;
+  options.resolution = run.resolution;
+  if (!run.resolution && model.sample_size && (*model.sample_size)[0] == (*model.sample_size)[1] &&
+      run.data != "fashion-mnist")
+    options.resolution = (*model.sample_size)[0];
+  return load_dataset(run.data, options);
+}
+
+TrainSettings train_settings(const RunConfig& run) {
+  ITO_USER_CHECK(run.adam_betas.size() == 2, "--adam-betas: expected two numbers");
+  for (double beta : run.adam_betas)
+    ITO_USER_CHECK(beta >= 0 && beta < 1, "--adam-betas ", beta, ": expected values in [0, 1)");
+  check_range<int64_t>("--steps", run.steps, 1, int64_t{1} << 31);
+  check_batch(run.batch);
+  check_range("--micro-batch", run.micro_batch, 0, kMaxBatch, " (0: the whole batch)");
+  check_at_least<int64_t>("--warmup", run.warmup, 0);
+  ITO_USER_CHECK(run.lr > 0 && run.lr < 10, "--lr ", run.lr, ": expected a number above 0 and below 10");
+  check_range("--weight-decay", run.weight_decay, 0.0, 10.0);
+  ITO_USER_CHECK(run.ema_decay >= 0 && run.ema_decay < 1, "--ema-decay ", run.ema_decay, ": expected [0, 1)");
+  ITO_USER_CHECK(run.grad_clip >= 0 && std::isfinite(run.grad_clip), "--grad-clip ", run.grad_clip,
+                 ": expected a number, at least 0 (0: no clipping)");
+  check_range("--resolution", run.resolution, 0, kMaxImageSide, " (0: as the model says)");
+  check_at_least<int64_t>("--checkpoint-every", run.checkpoint_every, 0, " (0: at the end only)");
+  check_at_least<int64_t>("--log-every", run.log_every, 1);
+  check_at_least<int64_t>("--sample-every", run.sample_every, 0, " (0: a quarter of the run)");
+  check_at_least<int64_t>("--keep-last", run.keep_last, 0, " (0: all)");
+  check_at_least<int64_t>("--keep-every", run.keep_every, 0, " (0: none)");
+  check_at_least<int64_t>("--max-skipped", run.max_skipped, 0, " (0: never)");
+  check_threads(run.threads);
+  TrainSettings s;
+  s.batch = run.batch;
+  s.micro_batch = run.micro_batch;
+  s.checkpoints = true;
+  s.seed = run.seed;
+  s.capture = !run.eager;
+  s.compute = compute_type(run.precision);
+  s.learning_rate.peak = run.lr;
+  s.learning_rate.shape = learning_rate_shape_of(run.lr_schedule, "--lr-schedule");
+  s.learning_rate.warmup_steps = run.warmup;
+  s.learning_rate.steps = run.steps;
+  s.optimizer.beta1 = static_cast<float>(run.adam_betas[0]);
+  s.optimizer.beta2 = static_cast<float>(run.adam_betas[1]);
+  s.optimizer.weight_decay = static_cast<float>(run.weight_decay);
+  s.optimizer.max_gradient_norm = static_cast<float>(run.grad_clip);
+  s.optimizer.ema_max_decay = static_cast<float>(run.ema_decay);
+  return s;
+}
+
+SchedulerConfig scheduler_config(const RunConfig& run) {
+  SchedulerConfig c;
+  c.prediction_type = prediction_of(run.prediction_type, "--prediction-type");
+  c.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
+  return c;
+}
+
+// Fills one batch in the global order: position = step * batch + i.
+void gather(const Dataset& data, DataOrder& order, const RunConfig& run, int64_t step, std::vector<float>& images,
+            std::vector<int32_t>& labels) {
+  for (int i = 0; i < run.batch; ++i) {
+    const int64_t position = step * run.batch + i;
+    const int64_t index = order.index(position);
+    data.image_f32(index, run.flip && order.flip(position), images.data() + i * data.image_size());
+    if (!labels.empty()) labels[i] = data.labels[index];
+  }
+}
+
+// The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
+// still be done (after a failed launch it cannot: the device gives nothing back).
+std::string with_what_is_left(const std::exception& e, RunFolder& folder, Trainer& trainer, int64_t step,
+                              bool between_steps) {
+  try {
+    if (between_steps) folder.write_checkpoint(trainer, step);
+  } catch (const std::exception&) {  // the first error is the one to report
+  }
+  const std::string left = folder.has_checkpoint() ? folder.latest_checkpoint() + " is whole: go on with --resume"
+                                                   : "no checkpoint was written yet";
+  return join_text("step ", step, ": ", e.what(), "; ", left);
+}
+
+// Returns the exit code: 0, or 128 + the signal that stopped the run.
+int train(const RunConfig& run) {
+  const TrainSettings settings = train_settings(run);
+  set_device_threads(run.threads);
+  ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
+                 ": is a file; expected a folder, or the name of one to make");
+  const SchedulerConfig scheduler = scheduler_config(run);
+  std::vector<std::string> warnings;
+  UNetConfig model = model_config(run, &warnings);
+  print_warnings(warnings);
+  const Dataset data = load_data(run, model);
+  ITO_USER_CHECK(data.channels == model.in_channels, run.data, ": images have ", data.channels,
+                 " channels, the model takes ", model.in_channels, "; choose another --model");
+  model.sample_size = {data.height, data.width};
+  const Network network = unet_network(model, data.height, data.width);
+  if (network.labels == LabelKind::Index)
+    ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
+                   data.class_count(), " classes, the model num_class_embeds ", network.classes,
+                   "; give it data with labels, or as many class embeddings as there are classes");
+
+  const NoiseSchedule schedule(scheduler);
+  check_timestep_table(model, "--model " + run.model, schedule.steps());
+  ITO_USER_CHECK(model.time_embedding_type != "fourier", "--model ", run.model,
+                 ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use "
+                 "positional or learned");
+  Trainer trainer(network, schedule, settings, device_memory_limit());
+  trainer.set_weights(initial_weights(trainer.layout(), run.seed));
+  const StopSignal stop;
+  RunFolder folder(run, model, scheduler, identity_of(run, model, trainer.program(), data.fingerprint()));
+  folder.plan_preview(trainer, network, schedule, device_memory_limit());
+  const int64_t first = folder.start(trainer);
+  std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
+               data.count, data.height, data.width, data.channels, run.model.c_str(),
+               static_cast<long long>(trainer.layout().count()), trainer.planned_bytes() >> 20);
+  if (run.resume && first)
+    std::fprintf(stderr, "going on from %s\n", folder.latest_checkpoint().c_str());
+  else if (run.resume)
+    std::fprintf(stderr, "%s holds no checkpoint: starting from the beginning\n", run.out.c_str());
+
+  DataOrder order(run.seed, data.count);
+  std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
+  std::vector<int32_t> labels(network.labels == LabelKind::Index ? run.batch : 0);
+  const int64_t sample_every = run.sample_every ? run.sample_every : std::max<int64_t>(1, run.steps / 4);
+  Progress progress("training", run.steps, run.batch, "images", first);
+  std::string note;
+  for (int64_t step = first; step < run.steps; ++step) {
+    const int64_t done = step + 1;
+    bool between_steps = false;
+    try {
+      const Range range("step " + std::to_string(done));
+      gather(data, order, run, step, images, labels);
+      trainer.step(images.data(), labels.empty() ? nullptr : labels.data());
+      if (done % run.log_every == 0 || done == run.steps) {
+        note = folder.log(trainer, progress.seconds());
+        trainer.clear_logged();
+      }
+      progress.update(done, note);
+      between_steps = true;
+      if (done % sample_every == 0 || done == run.steps) folder.write_preview(trainer, network, done);
+    } catch (const RunEnded&) {
+      throw;
+    } catch (const UserError& e) {
+      throw UserError(with_what_is_left(e, folder, trainer, done, between_steps));
+    } catch (const std::exception& e) {
+      throw Error(with_what_is_left(e, folder, trainer, done, between_steps));
+    }
+    const bool stopped = StopSignal::received() != 0;
+    if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
+      folder.write_checkpoint(trainer, done);
+    if (stopped) {
+      progress.finish();
+      std::fprintf(stderr, "ito: stopped by %s after step %lld: %s is whole; go on with --resume\n", StopSignal::name(),
+                   static_cast<long long>(done), folder.latest_checkpoint().c_str());
+      return 128 + StopSignal::received();
+    }
+  }
+  progress.finish();
+  folder.write_loss_chart();
+  std::printf("checkpoint %s\nloss curve %s\n", folder.latest_checkpoint().c_str(), folder.path("loss.svg").c_str());
+  return 0;
+}
+
+// A value of a config file has the type of its option's default.
+void check_config_value(const std::string& path, const std::string& key, const Json& value, const Json& usual) {
+  const bool number = usual.is_number_float() ? value.is_number() : value.is_number_integer();
+  const char* expected = usual.is_string()         ? "a text"
+                         : usual.is_boolean()      ? "true or false"
+                         : usual.is_array()        ? "a list of numbers"
+                         : usual.is_number_float() ? "a number"
+                                                   : "a whole number";
+  bool fits = usual.is_number() ? number : value.type() == usual.type();
+  if (usual.is_array() && fits)
+    fits = std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number(); });
+  ITO_USER_CHECK(fits, path, ": ", key, " is ", printable(value.dump(), 60), "; expected ", expected);
+}
+
+// Values of a --config file become the options that were not given on the command line.
+void apply_config_file(CLI::App& command, const std::string& path) {
+  const Json file = read_json_file(path);
+  ITO_USER_CHECK(file.is_object(), path, ": found ", file.type_name(), ", expected a JSON object of options");
+  const Json defaults = RunConfig{}.json();
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options())
+    for (std::string name : option->get_lnames()) {
+      std::replace(name.begin(), name.end(), '-', '_');
+      known.push_back(name);
+    }
+  for (const auto& [key, value] : file.items()) {
+    ITO_USER_CHECK(key != "config" && std::find(known.begin(), known.end(), key) != known.end(), path, ": unknown key ",
+                   key, did_you_mean(key, known));
+    std::string name = "--" + key;
+    std::replace(name.begin() + 2, name.end(), '_', '-');
+    CLI::Option* option = command.get_option(name);
+    if (defaults.contains(key)) check_config_value(path, key, value, defaults[key]);
+    if (option->count() > 0) continue;
+    try {
+      for (const Json& item : value.is_array() ? value : Json::array({value}))
+        option->add_result(item.is_string() ? item.get<std::string>() : item.dump());
+      option->run_callback();
+    } catch (const CLI::Error&) {
+      fail<UserError>(path, ": ", key, " is ", value.dump(), ", which is not what ", name,
+                      " takes; see ito train --help");
+    }
+  }
+}
+
+}  // namespace
+
+Json RunConfig::json() const {
+  return {{"data", data},
+          {"out", out},
+          {"model", model},
+          {"steps", steps},
+          {"batch", batch},
+          {"micro_batch", micro_batch},
+          {"seed", seed},
+          {"lr", lr},
+          {"lr_schedule", lr_schedule},
+          {"warmup", warmup},
+          {"adam_betas", adam_betas},
+          {"weight_decay", weight_decay},
+          {"grad_clip", grad_clip},
+          {"ema_decay", ema_decay},
+          {"precision", precision},
+          {"prediction_type", prediction_type},
+          {"beta_schedule", beta_schedule},
+          {"flip", flip},
+          {"resolution", resolution},
+          {"checkpoint_every", checkpoint_every},
+          {"log_every", log_every},
+          {"sample_every", sample_every},
+          {"keep_last", keep_last},
+          {"keep_every", keep_every},
+          {"max_skipped", max_skipped},
+          {"threads", threads},
+          {"eager", eager},
+          {"other_kernels", other_kernels}};
+}
+
+void add_train_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "train a model on a data set");
+  auto run = std::make_shared<RunConfig>();
+  auto config_file = std::make_shared<std::string>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("--data", run->data,
+                      "fashion-mnist, or a folder of images, an IDX, CIFAR-10 or safetensors file");
+  command->add_option("--out", run->out, "folder of the run: checkpoints, metrics, pictures");
+  command->add_option("--model", run->model,
+                      "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint");
+  command->add_option("--steps", run->steps, "training steps");
+  command->add_option("--batch", run->batch, "images a step");
+  command->add_option(
+      "--micro-batch", run->micro_batch,
+      join_text("images a pass, to save memory, a multiple of ", images_per_chunk(), "; 0: the whole batch"));
+  command->add_option("--seed", run->seed, "seed of weights, order, noise")->check(refuse_negative);
+  command->add_option("--lr", run->lr, "peak learning rate");
+  command->add_option("--lr-schedule", run->lr_schedule, "constant, linear or cosine, after the warm-up");
+  command->add_option("--warmup", run->warmup, "steps of linear warm-up");
+  command->add_option("--adam-betas", run->adam_betas, "the two decay rates of AdamW")->expected(2);
+  command->add_option("--weight-decay", run->weight_decay, "decoupled weight decay");
+  command->add_option("--grad-clip", run->grad_clip, "largest gradient norm; 0: no clipping");
+  command->add_option("--ema-decay", run->ema_decay, "largest decay of the averaged weights, reached by (1+s)^-3/4");
+  command->add_option("--precision", run->precision, "fp32 or bf16 activations (masters are fp32)");
+  command->add_option("--prediction-type", run->prediction_type, "epsilon, sample or v_prediction");
+  command->add_option("--beta-schedule", run->beta_schedule, "linear, scaled_linear, squaredcos_cap_v2 or sigmoid");
+  command->add_flag("--flip", run->flip, "mirror half of the images at random");
+  command->add_option("--resolution", run->resolution, "resize and crop images to this square; 0: as the model says");
+  command->add_option("--checkpoint-every", run->checkpoint_every,
+                      "steps between checkpoints, besides the one at the end; 0: none");
+  command->add_option("--log-every", run->log_every, "steps between lines of metrics.jsonl");
+  command->add_option("--sample-every", run->sample_every, "steps between sample grids; 0: a quarter of the run");
+  command->add_option("--keep-last", run->keep_last, "checkpoints that stay, the newest; 0: all");
+  command->add_option("--keep-every", run->keep_every, "checkpoints of these steps stay too; 0: none");
+  command->add_option("--max-skipped", run->max_skipped,
+                      "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "
+                      "is counted whole, and seen at the next of the --log-every lines; 0: never");
+  command->add_flag("--resume", run->resume,
+                    "go on from the newest checkpoint of --out, or start if there is none; options not given are the "
+                    "run's own");
+  command->add_option("--threads", run->threads, "threads; 0: all cores");
+  command->add_flag(
+      "--eager", run->eager,
+      "launch every kernel of every step anew, not a captured graph: slower, the same bits; for profiling "
+      "and for finding a kernel that fails");
+  command->add_flag("--other-kernels", run->other_kernels,
+                    "go on from a checkpoint (--resume) although the kernels of this machine or library round "
+                    "differently; holds for the run from then on");
+  command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
+  command->callback([run, config_file, command] {
+    if (!config_file->empty()) apply_config_file(*command, *config_file);
+    const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
+    if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
+      apply_config_file(*command, own_config);
+    ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
+    ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
+    if (const int code = train(*run)) std::exit(code);
+  });
+}
+
+}  // namespace ito
