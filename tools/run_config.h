@@ -1,14 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything a training run is told, with its defaults: the options of `ito train`, the keys of --config files and of
-// OUT/config.json (the same words, dashes as underscores).
+// Everything a training run is told: the options of `ito train`, the keys of --config files and of OUT/config.json (the
+// same words, dashes as underscores). An option is one line in `visit` and its field with the default; the command
+// line, its help, the range check, the JSON and the identity of a run all walk that list.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "engine/io/json_file.h"
+#include "kernels/seams/conv.h"
 
 namespace ito {
+
+inline constexpr int kMaxImageSide = 1 << 14;  // pixels; what a network configuration may ask for too
+inline constexpr int kMaxBatch = 1 << 16;      // images at once
+inline constexpr int kMaxThreads = 1 << 12;
+
+// What a value may be; an open end is not itself allowed.
+struct OptionRange {
+  double least = -std::numeric_limits<double>::infinity(), most = std::numeric_limits<double>::infinity();
+  bool least_open = false, most_open = false;
+
+  bool holds(double value) const;  // finite, too
+  std::string text() const;        // "at least 1", "0 to 4096", "a value in [0, 1)"
+};
+
+constexpr OptionRange at_least(double least) {
+  return {.least = least};
+}
+constexpr OptionRange between(double least, double most) {
+  return {.least = least, .most = most};
+}
+constexpr OptionRange from_to_below(double least, double most) {
+  return {.least = least, .most = most, .most_open = true};
+}
+constexpr OptionRange inside(double least, double most) {
+  return {.least = least, .most = most, .least_open = true, .most_open = true};
+}
+
+enum class OptionRole : uint8_t {
+  Free,     // the numbers of a run do not depend on it: a resumed run may change it
+  Numbers,  // they do
+  Start,    // of this start, not of the run: not kept in config.json
+};
+
+struct RunOption {
+  const char* key;  // checkpoint_every, which is --checkpoint-every on the command line
+  std::string help;
+  OptionRange range = {};
+  std::string zero = {};  // what 0 means, where it means something else than the other numbers
+  OptionRole role = OptionRole::Free;
+};
 
 struct RunConfig {
   std::string data, out;
@@ -28,18 +71,78 @@ struct RunConfig {
   std::string beta_schedule = "linear";
   bool flip = false;
   int resolution = 0;
-  int64_t checkpoint_every = 1000;  // 0: at the end only
-  int64_t log_every = 10;
-  int64_t sample_every = 0;  // 0: a quarter of the run
-  int64_t keep_last = 3;     // checkpoints; 0: all
-  int64_t keep_every = 0;    // besides them those of these steps; 0: none
-  int64_t max_skipped = 10;  // non-finite steps in a row that end the run; 0: never
+  int64_t checkpoint_every = 1000, log_every = 10, sample_every = 0;
+  int64_t keep_last = 3, keep_every = 0;
+  int64_t max_skipped = 10;
   int threads = 0;
-  bool eager = false;
-  bool other_kernels = false;  // a resumed run may go on with kernels that round differently
-  bool resume = false;         // of this start, not of the run: json() leaves it out
+  bool eager = false, other_kernels = false, resume = false;
 
-  Json json() const;  // every other value
+  // visitor(value, RunOption) for every option, in the order of the help. Run: RunConfig or const RunConfig.
+  template <class Run, class Visitor>
+  static void visit(Run& run, Visitor&& visitor) {
+    using enum OptionRole;
+    visitor(run.data, RunOption{"data", "fashion-mnist, or a folder of images, an IDX, CIFAR-10 or safetensors file"});
+    visitor(run.out, RunOption{"out", "folder of the run: checkpoints, metrics, pictures"});
+    visitor(run.model, RunOption{"model", "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint"});
+    visitor(run.steps, RunOption{"steps", "training steps", between(1, 0x1p31)});
+    visitor(run.batch, RunOption{"batch", "images a step", between(1, kMaxBatch), {}, Numbers});
+    visitor(run.micro_batch,
+            RunOption{"micro_batch", join_text("images a pass, to save memory, a multiple of ", images_per_chunk()),
+                      between(0, kMaxBatch), "the whole batch"});
+    visitor(run.seed, RunOption{"seed", "seed of weights, order, noise"});
+    visitor(run.lr, RunOption{"lr", "peak learning rate", inside(0, 10), {}, Numbers});
+    visitor(run.lr_schedule,
+            RunOption{"lr_schedule", "constant, linear or cosine, after the warm-up", {}, {}, Numbers});
+    visitor(run.warmup, RunOption{"warmup", "steps of linear warm-up", at_least(0), {}, Numbers});
+    visitor(run.adam_betas, RunOption{"adam_betas", "the two decay rates of AdamW", from_to_below(0, 1), {}, Numbers});
+    visitor(run.weight_decay, RunOption{"weight_decay", "decoupled weight decay", between(0, 10), {}, Numbers});
+    visitor(run.grad_clip, RunOption{"grad_clip", "largest gradient norm", at_least(0), "no clipping", Numbers});
+    visitor(run.ema_decay, RunOption{"ema_decay",
+                                     "largest decay of the averaged weights, reached by (1+s)^-3/4",
+                                     from_to_below(0, 1),
+                                     {},
+                                     Numbers});
+    visitor(run.precision, RunOption{"precision", "fp32 or bf16 activations (masters are fp32)", {}, {}, Numbers});
+    visitor(run.prediction_type, RunOption{"prediction_type", "epsilon, sample or v_prediction", {}, {}, Numbers});
+    visitor(run.beta_schedule,
+            RunOption{"beta_schedule", "linear, scaled_linear, squaredcos_cap_v2 or sigmoid", {}, {}, Numbers});
+    visitor(run.flip, RunOption{"flip", "mirror half of the images at random", {}, {}, Numbers});
+    visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
+                                      "as the model says"});
+    visitor(run.checkpoint_every, RunOption{"checkpoint_every", "steps between checkpoints, besides the one at the end",
+                                            at_least(0), "at the end only"});
+    visitor(run.log_every, RunOption{"log_every", "steps between lines of metrics.jsonl", at_least(1)});
+    visitor(run.sample_every,
+            RunOption{"sample_every", "steps between sample grids", at_least(0), "a quarter of the run"});
+    visitor(run.keep_last, RunOption{"keep_last", "checkpoints that stay, the newest", at_least(0), "all"});
+    visitor(run.keep_every, RunOption{"keep_every", "checkpoints of these steps stay too", at_least(0), "none"});
+    visitor(run.max_skipped,
+            RunOption{"max_skipped",
+                      "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "
+                      "is counted whole, and seen at the next of the --log-every lines",
+                      at_least(0), "never"});
+    visitor(run.resume, RunOption{"resume",
+                                  "go on from the newest checkpoint of --out, or start if there is none; options not "
+                                  "given are the run's own",
+                                  {},
+                                  {},
+                                  Start});
+    visitor(run.threads, RunOption{"threads", "threads", between(0, kMaxThreads), "all cores"});
+    visitor(run.eager, RunOption{"eager",
+                                 "launch every kernel of every step anew, not a captured graph: slower, the same bits; "
+                                 "for profiling and for finding a kernel that fails"});
+    visitor(run.other_kernels,
+            RunOption{"other_kernels",
+                      "go on from a checkpoint (--resume) although the kernels of this machine or library round "
+                      "differently; holds for the run from then on"});
+  }
+
+  Json json() const;     // every value but those of OptionRole::Start
+  Json numbers() const;  // those that the numbers of the run depend on; steps are among them unless the learning rate
+                         // is constant, since its other shapes stretch with them
+  void check() const;  // UserError that names the first option whose value is out of range
 };
+
+std::string flag_of(std::string key);  // checkpoint_every -> --checkpoint-every
 
 }  // namespace ito

@@ -21,12 +21,6 @@ uint64_t hash_of(const std::string& text) {
   return hash;
 }
 
-std::string option_of(std::string key) {
-  for (char& c : key)
-    if (c == '_') c = '-';
-  return "--" + key;
-}
-
 // The library's names for what it chose, of every op: the same version may choose by more than the instruction set.
 std::string kernels_of(const Program& program) {
   std::string all;
@@ -43,16 +37,11 @@ std::string choices_in(const std::string& kernels) {
 
 RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Program& program,
                         uint64_t data_fingerprint) {
-  const Json all = run.json();
   RunIdentity identity;
   identity.seed = run.seed;
   identity.data_fingerprint = data_fingerprint;
   identity.architecture = to_json(model);
-  identity.numbers = Json::object();
-  for (const char* key : {"batch", "lr", "lr_schedule", "warmup", "adam_betas", "weight_decay", "grad_clip",
-                          "ema_decay", "precision", "prediction_type", "beta_schedule", "flip"})
-    identity.numbers[key] = all.at(key);
-  if (run.lr_schedule != "constant") identity.numbers["steps"] = run.steps;
+  identity.numbers = run.numbers();
   Json hashed = identity.numbers;
   hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
   hashed["architecture"] = identity.architecture;
@@ -83,8 +72,8 @@ void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, co
   if (stored_config.is_object())
     for (const auto& [key, value] : now.numbers.items()) {
       const Json old = stored_config.value(key, Json());
-      ITO_USER_CHECK(value == old, option_of(key), " ", value.dump(), ": ", checkpoint, " was trained with ",
-                     old.dump(), kAdvice);
+      ITO_USER_CHECK(value == old, flag_of(key), " ", value.dump(), ": ", checkpoint, " was trained with ", old.dump(),
+                     kAdvice);
     }
   ITO_USER_CHECK(
       now.configuration_hash == snapshot.configuration_hash, checkpoint,

@@ -14,7 +14,7 @@ namespace ito {
 struct RunIdentity {
   uint64_t seed = 0, data_fingerprint = 0;
   Json architecture;  // unet/config.json
-  Json numbers;       // the values of RunConfig above that the numbers depend on, by their names
+  Json numbers;       // RunConfig::numbers()
   uint64_t configuration_hash = 0;
   std::string kernels;         // kernel_choices(), and a hash of what runs each op
   bool other_kernels = false;  // RunConfig's

@@ -5,12 +5,9 @@
 #include <string>
 
 #include "kernels/error.h"
+#include "tools/run_config.h"
 
 namespace ito {
-
-inline constexpr int kMaxImageSide = 1 << 14;  // pixels; what a network configuration may ask for too
-inline constexpr int kMaxBatch = 1 << 16;      // images at once
-inline constexpr int kMaxThreads = 1 << 12;
 
 // note: what a value at the edge means, e.g. " (0: all cores)".
 template <class T>

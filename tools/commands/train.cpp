@@ -44,26 +44,7 @@ Dataset load_data(const RunConfig& run, const UNetConfig& model) {
 }
 
 TrainSettings train_settings(const RunConfig& run) {
-  ITO_USER_CHECK(run.adam_betas.size() == 2, "--adam-betas: expected two numbers");
-  for (double beta : run.adam_betas)
-    ITO_USER_CHECK(beta >= 0 && beta < 1, "--adam-betas ", beta, ": expected values in [0, 1)");
-  check_range<int64_t>("--steps", run.steps, 1, int64_t{1} << 31);
-  check_batch(run.batch);
-  check_range("--micro-batch", run.micro_batch, 0, kMaxBatch, " (0: the whole batch)");
-  check_at_least<int64_t>("--warmup", run.warmup, 0);
-  ITO_USER_CHECK(run.lr > 0 && run.lr < 10, "--lr ", run.lr, ": expected a number above 0 and below 10");
-  check_range("--weight-decay", run.weight_decay, 0.0, 10.0);
-  ITO_USER_CHECK(run.ema_decay >= 0 && run.ema_decay < 1, "--ema-decay ", run.ema_decay, ": expected [0, 1)");
-  ITO_USER_CHECK(run.grad_clip >= 0 && std::isfinite(run.grad_clip), "--grad-clip ", run.grad_clip,
-                 ": expected a number, at least 0 (0: no clipping)");
-  check_range("--resolution", run.resolution, 0, kMaxImageSide, " (0: as the model says)");
-  check_at_least<int64_t>("--checkpoint-every", run.checkpoint_every, 0, " (0: at the end only)");
-  check_at_least<int64_t>("--log-every", run.log_every, 1);
-  check_at_least<int64_t>("--sample-every", run.sample_every, 0, " (0: a quarter of the run)");
-  check_at_least<int64_t>("--keep-last", run.keep_last, 0, " (0: all)");
-  check_at_least<int64_t>("--keep-every", run.keep_every, 0, " (0: none)");
-  check_at_least<int64_t>("--max-skipped", run.max_skipped, 0, " (0: never)");
-  check_threads(run.threads);
+  run.check();
   TrainSettings s;
   s.batch = run.batch;
   s.micro_batch = run.micro_batch;
@@ -240,87 +221,26 @@ void apply_config_file(CLI::App& command, const std::string& path) {
   }
 }
 
-}  // namespace
-
-Json RunConfig::json() const {
-  return {{"data", data},
-          {"out", out},
-          {"model", model},
-          {"steps", steps},
-          {"batch", batch},
-          {"micro_batch", micro_batch},
-          {"seed", seed},
-          {"lr", lr},
-          {"lr_schedule", lr_schedule},
-          {"warmup", warmup},
-          {"adam_betas", adam_betas},
-          {"weight_decay", weight_decay},
-          {"grad_clip", grad_clip},
-          {"ema_decay", ema_decay},
-          {"precision", precision},
-          {"prediction_type", prediction_type},
-          {"beta_schedule", beta_schedule},
-          {"flip", flip},
-          {"resolution", resolution},
-          {"checkpoint_every", checkpoint_every},
-          {"log_every", log_every},
-          {"sample_every", sample_every},
-          {"keep_last", keep_last},
-          {"keep_every", keep_every},
-          {"max_skipped", max_skipped},
-          {"threads", threads},
-          {"eager", eager},
-          {"other_kernels", other_kernels}};
+template <class T>
+void add_run_option(CLI::App& command, T& value, const RunOption& option) {
+  const std::string help = option.help + (option.zero.empty() ? "" : "; 0: " + option.zero);
+  if constexpr (std::is_same_v<T, bool>) {
+    command.add_flag(flag_of(option.key), value, help);
+  } else {
+    CLI::Option* added = command.add_option(flag_of(option.key), value, help);
+    if constexpr (std::is_same_v<T, std::vector<double>>) added->expected(static_cast<int>(value.size()));
+    if constexpr (std::is_unsigned_v<T>) added->check(refuse_negative);
+  }
 }
+
+}  // namespace
 
 void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train a model on a data set");
   auto run = std::make_shared<RunConfig>();
   auto config_file = std::make_shared<std::string>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--data", run->data,
-                      "fashion-mnist, or a folder of images, an IDX, CIFAR-10 or safetensors file");
-  command->add_option("--out", run->out, "folder of the run: checkpoints, metrics, pictures");
-  command->add_option("--model", run->model,
-                      "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint");
-  command->add_option("--steps", run->steps, "training steps");
-  command->add_option("--batch", run->batch, "images a step");
-  command->add_option(
-      "--micro-batch", run->micro_batch,
-      join_text("images a pass, to save memory, a multiple of ", images_per_chunk(), "; 0: the whole batch"));
-  command->add_option("--seed", run->seed, "seed of weights, order, noise")->check(refuse_negative);
-  command->add_option("--lr", run->lr, "peak learning rate");
-  command->add_option("--lr-schedule", run->lr_schedule, "constant, linear or cosine, after the warm-up");
-  command->add_option("--warmup", run->warmup, "steps of linear warm-up");
-  command->add_option("--adam-betas", run->adam_betas, "the two decay rates of AdamW")->expected(2);
-  command->add_option("--weight-decay", run->weight_decay, "decoupled weight decay");
-  command->add_option("--grad-clip", run->grad_clip, "largest gradient norm; 0: no clipping");
-  command->add_option("--ema-decay", run->ema_decay, "largest decay of the averaged weights, reached by (1+s)^-3/4");
-  command->add_option("--precision", run->precision, "fp32 or bf16 activations (masters are fp32)");
-  command->add_option("--prediction-type", run->prediction_type, "epsilon, sample or v_prediction");
-  command->add_option("--beta-schedule", run->beta_schedule, "linear, scaled_linear, squaredcos_cap_v2 or sigmoid");
-  command->add_flag("--flip", run->flip, "mirror half of the images at random");
-  command->add_option("--resolution", run->resolution, "resize and crop images to this square; 0: as the model says");
-  command->add_option("--checkpoint-every", run->checkpoint_every,
-                      "steps between checkpoints, besides the one at the end; 0: none");
-  command->add_option("--log-every", run->log_every, "steps between lines of metrics.jsonl");
-  command->add_option("--sample-every", run->sample_every, "steps between sample grids; 0: a quarter of the run");
-  command->add_option("--keep-last", run->keep_last, "checkpoints that stay, the newest; 0: all");
-  command->add_option("--keep-every", run->keep_every, "checkpoints of these steps stay too; 0: none");
-  command->add_option("--max-skipped", run->max_skipped,
-                      "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "
-                      "is counted whole, and seen at the next of the --log-every lines; 0: never");
-  command->add_flag("--resume", run->resume,
-                    "go on from the newest checkpoint of --out, or start if there is none; options not given are the "
-                    "run's own");
-  command->add_option("--threads", run->threads, "threads; 0: all cores");
-  command->add_flag(
-      "--eager", run->eager,
-      "launch every kernel of every step anew, not a captured graph: slower, the same bits; for profiling "
-      "and for finding a kernel that fails");
-  command->add_flag("--other-kernels", run->other_kernels,
-                    "go on from a checkpoint (--resume) although the kernels of this machine or library round "
-                    "differently; holds for the run from then on");
+  RunConfig::visit(*run, [&](auto& value, const RunOption& option) { add_run_option(*command, value, option); });
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
     if (!config_file->empty()) apply_config_file(*command, *config_file);
