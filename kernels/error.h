@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Errors are one line: what was wrong, where, and what to do. Plain C++, seen alike by g++ and nvcc.
+// Errors are one line: what was wrong, where, and what to do. So are warnings, of work that goes on all the same. Plain
+// C++, seen alike by g++ and nvcc.
 #pragma once
+#include <atomic>
+#include <cstdio>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -29,6 +32,20 @@ std::string join_text(const Parts&... parts) {
 template <class E = Error, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   throw E(join_text(parts...));
+}
+
+// Where warnings go: standard error, unless the program that links this library sets another place.
+using WarningSink = void (*)(const std::string& text);
+
+inline void print_warning(const std::string& text) {
+  std::fprintf(stderr, "ito: warning: %s\n", text.c_str());
+}
+
+inline std::atomic<WarningSink> warning_sink{print_warning};
+
+template <class... Parts>
+void warn(const Parts&... parts) {
+  warning_sink.load()(join_text(parts...));
 }
 
 }  // namespace ito

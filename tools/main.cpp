@@ -12,6 +12,7 @@
 #include "engine/io/json_file.h"
 #include "kernels/seams/device.h"
 #include "tools/commands/commands.h"
+#include "tools/terminal/warnings.h"
 
 namespace {
 
@@ -121,6 +122,7 @@ int report(const std::filesystem::filesystem_error& e) {
 
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
+  ito::warning_sink = ito::print_warning_line;
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
   app.fallthrough();  // --device may stand after the sub-command too

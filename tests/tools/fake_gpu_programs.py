@@ -9,7 +9,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NO_DEVICE = "no NVIDIA driver is installed; install one for CUDA 13.0, or use --device cpu"
+NO_DEVICE = "no NVIDIA driver is installed; install one for CUDA 13.0, or run on the CPU"
 with open(os.path.join(HERE, "scenario.json")) as file:
     SCENARIO = json.load(file)
 sys.path.insert(0, os.path.join(HERE, "..", "gpu_check"))

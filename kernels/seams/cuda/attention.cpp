@@ -105,8 +105,8 @@ std::unique_ptr<EngineChoice> choose(const cuda::Session& on, const AttentionSha
   } catch (const cuda::CudnnError& error) {
     refusal = error.what();
   }
-  fprintf(stderr, "ito: warning: attention of %d tokens, %d heads of %d runs on the portable kernel (%s)\n",
-          shape.tokens, shape.heads, shape.head_dim, refusal.c_str());
+  warn("attention of ", shape.tokens, " tokens, ", shape.heads, " heads of ", shape.head_dim,
+       " runs on the portable kernel (", refusal, ")");
   return nullptr;
 }
 

@@ -91,8 +91,7 @@ std::shared_ptr<DirectionPlans> choose(Session& session, const ConvKey& key) {
   } catch (const CudnnError& error) {
     refusal = error.what();
   }
-  fprintf(stderr, "ito: warning: the %s runs on the portable kernel, which uses no tensor cores (%s)\n",
-          key.text().c_str(), refusal.c_str());
+  warn("the ", key.text(), " runs on the portable kernel, which uses no tensor cores (", refusal, ")");
   return nullptr;
 }
 

@@ -33,21 +33,21 @@ DeviceFacts ask() {
 
 std::string why_unusable(const DeviceFacts& f) {
   if (f.driver == 0)
-    return "no NVIDIA driver is installed; install one for CUDA " + version_text(f.runtime) + ", or use --device cpu";
+    return "no NVIDIA driver is installed; install one for CUDA " + version_text(f.runtime) + ", or run on the CPU";
   if (f.status == cudaErrorInsufficientDriver)
     return "the NVIDIA driver serves CUDA up to " + version_text(f.driver) + ", this program needs " +
-           version_text(f.runtime) + "; install a newer driver, or use --device cpu";
+           version_text(f.runtime) + "; install a newer driver, or run on the CPU";
   if (f.status == cudaErrorNoDevice || (f.status == cudaSuccess && f.count == 0))
-    return "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); use --device cpu";
+    return "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); run on the CPU";
   if (f.status != cudaSuccess)
     return std::string("no device: ") + cudaGetErrorName(f.status) + ": " + cudaGetErrorString(f.status) +
-           "; use --device cpu";
+           "; run on the CPU";
   const std::string card = f.name + " (sm_" + std::to_string(f.major) + std::to_string(f.minor) + ")";
-  if (f.major < kLeastMajor) return card + " is too old: ito needs sm_80 or newer; use --device cpu";
+  if (f.major < kLeastMajor) return card + " is too old: ito needs sm_80 or newer; run on the CPU";
   if (f.code != cudaSuccess)
     return "this program has no code for " + card + " (" + cudaGetErrorName(f.code) +
            "); build it with -DCMAKE_CUDA_ARCHITECTURES=" + std::to_string(f.major) + std::to_string(f.minor) +
-           ", or use --device cpu";
+           ", or run on the CPU";
   return "";
 }
 

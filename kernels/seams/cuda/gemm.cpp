@@ -148,8 +148,7 @@ Handle* handle() {
     const cuda::AllowCallsInCapture allow;
     const cublasStatus_t status = api->cublasLtCreate(&made->handle);
     if (status == CUBLAS_STATUS_SUCCESS) return made;
-    fprintf(stderr, "ito: warning: cuBLASLt: no handle: %s; matrix products use the portable kernel\n",
-            api->cublasLtGetStatusString(status));
+    warn("cuBLASLt: no handle: ", api->cublasLtGetStatusString(status), "; matrix products use the portable kernel");
     delete made;
     return nullptr;
   }();
@@ -196,10 +195,9 @@ void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b
     if (at == on->algorithms.end()) {
       at = on->algorithms.emplace(key, choose(*on, key)).first;
       if (!at->second)  // once a key
-        fprintf(stderr,
-                "ito: warning: cuBLASLt has no algorithm for products of n=%d k=%d, %s to %s, that keeps a row's bits; "
-                "they run on the portable kernel, which uses no tensor cores\n",
-                key.n, key.k, name_of(key.input), name_of(key.output));
+        warn("cuBLASLt has no algorithm for products of n=", key.n, " k=", key.k, ", ", name_of(key.input), " to ",
+             name_of(key.output),
+             ", that keeps a row's bits; they run on the portable kernel, which uses no tensor cores");
     }
     algorithm = at->second;
   }

@@ -86,8 +86,8 @@ Loaded<Cudnn> load_cudnn() {
   return loaded;
 }
 
-void warn(const LibraryState& state, const char* instead) {
-  if (!state.error.empty()) fprintf(stderr, "ito: warning: %s; %s\n", state.error.c_str(), instead);
+void warn_if_missing(const LibraryState& state, const char* instead) {
+  if (!state.error.empty()) warn(state.error, "; ", instead);
 }
 
 const Loaded<CublasLt>& loaded_cublas_lt() {
@@ -118,7 +118,8 @@ bool portable_only() {
 const CublasLt* cublas_lt() {
   if (portable_only()) return nullptr;
   const Loaded<CublasLt>& loaded = loaded_cublas_lt();
-  static const bool warned = (warn(loaded.state, "matrix products use the portable kernel, which is slower"), true);
+  static const bool warned =
+      (warn_if_missing(loaded.state, "matrix products use the portable kernel, which is slower"), true);
   return warned && loaded.state.error.empty() ? &loaded.functions : nullptr;
 }
 
@@ -126,7 +127,7 @@ const Cudnn* cudnn() {
   if (portable_only()) return nullptr;
   const Loaded<Cudnn>& loaded = loaded_cudnn();
   static const bool warned =
-      (warn(loaded.state, "convolutions use the portable kernels, which use no tensor cores"), true);
+      (warn_if_missing(loaded.state, "convolutions use the portable kernels, which use no tensor cores"), true);
   return warned && loaded.state.error.empty() ? &loaded.functions : nullptr;
 }
 

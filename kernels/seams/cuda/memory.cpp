@@ -42,7 +42,7 @@ void* device_allocate(size_t bytes, const char* what) {
   if (status == cudaErrorMemoryAllocation) {
     (void)cudaGetLastError();
     fail("device_allocate: no memory on ", device_name(), " for ", what, ": ", bytes, " bytes wanted, ",
-         device_bytes_in_use(), " bytes in use; lower --batch or --micro-batch, or end what else uses the card");
+         device_bytes_in_use(), " bytes in use; use a smaller batch or micro-batch, or end what else uses the card");
   }
   check_cuda(status, what);
   ledger_add(memory, bytes);

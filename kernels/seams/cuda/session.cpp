@@ -26,8 +26,8 @@ Session* session() {
     const cudnnStatus_t status = api->cudnnCreate(&made->handle);
     if (status == CUDNN_STATUS_SUCCESS) return made;
     delete made;
-    fprintf(stderr, "ito: warning: %s; convolutions use the portable kernels, which use no tensor cores\n",
-            CudnnError(*api, "create a handle", status).what());
+    warn(CudnnError(*api, "create a handle", status).what(),
+         "; convolutions use the portable kernels, which use no tensor cores");
     return nullptr;
   }();
   return only;

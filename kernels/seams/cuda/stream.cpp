@@ -53,12 +53,12 @@ void fail_cuda(cudaError_t status, const char* name) {
   const std::string ranges = open_range_names();
   const char* advice = "";
   if (status == cudaErrorMemoryAllocation) {
-    advice = "; lower --batch or --micro-batch, or end what else uses the card";
+    advice = "; use a smaller batch or micro-batch, or end what else uses the card";
   } else if (status == cudaErrorECCUncorrectable) {
     advice = "; the card's memory is faulty: reset the card, then go on from the last checkpoint";
   } else if (status == cudaErrorIllegalAddress || status == cudaErrorLaunchFailure || status == cudaErrorAssert ||
              status == cudaErrorMisalignedAddress || status == cudaErrorIllegalInstruction) {
-    advice = "; some launch before this point failed: for its name use --eager with ITO_BLOCKING_LAUNCHES=1";
+    advice = "; some launch before this point failed: for its name run eagerly, with ITO_BLOCKING_LAUNCHES=1";
   }
   fail(name, ranges.empty() || ranges == name ? "" : " (" + ranges + ")", ": ", cudaGetErrorName(status), ": ",
        cudaGetErrorString(status), advice);
@@ -200,8 +200,8 @@ std::unique_ptr<Graph::Impl, GraphDestroyer> while_graph(Stream& stream, int tim
     return loop;
   }
   (void)cudaGetLastError();
-  fprintf(stderr, "ito: warning: no loop inside a graph (%s: %s): the host launches every turn\n",
-          cudaGetErrorName(status), cudaGetErrorString(status));
+  warn("no loop inside a graph (", cudaGetErrorName(status), ": ", cudaGetErrorString(status),
+       "): the host launches every turn");
   return nullptr;
 }
 

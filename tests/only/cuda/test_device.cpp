@@ -32,7 +32,7 @@ TEST(Device, EachReasonHasItsLine) {
   DeviceFacts facts = h100();
   facts.driver = 0;
   facts.status = cudaErrorInsufficientDriver;
-  EXPECT_EQ(why_unusable(facts), "no NVIDIA driver is installed; install one for CUDA 13.0, or use --device cpu");
+  EXPECT_EQ(why_unusable(facts), "no NVIDIA driver is installed; install one for CUDA 13.0, or run on the CPU");
   facts = h100();
   facts.driver = 12020;
   facts.status = cudaErrorInsufficientDriver;
@@ -44,18 +44,18 @@ TEST(Device, EachReasonHasItsLine) {
   facts.count = 0;
   facts.status = cudaErrorNoDevice;
   EXPECT_EQ(why_unusable(facts),
-            "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); use --device cpu");
+            "no device: the driver sees no NVIDIA GPU (is CUDA_VISIBLE_DEVICES set?); run on the CPU");
   facts.status = cudaErrorDevicesUnavailable;
   EXPECT_TRUE(why_unusable(facts).starts_with("no device: cudaErrorDevicesUnavailable: ")) << why_unusable(facts);
   facts = h100();
   facts.major = 7;
   facts.minor = 5;
-  EXPECT_EQ(why_unusable(facts), "NVIDIA H100 (sm_75) is too old: ito needs sm_80 or newer; use --device cpu");
+  EXPECT_EQ(why_unusable(facts), "NVIDIA H100 (sm_75) is too old: ito needs sm_80 or newer; run on the CPU");
   facts = h100();
   facts.code = cudaErrorNoKernelImageForDevice;
   EXPECT_EQ(why_unusable(facts),
             "this program has no code for NVIDIA H100 (sm_90) (cudaErrorNoKernelImageForDevice); build it with "
-            "-DCMAKE_CUDA_ARCHITECTURES=90, or use --device cpu");
+            "-DCMAKE_CUDA_ARCHITECTURES=90, or run on the CPU");
 }
 
 TEST(Device, AFailedCallNamesStepLayerAndLaunch) {
@@ -74,7 +74,7 @@ TEST(Device, AFailedCallNamesStepLayerAndLaunch) {
 TEST(Device, ErrorsOfTheCardCarryAdvice) {
   EXPECT_NE(text_of([] { check_cuda(cudaErrorECCUncorrectable, "wait"); }).find("go on from the last checkpoint"),
             std::string::npos);
-  EXPECT_NE(text_of([] { check_cuda(cudaErrorMemoryAllocation, "graph"); }).find("lower --batch"), std::string::npos);
+  EXPECT_NE(text_of([] { check_cuda(cudaErrorMemoryAllocation, "graph"); }).find("smaller batch"), std::string::npos);
   EXPECT_EQ(text_of([] { check_cuda(cudaErrorInvalidValue, "copy"); }).find("copy: cudaErrorInvalidValue: "), 0u);
 }
 
