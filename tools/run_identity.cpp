@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "engine/io/hash.h"
 #include "kernels/error.h"
 #include "kernels/seams/choices.h"
 
@@ -14,18 +15,11 @@ namespace {
 
 constexpr const char* kAdvice = "; resume with the same value, or start another run in another --out";
 
-// FNV-1a.
-uint64_t hash_of(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3u;
-  return hash;
-}
-
 // The library's names for what it chose, of every op: the same version may choose by more than the instruction set.
 std::string kernels_of(const Program& program) {
   std::string all;
   for (const auto& op : program.ops()) all += op->name + " " + op->describe() + "\n";
-  return fmt::format("{}, plans {:016x}", kernel_choices(), hash_of(all));
+  return fmt::format("{}, plans {:016x}", kernel_choices(), hash_text(all));
 }
 
 // The part that kernel_choices() gave.
@@ -45,7 +39,7 @@ RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Pro
   Json hashed = identity.numbers;
   hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
   hashed["architecture"] = identity.architecture;
-  identity.configuration_hash = hash_of(hashed.dump());
+  identity.configuration_hash = hash_text(hashed.dump());
   identity.kernels = kernels_of(program);
   identity.other_kernels = run.other_kernels;
   return identity;

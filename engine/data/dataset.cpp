@@ -5,31 +5,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/io/hash.h"
 #include "kernels/error.h"
 
 namespace ito {
-namespace {
-
-uint64_t mix(uint64_t hash, uint64_t word) {
-  return (hash ^ word) * 0x100000001b3u;
-}
-
-uint64_t mix_bytes(uint64_t hash, const void* data, size_t bytes) {
-  const auto* p = static_cast<const uint8_t*>(data);
-  for (; bytes > 0;) {
-    uint64_t word = 0;
-    const size_t take = std::min<size_t>(8, bytes);
-    std::memcpy(&word, p, take);
-    hash = mix(hash, word);
-    hash ^= hash >> 32;  // the product carries upwards only
-    p += take;
-    bytes -= take;
-  }
-  return hash;
-}
-
-}  // namespace
-
 int Dataset::class_count() const {
   if (labels.empty()) return 0;
   if (!class_names.empty()) return static_cast<int>(class_names.size());
@@ -51,12 +30,12 @@ void Dataset::image_f32(int64_t index, bool flip, float* out_hwc) const {
 }
 
 uint64_t Dataset::fingerprint() const {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const int size : {count, height, width, channels}) hash = mix(hash, static_cast<uint64_t>(size));
-  hash = mix(hash, pixels_f32.empty() ? 1 : 4);
-  hash = mix_bytes(hash, pixels.data(), pixels.size());
-  hash = mix_bytes(hash, pixels_f32.data(), pixels_f32.size() * sizeof(float));
-  return mix_bytes(hash, labels.data(), labels.size() * sizeof(int32_t));
+  uint64_t hash = kHashStart;
+  for (const int size : {count, height, width, channels}) hash = hash_word(hash, static_cast<uint64_t>(size));
+  hash = hash_word(hash, pixels_f32.empty() ? 1 : 4);
+  hash = hash_bytes(hash, pixels.data(), pixels.size());
+  hash = hash_bytes(hash, pixels_f32.data(), pixels_f32.size() * sizeof(float));
+  return hash_bytes(hash, labels.data(), labels.size() * sizeof(int32_t));
 }
 
 void Dataset::check() const {

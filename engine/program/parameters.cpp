@@ -3,10 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "kernels/error.h"
-#include "kernels/random/philox.h"
+#include "kernels/random/host_normal.h"
 
 namespace ito {
 namespace {
@@ -36,10 +35,7 @@ float initial_value(const Parameter& p, uint64_t seed, uint32_t index, int64_t e
     const double bound = 1.0 / std::sqrt(static_cast<double>(p.fan_in));
     return static_cast<float>((2.0 * uniform01(random.v[lane]) - 1.0) * bound);
   }
-  const int pair = lane / 2 * 2;
-  const double radius = std::sqrt(-2.0 * std::log(static_cast<double>(uniform_open0(random.v[pair]))));
-  const double angle = 2.0 * std::numbers::pi * uniform01(random.v[pair + 1]);
-  return static_cast<float>(p.scale * radius * (lane % 2 ? std::sin(angle) : std::cos(angle)));
+  return static_cast<float>(p.scale * host_normal(random, lane));
 }
 
 }  // namespace

@@ -49,7 +49,6 @@ class Trainer {
   void set_state(const TrainState& state);
   void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
   Stream& stream() { return stream_; }
-  size_t launches_per_step() const { return graph_.nodes(); }
 
  private:
   DeviceBuffer<float>& buffer_of(Arena arena);

@@ -109,33 +109,14 @@ DEVICE void fast_sincos_turns(float u, float* sine, float* cosine) {
   *cosine = ((q + 1) & 2) ? -b : b;
 }
 
-// sin x and cos x for |x| up to about 1e4: three-part reduction by pi/2, absolute error below 4e-7.
-DEVICE void fast_sincos(float x, float* sine, float* cosine) {
-  const float shifted = fmaf(x, 0.636619772f, 12582912.0f);
-  const float quadrant = shifted - 12582912.0f;
-  float r = fmaf(quadrant, -1.5703125f, x);
-  r = fmaf(quadrant, -4.83751297e-4f, r);
-  r = fmaf(quadrant, -7.54978995e-8f, r);
-  const float z = r * r;
-  float s = 2.75573192e-6f;
-  s = fmaf(s, z, -1.98412698e-4f);
-  s = fmaf(s, z, 8.33333333e-3f);
-  s = fmaf(s, z, -1.66666667e-1f);
-  s = fmaf(s * z, r, r);
-  float c = 2.48015873e-5f;
-  c = fmaf(c, z, -1.38888889e-3f);
-  c = fmaf(c, z, 4.16666667e-2f);
-  c = fmaf(c, z, -0.5f);
-  c = fmaf(c, z, 1.0f);
-  const int32_t q = static_cast<int32_t>(quadrant) & 3;
-  const float a = (q & 1) ? c : s;
-  const float b = (q & 1) ? s : c;
-  *sine = (q & 2) ? -a : a;
-  *cosine = ((q + 1) & 2) ? -b : b;
-}
-
 DEVICE float sigmoid(float x) {
   return 1.0f / (1.0f + fast_exp(-x));
+}
+
+// silu(x) = x s, silu'(x) = s (1 + x (1 - s)), s = sigmoid(x)   (Elfwing et al. 2018)
+DEVICE float silu_gradient(float x) {
+  const float s = sigmoid(x);
+  return s * fmaf(x, 1.0f - s, 1.0f);
 }
 
 // Four standard normals from one Philox call (Box and Muller 1958), pairs (v0, v1) and (v2, v3).

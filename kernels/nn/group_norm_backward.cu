@@ -17,12 +17,6 @@
 
 namespace ito {
 
-// d(silu)/dz * dy
-DEVICE float silu_backward(float dy, float z) {
-  const float s = sigmoid(z);
-  return dy * (s * fmaf(z, 1.0f - s, 1.0f));
-}
-
 template <class T, int V, bool SILU, bool ADD>
 KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, const T* dy, const T* x, const float* stats,
                                        const float* gamma, const float* beta, GroupNormModulation modulation,
@@ -71,7 +65,7 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
       for (int v = 0; v < V; ++v) {
         const float d = to_float(in[v]) + o[v];
         const float g = to_float(grad[v]);
-        const float dz = SILU ? silu_backward(g, fmaf(d, a[v], b[v])) : g;
+        const float dz = SILU ? g * silu_gradient(fmaf(d, a[v], b[v])) : g;
         part[0][v] += dz;
         part[1][v] = fmaf(dz, d, part[1][v]);
         part[2][v] += d;
@@ -132,7 +126,7 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
       for (int v = 0; v < V; ++v) {
         const float d = to_float(in[v]) + o[v];
         const float g = to_float(grad[v]);
-        const float dz = SILU ? silu_backward(g, fmaf(d, a[v], b[v])) : g;
+        const float dz = SILU ? g * silu_gradient(fmaf(d, a[v], b[v])) : g;
         const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
         out[v] = from_float<T>(ADD ? to_float(out[v]) + du : du);
       }

@@ -60,10 +60,7 @@ DEVICE void linear_backward_data_body(int64_t item, float* dx, bool add, const f
   for (int v = 0; v < width; ++v) {
     const int64_t at = row * c + first + v;
     float value = sum[v];
-    if (shape.silu_input) {
-      const float s = sigmoid(x[at]);
-      value *= s * fmaf(x[at], 1.0f - s, 1.0f);
-    }
+    if (shape.silu_input) value *= silu_gradient(x[at]);
     dx[at] = add ? dx[at] + value : value;
   }
 }

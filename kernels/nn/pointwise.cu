@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise operations, one element an item, and the sums over rows that are their gradients.
-//   silu(x) = x s, silu'(x) = s (1 + x (1 - s)), s = 1 / (1 + e^-x)   (Elfwing et al. 2018)
 // Bytes an element: what is read plus what is written, once each; Write::Add reads its target too.
 // Sums: a block owns 32 channels and walks its rows; on a GPU eight groups of 32 threads take every eighth row and are
 // folded in order. Each thread folds runs of 64 rows, so that the error grows as 64 + rows / 64 roundings, not as rows.
@@ -47,8 +46,7 @@ DEVICE void silu_forward_element(int64_t i, T* y, const T* x) {
 
 template <class T, bool kAdd>
 DEVICE void silu_backward_element(int64_t i, T* dx, const T* dy, const T* x) {
-  const float v = to_float(x[i]), s = sigmoid(v);
-  write_element(dx, i, kAdd, to_float(dy[i]) * (s * fmaf(v, 1.0f - s, 1.0f)));
+  write_element(dx, i, kAdd, to_float(dy[i]) * silu_gradient(to_float(x[i])));
 }
 
 template <class To, class From>
@@ -253,15 +251,6 @@ void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const f
     using T = decltype(tag);
     launch<divide_rows_kernel<T>>("divide_rows", Dim3(n * ceil_div(row, kDivideSpan)), 256, 0, stream, y.as<T>(),
                                   write == Write::Add, x.as<T>(), t, row);
-  });
-}
-
-void sum_pixels(Stream& stream, float* dtemb, int64_t stride, Write write, ConstDataRef dy, int n, int hw, int c) {
-  ITO_CHECK(n >= 0 && hw > 0 && c > 0, "sum_pixels: N ", n, ", HW ", hw, ", C ", c, ", expected positive sizes");
-  ITO_CHECK(n <= 1 || stride >= c, "sum_pixels: rows are ", stride, " apart, expected at least C = ", c);
-  by_type(dy.type, [&](auto tag) {
-    using T = decltype(tag);
-    sum_columns("sum_pixels", stream, dtemb, stride, write == Write::Add, dy.as<T>(), hw, int64_t{n} * hw, c);
   });
 }
 

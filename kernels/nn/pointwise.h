@@ -29,8 +29,6 @@ void add_epilogue(Stream& stream, DataRef y, ConstDataRef x, const PointwiseEpil
 // y[n,:] = x[n,:] / t[n]  (the fourier network's output); also its own backward. Rows of `row` elements.
 void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const float* t, int n, int64_t row);
 
-// dtemb[n,c] (+)= sum_p dy[n,p,c]: per image, fp32, fixed order.
-void sum_pixels(Stream& stream, float* dtemb, int64_t stride, Write write, ConstDataRef dy, int n, int hw, int c);
 // dbias[c] (+)= sum_n sum_p dy[n,p,c]: one partial per images_per_chunk() images, folded in order.
 // partial (ceil(n / images_per_chunk()), C) fp32 scratch.
 void sum_rows(Stream& stream, float* dbias, Write write, ConstDataRef dy, float* partial, int n, int hw, int c);

@@ -18,6 +18,7 @@ enum class Purpose : uint32_t {
   InitialWeights = 6,
   InitialNoise = 7,  // x_T of sampling
   ReverseNoise = 8,  // z of a reverse step
+  Projection = 9,    // directions of the sliced Wasserstein distance
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

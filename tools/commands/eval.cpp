@@ -5,7 +5,8 @@
 #include <memory>
 
 #include "engine/data/load_dataset.h"
-#include "engine/evaluate/metrics.h"
+#include "engine/evaluate/nearest_mean.h"
+#include "engine/evaluate/sliced_wasserstein.h"
 #include "engine/io/safetensors.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"

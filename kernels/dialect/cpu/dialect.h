@@ -9,7 +9,7 @@
 #define KERNEL static
 
 #include "kernels/dialect/math.h"
-#include "kernels/seams/host/stream.h"
+#include "kernels/launch_point.h"
 
 namespace ito {
 

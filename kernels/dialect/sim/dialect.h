@@ -14,7 +14,7 @@
 #include "kernels/dialect/math.h"
 #include "kernels/dialect/sim/executor.h"
 #include "kernels/dialect/sim/shared_array.h"
-#include "kernels/seams/host/stream.h"
+#include "kernels/launch_point.h"
 
 namespace ito {
 

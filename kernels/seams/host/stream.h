@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/launch_point.h"
 #include "kernels/seams/device.h"
 
 namespace ito {
@@ -24,9 +25,5 @@ struct Event::Impl {};
 struct Stream::Impl {
   std::unique_ptr<Graph::Impl> recording;  // set between begin_capture and end_capture
 };
-
-// Runs the work under a range of that name, or records it when the stream captures. Library calls in seams go
-// through it as kernels do. An error is rethrown with the name in front.
-void submit(Stream& stream, const char* name, std::function<void()> work);
 
 }  // namespace ito

@@ -165,38 +165,6 @@ TYPED_TEST(Pointwise, DivideRows) {
 }
 
 // A sum of `rows` numbers passes at most 64 + rows / 64 + 8 roundings, each of at most u times the sum of magnitudes.
-TYPED_TEST(Pointwise, SumPixels) {
-  using T = TypeParam;
-  for (const cases::Rows& s : cases::kRows) {
-    const int64_t stride = s.c + 2;
-    const Values dy = stored<T>(random_values(s.elements(), 11));
-    const Values old = stored<float>(random_values(s.n * stride, 12));
-    DeviceArray<T> device_dy(this->stream, dy);
-    DeviceArray<float> set(this->stream, old), added(this->stream, old);
-    sum_pixels(this->stream, set, stride, Write::Set, device_dy.data(), s.n, s.hw, s.c);
-    sum_pixels(this->stream, added, stride, Write::Add, device_dy.data(), s.n, s.hw, s.c);
-    const Values sums = ref::sum_groups(dy, s.hw, int64_t{s.n} * s.hw, s.c);
-    const Values sizes = ref::sum_groups(ref::absolute(dy), s.hw, int64_t{s.n} * s.hw, s.c);
-    Values want_set = old, want_added = old, size(old.size(), 0.0);  // what lies between rows stays
-    for (int n = 0; n < s.n; ++n) {
-      for (int k = 0; k < s.c; ++k) {
-        want_set[n * stride + k] = sums[n * s.c + k];
-        want_added[n * stride + k] += sums[n * s.c + k];
-        size[n * stride + k] = sizes[n * s.c + k];
-      }
-    }
-    const double unit = (72 + s.hw / 64) * u;
-    expect_close(join_text("sum_pixels, C ", s.c), set.values(), want_set, 0, unit, size);
-    expect_close(join_text("sum_pixels added, C ", s.c), added.values(), want_added, u, unit, size);
-
-    // One image alone has the same bits.
-    DeviceArray<float> alone(this->stream, s.c);
-    sum_pixels(this->stream, alone, s.c, Write::Set, device_dy.data() + dy.size() / s.n * (s.n - 1), 1, s.hw, s.c);
-    const Values got = alone.values(), all = set.values();
-    EXPECT_EQ(got, Values(all.begin() + (s.n - 1) * stride, all.begin() + (s.n - 1) * stride + s.c));
-  }
-}
-
 TYPED_TEST(Pointwise, SumRowsByChunks) {
   using T = TypeParam;
   const int chunk = images_per_chunk();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/evaluate/metrics.h"
+// See sliced_wasserstein.h. Both sets are projected on one direction after another and sorted there.
+#include "engine/evaluate/sliced_wasserstein.h"
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "kernels/error.h"
-#include "kernels/random/philox.h"
+#include "kernels/random/host_normal.h"
 
 namespace ito {
 namespace {
@@ -15,9 +15,8 @@ std::vector<double> unit_direction(int64_t dim, uint64_t seed, uint32_t index) {
   std::vector<double> direction(dim);
   double norm = 0;
   for (int64_t i = 0; i < dim; ++i) {
-    const Random4 random = philox4x32(seed, static_cast<uint32_t>(i), 0, index, 0);
-    const double radius = std::sqrt(-2.0 * std::log(static_cast<double>(uniform_open0(random.v[0]))));
-    direction[i] = radius * std::cos(2.0 * std::numbers::pi * uniform01(random.v[1]));
+    const Random4 random = philox4x32(seed, static_cast<uint32_t>(i / 4), 0, index, purpose_word(Purpose::Projection));
+    direction[i] = host_normal(random, static_cast<int>(i % 4));
     norm += direction[i] * direction[i];
   }
   for (double& d : direction) d /= std::sqrt(norm);
@@ -34,36 +33,6 @@ std::vector<double> project(const std::vector<float>& points, const std::vector<
 }
 
 }  // namespace
-
-NearestMeanClassifier::NearestMeanClassifier(const std::vector<float>& images, const std::vector<int32_t>& labels,
-                                             int64_t dim, int classes)
-    : dim_(dim), classes_(classes), means_(classes * dim, 0.0) {
-  std::vector<int64_t> counts(classes, 0);
-  for (size_t n = 0; n < labels.size(); ++n) {
-    ITO_CHECK(labels[n] >= 0 && labels[n] < classes, "label ", labels[n], " outside 0 to ", classes - 1);
-    ++counts[labels[n]];
-    for (int64_t i = 0; i < dim; ++i) means_[labels[n] * dim + i] += images[n * dim + i];
-  }
-  for (int k = 0; k < classes; ++k)
-    for (int64_t i = 0; i < dim; ++i) means_[k * dim + i] /= static_cast<double>(std::max<int64_t>(1, counts[k]));
-}
-
-int NearestMeanClassifier::classify(const float* image) const {
-  int best = 0;
-  double best_distance = INFINITY;
-  for (int k = 0; k < classes_; ++k) {
-    double distance = 0;
-    for (int64_t i = 0; i < dim_; ++i) {
-      const double difference = image[i] - means_[k * dim_ + i];
-      distance += difference * difference;
-    }
-    if (distance < best_distance) {
-      best = k;
-      best_distance = distance;
-    }
-  }
-  return best;
-}
 
 double wasserstein_1d(const std::vector<double>& a, const std::vector<double>& b) {
   ITO_CHECK(!a.empty() && !b.empty(), "Wasserstein distance of an empty set");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Wasserstein distances against other ways to the same number, and the nearest-mean classifier.
-#include "engine/evaluate/metrics.h"
+// The Wasserstein distances against other ways to the same number.
+#include "engine/evaluate/sliced_wasserstein.h"
 
 #include <gtest/gtest.h>
 
@@ -45,7 +45,7 @@ double by_distribution_functions(const std::vector<double>& a, const std::vector
   return area;
 }
 
-TEST(Metrics, Wasserstein1dOfHandCases) {
+TEST(SlicedWasserstein, Wasserstein1dOfHandCases) {
   EXPECT_DOUBLE_EQ(wasserstein_1d({0}, {3}), 3);
   EXPECT_DOUBLE_EQ(wasserstein_1d({0, 1}, {0, 1}), 0);
   EXPECT_DOUBLE_EQ(wasserstein_1d({0, 1, 3}, {5, 6, 8}), 5);
@@ -56,7 +56,7 @@ TEST(Metrics, Wasserstein1dOfHandCases) {
   EXPECT_THROW(wasserstein_1d({1}, {}), Error);
 }
 
-TEST(Metrics, Wasserstein1dAgreesWithTwoOtherWays) {
+TEST(SlicedWasserstein, Wasserstein1dAgreesWithTwoOtherWays) {
   for (const auto& [na, nb] :
        {std::pair<size_t, size_t>{1, 1}, {7, 7}, {64, 64}, {1, 9}, {6, 4}, {12, 18}, {13, 29}, {100, 37}, {49, 50}}) {
     const std::vector<double> a = random_sorted(na, 1), b = random_sorted(nb, 2);
@@ -82,7 +82,7 @@ std::vector<float> translated(std::vector<float> points, const std::vector<float
   return points;
 }
 
-TEST(Metrics, SlicedDistanceOfEqualSetsIsZero) {
+TEST(SlicedWasserstein, SlicedDistanceOfEqualSetsIsZero) {
   const std::vector<float> points = random_points(20, 5, 3);
   EXPECT_EQ(sliced_wasserstein(points, points, 5, 50, 1), 0);
   std::vector<float> reversed;  // the same points in another order
@@ -93,7 +93,7 @@ TEST(Metrics, SlicedDistanceOfEqualSetsIsZero) {
   EXPECT_NEAR(sliced_wasserstein(points, twice, 5, 50, 1), 0, 1e-12);
 }
 
-TEST(Metrics, SlicedDistanceOfATranslation) {
+TEST(SlicedWasserstein, SlicedDistanceOfATranslation) {
   // On a line every direction is +-1, so the distance is the length of the translation.
   EXPECT_NEAR(sliced_wasserstein(random_points(11, 1, 4), translated(random_points(11, 1, 4), {-7}, 1), 1, 3, 5), 7,
               1e-12);
@@ -106,23 +106,6 @@ TEST(Metrics, SlicedDistanceOfATranslation) {
   EXPECT_NEAR(sliced_wasserstein(points, translated(points, v, 3), 3, 2000, 7), 3 * once, 1e-10);
   EXPECT_NEAR(sliced_wasserstein(translated(points, v, 2), translated(points, v, 3), 3, 2000, 7), once, 1e-10);
   EXPECT_NE(sliced_wasserstein(points, translated(points, v, 1), 3, 2000, 8), once);  // other directions
-}
-
-TEST(Metrics, ClassifiesByTheNearestMean) {
-  // Means (0, 1), (10, 0), (0, -10).
-  const NearestMeanClassifier classifier({-1, 1, 1, 1, 10, 2, 10, -2, 0, -10}, {0, 0, 1, 1, 2}, 2, 3);
-  const auto classify = [&](float x, float y) {
-    const float image[] = {x, y};
-    return classifier.classify(image);
-  };
-  EXPECT_EQ(classify(0, 1), 0);
-  EXPECT_EQ(classify(4, 0), 0);
-  EXPECT_EQ(classify(6, 0), 1);
-  EXPECT_EQ(classify(0, -4), 0);
-  EXPECT_EQ(classify(0, -5), 2);
-  EXPECT_EQ(classify(100, -100), 1);
-  EXPECT_THROW(NearestMeanClassifier({0, 0}, {3}, 2, 3), Error);
-  EXPECT_THROW(NearestMeanClassifier({0, 0}, {-1}, 2, 3), Error);
 }
 
 }  // namespace
