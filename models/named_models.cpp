@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See named_models.h. A named model is a configuration like one read from a file.
 #include "models/named_models.h"
 
 #include <algorithm>
@@ -55,7 +56,7 @@ UNetConfig named_model(const std::string& name) {
   if (name == "demo") return demo_model();
   if (name == "ddpm-cifar10") return ddpm_model(32, {128, 256, 256, 256}, 1);
   if (name == "ddpm-256") return ddpm_model(256, {128, 128, 256, 256, 512, 512}, 4);
-  fail<UserError>("--model ", name, ": no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json");
+  fail<UserError>("model ", name, ": no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json");
 }
 
 Network unet_network(const UNetConfig& config, int height, int width) {

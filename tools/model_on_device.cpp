@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See model_on_device.h.
 #include "tools/model_on_device.h"
 
 #include <cstdio>

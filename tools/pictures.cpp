@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See pictures.h.
 #include "tools/pictures.h"
 
 #include <algorithm>

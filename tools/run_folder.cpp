@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See run_folder.h.
 #include "tools/run_folder.h"
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See checkpoint.h. Every tensor of a file is compared with the layout before anything is allocated.
 #include "engine/checkpoint/checkpoint.h"
 
 #include <algorithm>
@@ -285,7 +286,7 @@ void write_model(const std::string& directory, const Json& unet_config, const Sc
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(temporary, ignored);
     fail<UserError>(directory, ": cannot be written: ", e.code().message(),
-                    "; choose another --out or free some space");
+                    "; choose another folder or free some space");
   } catch (...) {
     fs::remove_all(temporary, ignored);
     throw;

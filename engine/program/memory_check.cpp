@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See memory_check.h. Products and sums saturate, since absurd sizes are what is refused here.
 #include "engine/program/memory_check.h"
 
 #include <cstdint>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See memory_plan.h. Blocks are placed largest first, each at the lowest free offset of its lifetime.
 #include "engine/program/memory_plan.h"
 
 #include <algorithm>

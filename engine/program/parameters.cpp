@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See parameters.h. Filters are K R S C in the arena and OIHW in files; nobody else knows that.
 #include "engine/program/parameters.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See program.h. The backward is derived from the list of ops, lifetimes from both passes, and one arena from those.
 #include "engine/program/program.h"
 
 #include <algorithm>

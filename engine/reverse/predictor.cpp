@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See predictor.h. The last batch is padded with its last row, since a program has one batch size.
 #include "engine/reverse/predictor.h"
 
 #include <algorithm>
@@ -35,7 +36,7 @@ std::vector<float> predict(const Network& network, const float* weights, DType c
   check_memory("predicting",
                {{"network", program.plan().bytes() + sizeof(float) * batch * std::max(network.row(), out_row)},
                 {"images", 2 * sizeof(float) * count * out_row}},
-               memory_limit, "lower --batch, or split the input");
+               memory_limit, "lower the batch, or split the input");
   program.bind(weights, nullptr);
   program.pack(stream);
   std::vector<float> out(count * out_row), part(batch * out_row);

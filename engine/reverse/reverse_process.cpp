@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See reverse_process.h. Whole batches only; what is past the count is drawn and dropped.
 #include "engine/reverse/reverse_process.h"
 
 #include <algorithm>
@@ -16,7 +17,7 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
       settings_(settings),
       steps_(static_cast<int>(table.size())),
       program_({settings.batch, Mode::Inference, settings.compute}) {
-  ITO_USER_CHECK(settings.batch >= 1, "--batch ", settings.batch, ": expected at least 1");
+  ITO_USER_CHECK(settings.batch >= 1, "batch ", settings.batch, ": expected at least 1");
   ITO_CHECK(steps_ > 0, "a reverse process of no steps");
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "sampling from a network with real-valued class labels is not implemented");
@@ -29,7 +30,7 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
                {{"network", program_.plan().bytes() + sizeof(float) * 5 * settings.batch * network_.row()},  // x, slots
                 {"weights", sizeof(float) * program_.layout().arena_floats()},
                 {"images", settings.kept_images}},
-               settings.memory_limit, "lower --batch, --count or the image size");
+               settings.memory_limit, "lower the batch, the count or the image size");
   program_.bind(weights, nullptr);
   table_ = {table.size(), "sampler coefficients"};
   table_.upload(stream_, table.data());

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See trainer.h. Everything is allocated once, so that the captured step holds addresses that stay.
 #include "engine/training/trainer.h"
 
 #include <algorithm>
@@ -13,12 +14,12 @@ namespace ito {
 namespace {
 
 TrainSettings checked(TrainSettings s, const Network& network) {
-  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "--batch ", s.batch, ": expected 1 to ", 1 << 20);
+  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "batch ", s.batch, ": expected 1 to ", 1 << 20);
   if (s.micro_batch == 0) s.micro_batch = s.batch;
   const int chunk = images_per_chunk();
-  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, "--micro-batch ", s.micro_batch,
-                 ": expected 1 to --batch, ", s.batch);
-  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "--micro-batch ", s.micro_batch,
+  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, "micro_batch ", s.micro_batch,
+                 ": expected 1 to the batch, ", s.batch);
+  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "micro_batch ", s.micro_batch,
                  " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
   ITO_USER_CHECK(network.channels == network.out_channels, "the network has ", network.out_channels,
                  " output channels for ", network.channels, " of data; training a learned variance is not implemented");
@@ -46,7 +47,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
                {{"activations", activation_bytes()},
                 {"parameters and images", planned_bytes() - activation_bytes()},
                 {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
-               memory_limit, "lower --micro-batch or --batch, or take a smaller --model or --resolution");
+               memory_limit, "lower micro_batch or batch, or take a smaller model or resolution");
   const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
   weights_ = {static_cast<size_t>(arena), "weights"};
   ema_ = {static_cast<size_t>(arena), "EMA weights"};
@@ -62,7 +63,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   loss_ = {batch, "losses"};
   norm_partials_ = {static_cast<size_t>(ceil_div(trainable, kNormSpan)), "gradient norm"};
   const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
-  ITO_USER_CHECK(!rates.empty(), "--steps 0: expected at least 1");
+  ITO_USER_CHECK(!rates.empty(), "steps 0: expected at least 1");
   learning_rates_ = {rates.size(), "learning rates"};
   sqrt_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
   sqrt_one_minus_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};

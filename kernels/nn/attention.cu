@@ -13,6 +13,7 @@
 #include "kernels/nn/attention_tiles.cuh"
 
 namespace ito {
+namespace {
 
 // Scales the logits of one query's row, masks keys behind the tokens, and folds the row into (m, l): on return
 // row[j] = e^(s_j - m) and *correction is what acc has to be multiplied by.
@@ -91,6 +92,8 @@ KERNEL void attention_forward_kernel(T* out, float* lse, const T* q, const T* k,
   block_sync();
   store_tokens<T>(out + head, acc, distance, first, tokens, tile, width);
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@
 #include "kernels/nn/attention_tiles.cuh"
 
 namespace ito {
+namespace {
 
 template <class T>
 DEVICE void attention_delta_body(int64_t item, float* delta, const T* dout, const T* out, AttentionShape shape) {
@@ -148,6 +149,8 @@ KERNEL void attention_backward_key_kernel(T* dk, T* dv, const T* dout, const flo
   store_tokens<T>(dk + head, key_sum, distance, first, tokens, tile, width);
   store_tokens<T>(dv + head, value_sum, distance, first, tokens, tile, width);
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@
 #include "dialect.h"
 
 namespace ito {
+namespace {
 
 constexpr int kConvStrip = 8;
 
@@ -112,6 +113,8 @@ DEVICE void conv_backward_weight_body(int64_t item, float* partial, const T* dy,
   for (int v = 0; v < kConvStrip; ++v)
     if (v < width) partial[tap * c + first + v] = sum[v];
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

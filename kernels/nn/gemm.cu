@@ -11,6 +11,7 @@
 #include "dialect.h"
 
 namespace ito {
+namespace {
 
 constexpr int kTile = 64, kStep = 16;
 constexpr int kGemmThreads = block_threads(256);
@@ -70,6 +71,8 @@ KERNEL void gemm_kernel(C* c, const T* a, const T* b, GemmShape shape) {
     }
   }
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@
 #include "kernels/nn/group_norm_slice.cuh"
 
 namespace ito {
+namespace {
 
 template <class T, int V, bool SILU>
 KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const float* gamma, const float* beta,
@@ -97,6 +98,8 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
     };
   });
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

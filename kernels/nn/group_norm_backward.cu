@@ -16,6 +16,7 @@
 #include "kernels/nn/group_norm_slice.cuh"
 
 namespace ito {
+namespace {
 
 template <class T, int V, bool SILU, bool ADD>
 KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, const T* dy, const T* x, const float* stats,
@@ -134,6 +135,8 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
     };
   });
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

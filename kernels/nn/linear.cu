@@ -11,6 +11,7 @@
 #include "dialect.h"
 
 namespace ito {
+namespace {
 
 constexpr int kLinearThreads = block_threads(128);
 constexpr int kLinearOutputs = 128;
@@ -131,6 +132,8 @@ DEVICE void linear_backward_bias_body(int64_t k, float* dbias, bool add, const f
   }
   dbias[k] = sum;
 }
+
+}  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
 

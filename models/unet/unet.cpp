@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See unet.h. The order of the ops is that of the forward; names are those of the published checkpoints.
 #include "models/unet/unet.h"
 
 #include "models/unet/unet_blocks.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See unet_blocks.h.
 #include "models/unet/unet_blocks.h"
 
 namespace ito {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See unet_config.h. Defaults are those of the published class; what is not implemented is refused by name.
 #include "models/unet/unet_config.h"
 
 #include <algorithm>

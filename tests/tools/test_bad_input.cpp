@@ -237,7 +237,7 @@ TEST_F(BadInput, Tensors) {
        bare + ": found no weights; expected a folder with diffusion_pytorch_model.safetensors"},
       {"convert below a file",
        {"convert", "--from", good, "--out", stray + "/x"},
-       stray + "/x: cannot be written: Not a directory; choose another --out or free some space"},
+       stray + "/x: cannot be written: Not a directory; choose another folder or free some space"},
   });
 }
 

@@ -46,7 +46,7 @@ TEST_F(BadInput, CommandLine) {
       row({"bench", "trian"}, "bench 'trian': expected train, sample or ceilings; did you mean 'train'?"),
       row({"bench", "train", "--repetitions", "0"}, "--repetitions 0: expected 1 to 1048576"),
       row({"bench", "train", "--model", "demi"},
-          "--model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json*"),
+          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json*"),
       row({"bench", "train", "--timeline", images_ + "/none/t.json"},
           images_ + "/none/t.json: cannot be created: No such file or directory; create its directory first"),
       row({"--device", "gpu", "train"}, "--device gpu: expected auto, cuda or cpu"),
@@ -66,11 +66,11 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--batch", "-4"}, "--batch -4: expected 1 to 65536"),
       row({"--batch", "1000000000"}, "--batch 1000000000: expected 1 to 65536"),
       row({"--micro-batch", "-1"}, "--micro-batch -1: expected 0 to 65536 (0: the whole batch)"),
-      row({"--micro-batch", "8"}, "--micro-batch 8: expected 1 to --batch, 4"),
+      row({"--micro-batch", "8"}, "micro_batch 8: expected 1 to the batch, 4"),
       row({"--micro-batch", "3"},
-          "--micro-batch 3 is not a multiple of 4, the images that one partial weight gradient covers"),
+          "micro_batch 3 is not a multiple of 4, the images that one partial weight gradient covers"),
       row({"--micro-batch", "2"},
-          "--micro-batch 2 is not a multiple of 4, the images that one partial weight gradient covers"),
+          "micro_batch 2 is not a multiple of 4, the images that one partial weight gradient covers"),
       row({"--lr", "0"}, "--lr 0: expected a number above 0 and below 10"),
       row({"--lr", "-0.1"}, "--lr -0.1: expected a number above 0 and below 10"),
       row({"--lr", "nan"}, "--lr nan: expected a number above 0 and below 10"),
@@ -107,7 +107,7 @@ TEST_F(BadInput, TrainingFlags) {
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
       row({"--model", "demi"},
-          "--model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a "
+          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a "
           "config.json*"),
       row({"--out", file}, "--out " + file + ": is a file; expected a folder, or the name of one to make"),
       row({"--out", file + "/run"},
@@ -212,10 +212,11 @@ TEST_F(BadInput, TooLittleMemory) {
   const std::map<std::string, std::string> one_mib{{"ITO_MEMORY_LIMIT_MIB", "1"}};
   const std::string training =
       "training needs # MiB (activations #, parameters and images #, copies for a checkpoint #) but only # MiB are "
-      "free; lower --micro-batch or "
-      "--batch, or take a smaller --model or --resolution";
+      "free; lower micro_batch or "
+      "batch, or take a smaller model or resolution";
   const std::string sampling =
-      "sampling needs # MiB (network #, weights #, images #) but only # MiB are free; lower --batch, --count or the "
+      "sampling needs # MiB (network #, weights #, images #) but only # MiB are free; lower the batch, the count or "
+      "the "
       "image size";
   SafetensorsWriter writer;
   writer.add("sample", {64, 1, 8, 8}, std::vector<float>(64 * 64));
@@ -247,8 +248,8 @@ TEST_F(BadInput, TooLittleMemory) {
        "conv_in: a tensor of 65536 x 16384 x 16384 x 8 numbers is larger than any memory; make the batch, the image or "
        "the model smaller"},
       {"predict", predict(model, input),
-       "predicting needs # MiB (network #, images #) but only 1 MiB are free; lower --batch, or split the input", 2, "",
-       one_mib},
+       "predicting needs # MiB (network #, images #) but only 1 MiB are free; lower the batch, or split the input", 2,
+       "", one_mib},
       {"the variable itself",
        train(),
        "ITO_MEMORY_LIMIT_MIB is 'lots'; expected a whole number of MiB",

@@ -55,6 +55,20 @@ inline Violations check_forbidden_words(const SourceFile& file) {
   return found;
 }
 
+// Everything in front of the launchers is the file's own, or its helpers' names are the whole library's.
+inline Violations check_own_names(const SourceFile& file) {
+  if (!is_op_file(file.path) || !ends_with(file.path, ".cu")) return {};
+  const SourceViews views = views_of(file.text);
+  const size_t own = views.code.find("namespace {");
+  for (const char* word : {"KERNEL", "DEVICE"}) {
+    const size_t at = find_word(views.code, word);
+    if (at != std::string::npos && at < own)
+      return {at_line(file.path, line_of(views.code, at)) + "a " + word +
+              " function outside of the file's anonymous namespace"};
+  }
+  return {};
+}
+
 // A function of a kernel file: its name and where its body is, braces included.
 struct FunctionBody {
   std::string name;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What holds for each source file by itself: its licence line, its length, nothing left for later.
+// What holds for each source file by itself: its licence line, what it says of itself, its length, nothing left for
+// later.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -20,6 +21,14 @@ inline Violations check_licence_line(const SourceFile& file) {
   if (line == mark + "SPDX-License-Identifier: Apache-2.0") return {};
   return {at_line(file.path, 1) + "starts with '" + line + "'; expected '" + mark +
           "SPDX-License-Identifier: Apache-2.0'"};
+}
+
+// After the licence a C++ file says what it is and why it exists.
+inline Violations check_opening_comment(const SourceFile& file) {
+  if (!is_cpp(file.path)) return {};
+  const size_t second = std::min(file.text.find('\n') + 1, file.text.size());
+  if (file.text.compare(second, 3, "// ") == 0) return {};
+  return {at_line(file.path, 2) + "does not say what the file is and why it exists; say so in a comment"};
 }
 
 inline Violations check_length(const SourceFile& file) {

@@ -126,5 +126,18 @@ TEST(KernelTable, HoldsInTheTree) {
   EXPECT_EQ(lines_of(check_kernel_table(tree(), text_of(readme))), "");
 }
 
+TEST(OwnNames, AKernelOutsideOfTheAnonymousNamespaceIsRefused) {
+  expect_refused(check_own_names, "kernels/nn/planted.cu",
+                 "namespace ito {\nDEVICE int f();\nnamespace {\n}\nKERNEL void k() {}\n}\n");
+  expect_refused(check_own_names, "kernels/nn/planted.cu", "namespace ito {\nKERNEL void k() {}\n}\n");
+  expect_accepted(check_own_names, "kernels/nn/planted.cu",
+                  "namespace ito {\nnamespace {\nDEVICE int f();\nKERNEL void k() {}\n}\nvoid l();\n}\n");
+  expect_accepted(check_own_names, "kernels/nn/planted.cuh", "DEVICE int f();\n");
+}
+
+TEST(OwnNames, HoldsInTheTree) {
+  expect_tree_accepted(check_own_names);
+}
+
 }  // namespace
 }  // namespace ito

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Licence line, length, nothing left for later: on planted violations, on clean counterparts and on the tree.
+// Licence line, opening comment, length, nothing left for later: on planted violations, on clean counterparts and on
+// the tree.
 #include "tests/tree/expect_rule.h"
 #include "tests/tree/file_rules.h"
 
@@ -30,6 +31,18 @@ TEST(LicenceLine, ItsFormsAreAccepted) {
 
 TEST(LicenceLine, HoldsInTheTree) {
   expect_tree_accepted(check_licence_line);
+}
+
+TEST(OpeningComment, AFileThatDoesNotSayWhatItIsIsRefused) {
+  expect_refused(check_opening_comment, "engine/a.cpp", "// " + kLicence + "#include <map>\n");
+  expect_refused(check_opening_comment, "kernels/nn/a.cu", "// " + kLicence + "\n// Late.\n");
+  expect_refused(check_opening_comment, "engine/a.h", "// " + kLicence);
+  expect_accepted(check_opening_comment, "engine/a.cpp", "// " + kLicence + "// Adds two numbers.\nint a;\n");
+  expect_accepted(check_opening_comment, "tools/a.sh", "# " + kLicence + "set -e\n");
+}
+
+TEST(OpeningComment, HoldsInTheTree) {
+  expect_tree_accepted(check_opening_comment);
 }
 
 TEST(Length, FiveHundredLinesAreRefused) {

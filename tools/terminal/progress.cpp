@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See progress.h. The first update is shown at once, the last always.
 #include "tools/terminal/progress.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See ledger.h.
 #include "kernels/seams/common/ledger.h"
 
 #include <algorithm>

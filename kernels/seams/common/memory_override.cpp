@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See memory_override.h.
 #include "kernels/seams/common/memory_override.h"
 
 #include <cerrno>

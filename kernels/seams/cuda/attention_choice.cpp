@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See attention_choice.h.
 #include "kernels/seams/cuda/attention_choice.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See session.h. The handle lives as long as the process.
 #include "kernels/seams/cuda/session.h"
 
 #include <cstdio>

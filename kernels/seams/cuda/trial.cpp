@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See trial.h.
 #include "kernels/seams/cuda/trial.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// See stand_in_cudnn.h.
 #include "tests/only/cuda/stand_in_cudnn.h"
 
 #include <algorithm>
