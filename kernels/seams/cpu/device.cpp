@@ -10,11 +10,10 @@
 
 #include "kernels/seams/device.h"
 #include "kernels/seams/host/memory.h"
+#include "kernels/seams/host/threads.h"
 
 namespace ito {
 namespace {
-
-int wanted_threads = 0;  // 0: all cores
 
 struct Free {
   void operator()(void* memory) const { free(memory); }
@@ -85,13 +84,9 @@ int images_per_chunk() {
   return 4;
 }
 
-void set_device_threads(int threads) {
-  wanted_threads = std::max(threads, 0);
-}
-
 // omp_get_num_procs honours the process's affinity mask.
-int device_threads() {
-  return wanted_threads ? wanted_threads : std::max(omp_get_num_procs(), 1);
+int usable_cores() {
+  return std::max(omp_get_num_procs(), 1);
 }
 
 }  // namespace ito

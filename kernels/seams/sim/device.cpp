@@ -5,13 +5,9 @@
 
 #include "kernels/seams/device.h"
 #include "kernels/seams/host/memory.h"
+#include "kernels/seams/host/threads.h"
 
 namespace ito {
-namespace {
-
-int wanted_threads = 0;  // 0: all cores
-
-}  // namespace
 
 bool poison_is_nan() {
   return true;
@@ -37,12 +33,8 @@ int images_per_chunk() {
   return 4;
 }
 
-void set_device_threads(int threads) {
-  wanted_threads = std::max(threads, 0);
-}
-
-int device_threads() {
-  return wanted_threads ? wanted_threads : std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+int usable_cores() {
+  return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
 }
 
 }  // namespace ito
