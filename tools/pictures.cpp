@@ -69,7 +69,7 @@ void StripRecorder::write(const std::string& path, const float* final_image) con
     // The state after moment m has the noise level of the next timestep; the upper row walks the same levels upwards.
     const int step = moments_[states_.size() - 1 - m];
     const bool clean = step + 1 >= static_cast<int>(timesteps_.size());
-    const double abar = clean ? 1.0 : schedule_.alpha_bar(Step::from_timestep(timesteps_[step + 1]));
+    const double abar = clean ? 1.0 : schedule_.abar(Step::from_timestep(timesteps_[step + 1]));
     for (int64_t i = 0; i < row; ++i)
       x[i] = static_cast<float>(std::sqrt(abar) * final_image[i] + std::sqrt(1 - abar) * noise[i]);
     images.push_back(to_image(x.data(), network_));

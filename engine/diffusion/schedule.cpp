@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The beta schedules, by the names diffusers gives them. diffusers rounds betas and their product to fp32; here both
-// stay in double, which moves alpha_bar by up to 4e-6 of itself.
+// stay in double, which moves abar by up to 4e-6 of itself.
 #include "engine/diffusion/schedule.h"
 
 #include <cmath>
 #include <numbers>
+
+#include "kernels/error.h"
 
 namespace ito {
 namespace {
@@ -18,7 +20,7 @@ std::vector<double> make_betas(const SchedulerConfig& config) {
   if (config.trained_betas) return *config.trained_betas;
   const int steps = config.num_train_timesteps;
   const double start = config.beta_start, end = config.beta_end;
-  // Nichol and Dhariwal 2021, eq. 17: alpha_bar as a function of u in [0, 1], not normalised at 0 (ratios only).
+  // Nichol and Dhariwal 2021, eq. 17: abar as a function of u in [0, 1], not normalised at 0 (ratios only).
   const auto cosine = [](double u) {
     const double c = std::cos((u + 0.008) / 1.008 * std::numbers::pi / 2);
     return c * c;
@@ -44,40 +46,40 @@ std::vector<double> make_betas(const SchedulerConfig& config) {
 }
 
 std::vector<double> cumulative_alpha(const std::vector<double>& betas) {
-  std::vector<double> alpha_bars(betas.size());
+  std::vector<double> abars(betas.size());
   double product = 1;
-  for (size_t i = 0; i < betas.size(); ++i) alpha_bars[i] = product *= 1 - betas[i];
-  return alpha_bars;
+  for (size_t i = 0; i < betas.size(); ++i) abars[i] = product *= 1 - betas[i];
+  return abars;
 }
 
-// Lin et al. 2023, algorithm 1: sqrt(alpha_bar) is shifted to end at 0 and scaled to keep its first value.
-void rescale_to_zero_snr(std::vector<double>& betas, std::vector<double>& alpha_bars) {
-  const double first = std::sqrt(alpha_bars.front()), last = std::sqrt(alpha_bars.back());
-  for (double& value : alpha_bars) {
+// Lin et al. 2023, algorithm 1: sqrt(abar) is shifted to end at 0 and scaled to keep its first value.
+void rescale_to_zero_snr(std::vector<double>& betas, std::vector<double>& abars) {
+  const double first = std::sqrt(abars.front()), last = std::sqrt(abars.back());
+  for (double& value : abars) {
     const double root = (std::sqrt(value) - last) * first / (first - last);
     value = root * root;
   }
-  for (size_t i = 0; i < betas.size(); ++i) betas[i] = 1 - alpha_bars[i] / (i ? alpha_bars[i - 1] : 1.0);
+  for (size_t i = 0; i < betas.size(); ++i) betas[i] = 1 - abars[i] / (i ? abars[i - 1] : 1.0);
 }
 
 }  // namespace
 
-Posterior gaussian_posterior(double alpha_bar, double alpha_bar_previous) {
-  const double alpha = alpha_bar / alpha_bar_previous, beta = 1 - alpha;
-  return {.from_x0 = std::sqrt(alpha_bar_previous) * beta / (1 - alpha_bar),
-          .from_x = std::sqrt(alpha) * (1 - alpha_bar_previous) / (1 - alpha_bar),
+Posterior gaussian_posterior(double abar, double abar_previous) {
+  const double alpha = abar / abar_previous, beta = 1 - alpha;
+  return {.from_x0 = std::sqrt(abar_previous) * beta / (1 - abar),
+          .from_x = std::sqrt(alpha) * (1 - abar_previous) / (1 - abar),
           .beta = beta,
-          .variance = (1 - alpha_bar_previous) / (1 - alpha_bar) * beta};
+          .variance = (1 - abar_previous) / (1 - abar) * beta};
 }
 
 NoiseSchedule::NoiseSchedule(const SchedulerConfig& config) : config_(config) {
   check_scheduler_config(config_, "scheduler");
   betas_ = make_betas(config_);
-  alpha_bars_ = cumulative_alpha(betas_);
-  if (config_.rescale_betas_zero_snr) rescale_to_zero_snr(betas_, alpha_bars_);
-  for (const double value : alpha_bars_) {
-    sqrt_alpha_bar_.push_back(static_cast<float>(std::sqrt(value)));
-    sqrt_one_minus_alpha_bar_.push_back(static_cast<float>(std::sqrt(1 - value)));
+  abars_ = cumulative_alpha(betas_);
+  if (config_.rescale_betas_zero_snr) rescale_to_zero_snr(betas_, abars_);
+  for (const double value : abars_) {
+    sqrt_abar_.push_back(static_cast<float>(std::sqrt(value)));
+    sqrt_one_minus_abar_.push_back(static_cast<float>(std::sqrt(1 - value)));
   }
 }
 
@@ -87,14 +89,14 @@ double NoiseSchedule::beta(Step step) const {
   return betas_[step.timestep()];
 }
 
-double NoiseSchedule::alpha_bar(Step step) const {
-  ITO_CHECK(step.t() >= 0 && step.t() <= steps(), "noise schedule: alpha_bar at t = ", step.t(), "; expected 0 to ",
+double NoiseSchedule::abar(Step step) const {
+  ITO_CHECK(step.t() >= 0 && step.t() <= steps(), "noise schedule: abar at t = ", step.t(), "; expected 0 to ",
             steps());
-  return step == Step::clean() ? 1.0 : alpha_bars_[step.timestep()];
+  return step == Step::clean() ? 1.0 : abars_[step.timestep()];
 }
 
 double NoiseSchedule::posterior_variance(Step step) const {
-  return gaussian_posterior(alpha_bar(step), alpha_bar(step.previous())).variance;
+  return gaussian_posterior(abar(step), abar(step.previous())).variance;
 }
 
 }  // namespace ito

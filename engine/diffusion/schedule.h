@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise schedule: beta, alpha_bar and the Gaussian posterior of one reverse step, in double on the host, and the
+// The noise schedule: beta, abar and the Gaussian posterior of one reverse step, in double on the host, and the
 // float tables that the noising and loss kernels read.
 //   q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I),  abar_t = prod_{s <= t} (1 - beta_s)   (Ho et al. 2020, eq. 4)
 #pragma once
@@ -10,14 +10,14 @@
 
 namespace ito {
 
-// q(x_s | x_t, x_0) for any s < t, from the two values of alpha_bar (Ho et al. 2020, eq. 7, with alpha_t / alpha_s in
+// q(x_s | x_t, x_0) for any s < t, from the two values of abar (Ho et al. 2020, eq. 7, with alpha_t / alpha_s in
 // place of one step's alpha): mean = from_x0 x_0 + from_x x_t.
 struct Posterior {
   double from_x0, from_x;
   double beta;      // 1 - abar_t / abar_s: the variance of the forward step from s to t
   double variance;  // (1 - abar_s) / (1 - abar_t) beta
 };
-Posterior gaussian_posterior(double alpha_bar, double alpha_bar_previous);
+Posterior gaussian_posterior(double abar, double abar_previous);
 
 class NoiseSchedule {
  public:
@@ -26,19 +26,19 @@ class NoiseSchedule {
   const SchedulerConfig& config() const { return config_; }
   int steps() const { return static_cast<int>(betas_.size()); }  // T
 
-  double beta(Step step) const;       // t = 1..T
-  double alpha_bar(Step step) const;  // t = 0..T; 1 at t = 0, and exactly 0 at T with rescale_betas_zero_snr
+  double beta(Step step) const;  // t = 1..T
+  double abar(Step step) const;  // t = 0..T; 1 at t = 0, and exactly 0 at T with rescale_betas_zero_snr
   // beta tilde_t: the posterior's variance for one step of the full grid; 0 at t = 1.
   double posterior_variance(Step step) const;
 
   // (T) floats, index = timestep: NoiseTables of kernels/diffusion/noising.h, before they are copied to the device.
-  const std::vector<float>& sqrt_alpha_bar() const { return sqrt_alpha_bar_; }
-  const std::vector<float>& sqrt_one_minus_alpha_bar() const { return sqrt_one_minus_alpha_bar_; }
+  const std::vector<float>& sqrt_abar() const { return sqrt_abar_; }
+  const std::vector<float>& sqrt_one_minus_abar() const { return sqrt_one_minus_abar_; }
 
  private:
   SchedulerConfig config_;
-  std::vector<double> betas_, alpha_bars_;  // index = timestep
-  std::vector<float> sqrt_alpha_bar_, sqrt_one_minus_alpha_bar_;
+  std::vector<double> betas_, abars_;  // index = timestep
+  std::vector<float> sqrt_abar_, sqrt_one_minus_abar_;
 };
 
 }  // namespace ito

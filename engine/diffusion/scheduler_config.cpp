@@ -8,11 +8,10 @@
 #include <set>
 
 #include "engine/io/input_file.h"
+#include "kernels/error.h"
 
 namespace ito {
 namespace {
-
-// The release whose argument list this is; readers only show it.
 
 // Names in the order of the enumerators.
 constexpr std::array<std::string_view, 2> kSchedulerClasses = {"DDPMScheduler", "DDIMScheduler"};
@@ -20,7 +19,6 @@ constexpr std::array<std::string_view, 4> kBetaSchedules = {"linear", "scaled_li
 constexpr std::array<std::string_view, 5> kVarianceTypes = {"fixed_small", "fixed_small_log", "fixed_large",
                                                             "fixed_large_log", "learned_range"};
 constexpr std::array<std::string_view, 3> kTimestepSpacings = {"leading", "linspace", "trailing"};
-constexpr std::array<std::string_view, 3> kPredictions = {"epsilon", "sample", "v_prediction"};
 
 template <class E, size_t N>
 std::string_view name_in(const std::array<std::string_view, N>& names, E value) {
@@ -83,6 +81,13 @@ class Reader {
     }
   }
 
+  void read(const char* key, Quantity& value) {
+    if (const Json* found = find(key)) {
+      expect(found->is_string(), key, *found, "a name");
+      value = quantity_of(found->get_ref<const std::string&>(), where_);
+    }
+  }
+
   // Names, quoted and joined, of the keys that no read asked for; those that begin with '_' are diffusers' own.
   std::string unread() const {
     std::vector<std::string> names;
@@ -120,9 +125,6 @@ std::string_view name_of(VarianceType value) {
 std::string_view name_of(TimestepSpacing value) {
   return name_in(kTimestepSpacings, value);
 }
-std::string_view name_of(Prediction value) {
-  return name_in(kPredictions, value);
-}
 
 BetaSchedule beta_schedule_of(std::string_view name, const std::string& where) {
   return value_of<BetaSchedule>(kBetaSchedules, name, where, "beta_schedule");
@@ -132,9 +134,6 @@ VarianceType variance_type_of(std::string_view name, const std::string& where) {
 }
 TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& where) {
   return value_of<TimestepSpacing>(kTimestepSpacings, name, where, "timestep_spacing");
-}
-Prediction prediction_of(std::string_view name, const std::string& where) {
-  return value_of<Prediction>(kPredictions, name, where, "prediction_type");
 }
 
 SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings) {
@@ -149,7 +148,7 @@ SchedulerConfig parse_scheduler_config(const Json& json, const std::string& wher
   reader.read("trained_betas", config.trained_betas);
   reader.read("variance_type", config.variance_type, kVarianceTypes);
   reader.read("clip_sample", config.clip_sample);
-  reader.read("prediction_type", config.prediction_type, kPredictions);
+  reader.read("prediction_type", config.prediction_type);
   reader.read("thresholding", config.thresholding);
   reader.read("dynamic_thresholding_ratio", config.dynamic_thresholding_ratio);
   reader.read("clip_sample_range", config.clip_sample_range);

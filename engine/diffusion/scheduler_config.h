@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/diffusion/quantity.h"
 #include "engine/io/json_file.h"
-#include "kernels/diffusion/loss.h"
 
 namespace ito {
 
@@ -27,12 +27,10 @@ std::string_view name_of(SchedulerClass value);
 std::string_view name_of(BetaSchedule value);
 std::string_view name_of(VarianceType value);
 std::string_view name_of(TimestepSpacing value);
-std::string_view name_of(Prediction value);
 // `where` (a file or a flag) begins the UserError for a word that is not one of the names; it lists those that are.
 BetaSchedule beta_schedule_of(std::string_view name, const std::string& where);
 VarianceType variance_type_of(std::string_view name, const std::string& where);
 TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& where);
-Prediction prediction_of(std::string_view name, const std::string& where);
 
 // The defaults are those of the two classes.
 struct SchedulerConfig {
@@ -44,7 +42,7 @@ struct SchedulerConfig {
   std::optional<std::vector<double>> trained_betas;       // T numbers; replaces the schedule
   VarianceType variance_type = VarianceType::FixedSmall;  // DDPMScheduler only
   bool clip_sample = true;
-  Prediction prediction_type = Prediction::Epsilon;
+  Quantity prediction_type = Quantity::epsilon();
   bool thresholding = false;  // dynamic thresholding; takes the place of clipping
   double dynamic_thresholding_ratio = 0.995;
   double clip_sample_range = 1.0;

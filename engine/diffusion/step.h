@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A diffusion step. Files, flags, logs and networks count timesteps 0..T-1; the mathematics counts t = 1..T, with t = 0
-// for clean data (alpha_bar_0 = 1). This type is the only place where the two are one apart.
+// for clean data (abar_0 = 1). This type is the only place where the two are one apart.
 #pragma once
 #include <compare>
 

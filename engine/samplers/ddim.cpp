@@ -27,11 +27,11 @@ class DdimSampler final : public Sampler {
     const SchedulerConfig& config = schedule.config();
     const int previous = timesteps[i] - schedule.steps() / settings.steps;
     const Step final_step = config.set_alpha_to_one ? Step::clean() : Step::from_timestep(0);
-    const double alpha_bar = schedule.alpha_bar(Step::from_timestep(timesteps[i]));
-    const double alpha_bar_previous = schedule.alpha_bar(previous >= 0 ? Step::from_timestep(previous) : final_step);
-    const double sigma = settings.eta * std::sqrt(gaussian_posterior(alpha_bar, alpha_bar_previous).variance);
-    row.mean_x0 = static_cast<float>(std::sqrt(alpha_bar_previous));
-    row.mean_eps = static_cast<float>(std::sqrt(std::max(1 - alpha_bar_previous - sigma * sigma, 0.0)));
+    const double abar = schedule.abar(Step::from_timestep(timesteps[i]));
+    const double abar_previous = schedule.abar(previous >= 0 ? Step::from_timestep(previous) : final_step);
+    const double sigma = settings.eta * std::sqrt(gaussian_posterior(abar, abar_previous).variance);
+    row.mean_x0 = static_cast<float>(std::sqrt(abar_previous));
+    row.mean_eps = static_cast<float>(std::sqrt(std::max(1 - abar_previous - sigma * sigma, 0.0)));
     row.noise_std = static_cast<float>(sigma);
     row.eps_from_clipped = settings.use_clipped_model_output ? 1 : 0;
     if (config.variance_type == VarianceType::LearnedRange) {

@@ -28,7 +28,7 @@ class DdpmSampler final : public Sampler {
     const Step from = Step::from_timestep(timesteps[i]);
     const bool last = i + 1 == static_cast<int>(timesteps.size());
     const Step to = last ? Step::clean() : Step::from_timestep(timesteps[i + 1]);
-    const Posterior posterior = gaussian_posterior(schedule.alpha_bar(from), schedule.alpha_bar(to));
+    const Posterior posterior = gaussian_posterior(schedule.abar(from), schedule.abar(to));
     row.mean_x = static_cast<float>(posterior.from_x);
     row.mean_x0 = static_cast<float>(posterior.from_x0);
 

@@ -2,7 +2,7 @@
 // What all samplers share: the estimates of x0 and eps from the network's output, the clip, and the choice by name.
 #include "engine/samplers/sampler.h"
 
-#include "engine/diffusion/parameterisation.h"
+#include "engine/diffusion/reading.h"
 #include "engine/samplers/timesteps.h"
 
 namespace ito {
@@ -14,25 +14,15 @@ struct NamedSampler {
 };
 constexpr NamedSampler kSamplers[] = {{"ddpm", make_ddpm_sampler}, {"ddim", make_ddim_sampler}};
 
-ReverseCoefficients estimates(const NoiseSchedule& schedule, const SamplerSettings& settings, int timestep) {
-  const SchedulerConfig& config = schedule.config();
-  const Quantity predicted = quantity_of(config.prediction_type);
-  const double alpha_bar = schedule.alpha_bar(Step::from_timestep(timestep));
-  ITO_USER_CHECK(
-      is_determined(predicted, alpha_bar), "sampling: timestep ", timestep,
-      " is pure noise (rescale_betas_zero_snr), where prediction_type ", name_of(config.prediction_type),
-      " determines no image; use timestep_spacing leading, or a model with prediction_type v_prediction or sample");
-  const Conversion x0 = conversion(predicted, Quantity::Sample, alpha_bar);
-  const Conversion eps = conversion(predicted, Quantity::Epsilon, alpha_bar);
-  const Conversion eps_of_x0 = conversion(Quantity::Sample, Quantity::Epsilon, alpha_bar);
+ReverseCoefficients estimates(const SchedulerConfig& config, const SamplerSettings& settings, const CallAt& call) {
   ReverseCoefficients row{};
-  row.timestep = static_cast<float>(timestep);
-  row.x0_from_x = static_cast<float>(x0.from_x);
-  row.x0_from_pred = static_cast<float>(x0.from_given);
-  row.eps_from_x = static_cast<float>(eps.from_x);
-  row.eps_from_pred = static_cast<float>(eps.from_given);
-  row.eps_clip_x = static_cast<float>(eps_of_x0.from_x);
-  row.eps_clip_x0 = static_cast<float>(eps_of_x0.from_given);
+  row.timestep = static_cast<float>(call.time);
+  row.x0_from_x = static_cast<float>(call.x0.from_x);
+  row.x0_from_pred = static_cast<float>(call.x0.from_given);
+  row.eps_from_x = static_cast<float>(call.eps.from_x);
+  row.eps_from_pred = static_cast<float>(call.eps.from_given);
+  row.eps_clip_x = static_cast<float>(call.eps_from_x0.from_x);
+  row.eps_clip_x0 = static_cast<float>(call.eps_from_x0.from_given);
   row.clip = settings.clip_sample.value_or(config.clip_sample) ? static_cast<float>(config.clip_sample_range) : 0.0f;
   return row;
 }
@@ -54,8 +44,10 @@ std::vector<ReverseCoefficients> Sampler::table(const NoiseSchedule& schedule, c
   const std::vector<int> grid = timesteps(schedule, settings);
   std::vector<ReverseCoefficients> rows;
   rows.reserve(grid.size());
+  const Levels levels(schedule);
+  const Reading reading(schedule.config().prediction_type);
   for (size_t i = 0; i < grid.size(); ++i) {
-    rows.push_back(estimates(schedule, settings, grid[i]));
+    rows.push_back(estimates(schedule.config(), settings, reading.call(levels.at(grid[i]))));
     set_step(rows.back(), schedule, settings, grid, static_cast<int>(i));
   }
   return rows;

@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "kernels/error.h"
+
 namespace ito {
 
 std::vector<int> spaced_timesteps(TimestepSpacing spacing, int steps, int count, int offset) {

@@ -28,6 +28,14 @@ TrainSettings checked(TrainSettings s, const Network& network) {
   return s;
 }
 
+Prediction kernel_prediction(Quantity quantity) {
+  if (quantity == Quantity::epsilon()) return Prediction::Epsilon;
+  if (quantity == Quantity::x0()) return Prediction::Sample;
+  ITO_USER_CHECK(quantity.name() == "v_prediction", "training with prediction_type ", quantity.name(),
+                 " is not implemented");
+  return Prediction::V;
+}
+
 }  // namespace
 
 Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
@@ -68,8 +76,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   sqrt_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
   sqrt_one_minus_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
   learning_rates_.upload(stream_, rates.data());
-  sqrt_abar_.upload(stream_, schedule.sqrt_alpha_bar().data());
-  sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_alpha_bar().data());
+  sqrt_abar_.upload(stream_, schedule.sqrt_abar().data());
+  sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_abar().data());
   gradients_.zero(stream_);  // the padding between tensors stays zero
   activations_ = {activation_bytes(), "the network's activations"};
   program_.bind(weights_.data(), gradients_.data(), activations_.data());
@@ -179,7 +187,7 @@ void Trainer::micro_step(Program& program, int offset) {
   program.set_counter(counter);
   program.forward(stream_);
   diffusion_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
-                 t, counter, tables, nullptr, prediction_, n, network_.row(), settings_.batch);
+                 t, counter, tables, nullptr, kernel_prediction(prediction_), n, network_.row(), settings_.batch);
   program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
 }
 

@@ -58,7 +58,7 @@ class Trainer {
 
   Network network_;
   TrainSettings settings_;
-  Prediction prediction_;
+  Quantity prediction_;
   int schedule_steps_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;

@@ -129,8 +129,9 @@ TEST_F(BadInput, SchedulerConfigurations) {
       row({{"variance_type", "learned"}},
           "variance_type 'learned' is not implemented; use one of fixed_small, fixed_small_log, fixed_large, "
           "fixed_large_log, learned_range"),
-      row({{"prediction_type", "flow_prediction"}},
-          "prediction_type 'flow_prediction' is not implemented; use one of epsilon, sample, v_prediction*"),
+      row({{"prediction_type", "noise"}},
+          "prediction_type 'noise' is not implemented; use one of epsilon, sample, v_prediction, score, "
+          "flow_prediction*"),
       row({{"prediction_type", 1}}, "prediction_type is 1; expected a name"),
       row({{"clip_sample", 1}}, "clip_sample is 1; expected true or false"),
       row({{"trained_betas", {0.1, 0.2}}}, "trained_betas holds 2 numbers; expected num_train_timesteps, 1000"),

@@ -102,7 +102,8 @@ TEST_F(BadInput, TrainingFlags) {
           "--lr-schedule: learning-rate schedule 'cosin' is not implemented; use one of constant, linear, cosine; did "
           "you mean 'cosine'?"),
       row({"--prediction-type", "eps"},
-          "--prediction-type: prediction_type 'eps' is not implemented; use one of epsilon, sample, v_prediction"),
+          "--prediction-type: prediction_type 'eps' is not implemented; use one of epsilon, sample, v_prediction, "
+          "score, flow_prediction"),
       row({"--beta-schedule", "lineal"},
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),

@@ -66,7 +66,7 @@ TrainSettings train_settings(const RunConfig& run) {
 
 SchedulerConfig scheduler_config(const RunConfig& run) {
   SchedulerConfig c;
-  c.prediction_type = prediction_of(run.prediction_type, "--prediction-type");
+  c.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
   c.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
   return c;
 }

@@ -70,7 +70,7 @@ SchedulerConfig some_scheduler() {
   c.scheduler_class = SchedulerClass::Ddim;
   c.num_train_timesteps = 77;
   c.beta_schedule = BetaSchedule::SquaredCosCapV2;
-  c.prediction_type = Prediction::V;
+  c.prediction_type = quantity_of("v_prediction", "");
   return c;
 }
 

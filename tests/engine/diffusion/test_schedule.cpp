@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Noise schedules, conversions between predictions, and scheduler_config.json.
+// Noise schedules and scheduler_config.json.
 #include "engine/diffusion/schedule.h"
 
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "engine/diffusion/parameterisation.h"
+#include "kernels/error.h"
 
 namespace ito {
 namespace {
@@ -15,7 +15,7 @@ namespace {
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 
 double abar_at(const NoiseSchedule& schedule, int timestep) {
-  return schedule.alpha_bar(Step::from_timestep(timestep));
+  return schedule.abar(Step::from_timestep(timestep));
 }
 
 // The text of the UserError that f throws; "" if it throws none.
@@ -114,9 +114,9 @@ TEST(NoiseSchedule, SingleStepsComposeToTheClosedForm) {
       const double beta = schedule.beta(step);
       mean *= std::sqrt(1 - beta);
       variance = (1 - beta) * variance + beta;
-      ASSERT_NEAR(mean / std::sqrt(schedule.alpha_bar(step)), 1, 8000 * kEpsilon) << name_of(name) << " " << step.t();
-      ASSERT_NEAR(variance, 1 - schedule.alpha_bar(step), 8000 * kEpsilon) << name_of(name) << " " << step.t();
-      ASSERT_LT(schedule.alpha_bar(step), schedule.alpha_bar(step.previous()));
+      ASSERT_NEAR(mean / std::sqrt(schedule.abar(step)), 1, 8000 * kEpsilon) << name_of(name) << " " << step.t();
+      ASSERT_NEAR(variance, 1 - schedule.abar(step), 8000 * kEpsilon) << name_of(name) << " " << step.t();
+      ASSERT_LT(schedule.abar(step), schedule.abar(step.previous()));
     }
   }
 }
@@ -127,7 +127,7 @@ TEST(NoiseSchedule, SingleStepsComposeToTheClosedForm) {
 TEST(NoiseSchedule, PosteriorIsBayesRule) {
   const NoiseSchedule schedule{SchedulerConfig{}};
   for (const auto& [to, from] : {std::pair{1, 2}, {10, 11}, {500, 501}, {999, 1000}, {300, 400}, {1, 1000}}) {
-    const double abar = schedule.alpha_bar(Step::from_t(from)), abar_s = schedule.alpha_bar(Step::from_t(to));
+    const double abar = schedule.abar(Step::from_t(from)), abar_s = schedule.abar(Step::from_t(to));
     const double a = abar / abar_s, b = 1 - a;
     const double precision = 1 / (1 - abar_s) + a / b;
     const Posterior posterior = gaussian_posterior(abar, abar_s);
@@ -152,8 +152,8 @@ TEST(NoiseSchedule, ZeroTerminalSnr) {
   EXPECT_NEAR(abar_at(rescaled, 249) / 0.521533340699, 1, 1e-11);
   EXPECT_NEAR(abar_at(rescaled, 499) / 0.0760287505471, 1, 1e-11);
   EXPECT_NEAR(abar_at(rescaled, 998) / 4.21326246509e-09, 1, 1e-9);
-  EXPECT_EQ(rescaled.sqrt_alpha_bar()[999], 0);
-  EXPECT_EQ(rescaled.sqrt_one_minus_alpha_bar()[999], 1);
+  EXPECT_EQ(rescaled.sqrt_abar()[999], 0);
+  EXPECT_EQ(rescaled.sqrt_one_minus_abar()[999], 1);
 }
 
 TEST(NoiseSchedule, TrainedBetasReplaceTheSchedule) {
@@ -169,48 +169,16 @@ TEST(NoiseSchedule, TrainedBetasReplaceTheSchedule) {
 
 TEST(NoiseSchedule, DeviceTablesAreRoundedOnce) {
   const NoiseSchedule schedule{SchedulerConfig{}};
-  ASSERT_EQ(schedule.sqrt_alpha_bar().size(), 1000u);
-  ASSERT_EQ(schedule.sqrt_one_minus_alpha_bar().size(), 1000u);
+  ASSERT_EQ(schedule.sqrt_abar().size(), 1000u);
+  ASSERT_EQ(schedule.sqrt_one_minus_abar().size(), 1000u);
   for (const int timestep : {0, 1, 500, 999}) {
     const double abar = abar_at(schedule, timestep);
-    EXPECT_EQ(schedule.sqrt_alpha_bar()[timestep], static_cast<float>(std::sqrt(abar)));
-    EXPECT_EQ(schedule.sqrt_one_minus_alpha_bar()[timestep], static_cast<float>(std::sqrt(1 - abar)));
+    EXPECT_EQ(schedule.sqrt_abar()[timestep], static_cast<float>(std::sqrt(abar)));
+    EXPECT_EQ(schedule.sqrt_one_minus_abar()[timestep], static_cast<float>(std::sqrt(1 - abar)));
   }
-  EXPECT_EQ(schedule.alpha_bar(Step::clean()), 1);
-  EXPECT_THROW(schedule.alpha_bar(Step::from_timestep(1000)), Error);
+  EXPECT_EQ(schedule.abar(Step::clean()), 1);
+  EXPECT_THROW(schedule.abar(Step::from_timestep(1000)), Error);
   EXPECT_THROW(schedule.beta(Step::clean()), Error);
-}
-
-// Values of every quantity by its definition, then each pair there and back. A conversion divides by a, s or both, and
-// the values themselves reach 1/s (score): the bound is a few roundings of numbers of that size.
-TEST(Parameterisation, EveryPairThereAndBack) {
-  const double x0 = 0.37, eps = -1.21;
-  for (const double abar : {0.9999, 0.9, 0.5, 0.0785872, 4.03583e-5}) {
-    const double a = std::sqrt(abar), s = std::sqrt(1 - abar), x = a * x0 + s * eps;
-    const double values[] = {eps, x0, a * eps - s * x0, -eps / s};
-    const Quantity quantities[] = {Quantity::Epsilon, Quantity::Sample, Quantity::V, Quantity::Score};
-    for (int i = 0; i < 4; ++i) {
-      for (int j = 0; j < 4; ++j) {
-        const Conversion there = conversion(quantities[i], quantities[j], abar);
-        const Conversion back = conversion(quantities[j], quantities[i], abar);
-        const double got = there.from_x * x + there.from_given * values[i];
-        const double tolerance = 32 * kEpsilon / (a * s * s);
-        EXPECT_NEAR(got, values[j], tolerance) << i << " to " << j << " at abar " << abar;
-        EXPECT_NEAR(back.from_x * x + back.from_given * got, values[i], tolerance) << j << " back to " << i;
-      }
-    }
-  }
-}
-
-TEST(Parameterisation, PureNoiseIsDeterminedBySampleAndVOnly) {
-  const double x0 = 0.37, eps = -1.21;  // at abar = 0: x_t = eps, v = -x0, score = -eps
-  const Conversion from_v = conversion(Quantity::V, Quantity::Sample, 0);
-  EXPECT_EQ(from_v.from_x * eps + from_v.from_given * -x0, x0);
-  const Conversion from_sample = conversion(Quantity::Sample, Quantity::Epsilon, 0);
-  EXPECT_EQ(from_sample.from_x * eps + from_sample.from_given * x0, eps);
-  EXPECT_THROW(conversion(Quantity::Epsilon, Quantity::Sample, 0), Error);
-  EXPECT_THROW(conversion(Quantity::Score, Quantity::V, 0), Error);
-  EXPECT_THROW(conversion(Quantity::Epsilon, Quantity::Sample, 1), Error);
 }
 
 TEST(SchedulerConfig, EmptyObjectIsTheDefault) {
@@ -225,7 +193,7 @@ TEST(SchedulerConfig, EveryKeyRoundTrips) {
   config.beta_schedule = BetaSchedule::Sigmoid;
   config.trained_betas = {0.1, 0.25, 0.3};
   config.clip_sample = false;
-  config.prediction_type = Prediction::V;
+  config.prediction_type = quantity_of("v_prediction", "");
   config.thresholding = true;
   config.dynamic_thresholding_ratio = 0.9;
   config.clip_sample_range = 2.5;
@@ -255,9 +223,11 @@ TEST(SchedulerConfig, EveryNameIsItsValue) {
   for (const char* name : {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log", "learned_range"})
     EXPECT_EQ(name_of(variance_type_of(name, "")), name);
   for (const char* name : {"leading", "linspace", "trailing"}) EXPECT_EQ(name_of(timestep_spacing_of(name, "")), name);
-  for (const char* name : {"epsilon", "sample", "v_prediction"}) EXPECT_EQ(name_of(prediction_of(name, "")), name);
+  for (const char* name : {"epsilon", "sample", "v_prediction", "score", "flow_prediction"})
+    EXPECT_EQ(name_of(quantity_of(name, "")), name);
+  EXPECT_EQ(quantity_of("epsilon", ""), Quantity::epsilon());
+  EXPECT_EQ(quantity_of("sample", ""), Quantity::x0());
   EXPECT_EQ(variance_type_of("fixed_large", ""), VarianceType::FixedLarge);
-  EXPECT_EQ(prediction_of("v_prediction", ""), Prediction::V);
   EXPECT_EQ(beta_schedule_of("squaredcos_cap_v2", ""), BetaSchedule::SquaredCosCapV2);
 }
 

@@ -135,7 +135,7 @@ void check_run(const GoldenRun& run) {
 
 TEST(Samplers, GoldenRuns) {
   const auto plain = [](SchedulerConfig&) {};
-  const auto v_prediction = [](SchedulerConfig& config) { config.prediction_type = Prediction::V; };
+  const auto v_prediction = [](SchedulerConfig& config) { config.prediction_type = quantity_of("v_prediction", ""); };
   const auto cosine_large = [](SchedulerConfig& config) {
     config.beta_schedule = BetaSchedule::SquaredCosCapV2;
     config.variance_type = VarianceType::FixedLarge;
@@ -146,7 +146,7 @@ TEST(Samplers, GoldenRuns) {
   };
   const auto zero_snr = [](SchedulerConfig& config) {
     config.timestep_spacing = TimestepSpacing::Trailing;
-    config.prediction_type = Prediction::V;
+    config.prediction_type = quantity_of("v_prediction", "");
     config.rescale_betas_zero_snr = true;
   };
   const auto final_abar = [](SchedulerConfig& config) {
@@ -230,7 +230,7 @@ TEST(Samplers, GoldenRuns) {
 // Without clipping both samplers are linear in (x, pred, z), so their rows can be compared as three numbers a step.
 // Each is a sum of products of floats: the bound is a few roundings of the terms' magnitudes.
 TEST(Samplers, DdimWithEtaOneOnTheFullGridIsDdpm) {
-  for (const Prediction prediction : {Prediction::Epsilon, Prediction::Sample, Prediction::V}) {
+  for (const Quantity prediction : Quantity::all()) {
     SchedulerConfig config;
     config.prediction_type = prediction;
     SamplerSettings settings{.steps = 1000};
@@ -263,7 +263,7 @@ TEST(Samplers, DdpmStepsToTheNextTimestepOfTheGrid) {
   for (size_t i = 0; i < grid.size(); ++i) {
     const Step to = i + 1 < grid.size() ? Step::from_timestep(grid[i + 1]) : Step::clean();
     const Posterior expected =
-        gaussian_posterior(schedule.alpha_bar(Step::from_timestep(grid[i])), schedule.alpha_bar(to));
+        gaussian_posterior(schedule.abar(Step::from_timestep(grid[i])), schedule.abar(to));
     EXPECT_EQ(table[i].timestep, grid[i]);
     EXPECT_EQ(table[i].mean_x0, static_cast<float>(expected.from_x0));
     EXPECT_EQ(table[i].mean_x, static_cast<float>(expected.from_x));
@@ -278,7 +278,7 @@ TEST(Samplers, DdimStepsByWholeStrides) {
   const NoiseSchedule schedule(config);
   const std::vector<Row> table = table_of("ddim", config, {.steps = 7});
   const auto root_abar = [&](int timestep) {
-    return static_cast<float>(std::sqrt(schedule.alpha_bar(Step::from_timestep(timestep))));
+    return static_cast<float>(std::sqrt(schedule.abar(Step::from_timestep(timestep))));
   };
   EXPECT_EQ(table[0].mean_x0, root_abar(857));
   EXPECT_EQ(table[5].mean_x0, root_abar(143));
@@ -344,7 +344,7 @@ TEST(Samplers, EpsFromTheClippedEstimate) {
   EXPECT_EQ(own.eps_from_clipped, 0);
   EXPECT_EQ(clipped.eps_from_clipped, 1);
   const double x = 1.9, pred = -0.8;  // an x0 estimate far outside +-1
-  const double abar = NoiseSchedule(config).alpha_bar(Step::from_timestep(600));
+  const double abar = NoiseSchedule(config).abar(Step::from_timestep(600));
   const double eps = (x - std::sqrt(abar)) / std::sqrt(1 - abar);  // with x0 clipped to 1
   EXPECT_NEAR(reverse_step_of(clipped, x, pred, 0), clipped.mean_x0 + clipped.mean_eps * eps, 8 * kEpsilon);
   EXPECT_NEAR(reverse_step_of(own, x, pred, 0), own.mean_x0 + own.mean_eps * pred, 8 * kEpsilon);
@@ -387,7 +387,7 @@ TEST(Samplers, Refusals) {
   settings = {.steps = 10};
   settings.timestep_spacing = TimestepSpacing::Trailing;
   EXPECT_NE(refused("ddpm", config, settings).find("prediction_type epsilon"), std::string::npos);
-  config.prediction_type = Prediction::Sample;
+  config.prediction_type = Quantity::x0();
   EXPECT_EQ(refused("ddpm", config, settings), "");
   EXPECT_EQ(refused("ddim", config, settings), "");
 }

@@ -24,7 +24,7 @@ Trainer small_trainer() {
   settings.learning_rate.warmup_steps = 0;
   settings.learning_rate.steps = 8;
   SchedulerConfig scheduler;
-  scheduler.prediction_type = Prediction::Sample;  // the loss then holds the square of the image itself
+  scheduler.prediction_type = Quantity::x0();  // the loss then holds the square of the image itself
   return Trainer(unet_network(c, 8, 8), NoiseSchedule(scheduler), settings);
 }
 

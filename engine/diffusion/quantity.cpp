@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of what networks predict, and the conversion that serves every pair of its lines.
+#include "engine/diffusion/quantity.h"
+
+#include "engine/io/input_file.h"
+#include "engine/io/json_file.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+constexpr double one(double, double) {
+  return 1;
+}
+
+// The first two lines are Quantity::epsilon() and Quantity::x0().
+constexpr Quantity::Line kQuantities[] = {
+    {"epsilon",
+     [](double, double) -> Combination {
+       return {0, 1};
+     },
+     one},
+    {"sample",
+     [](double, double) -> Combination {
+       return {1, 0};
+     },
+     one},
+    {"v_prediction",
+     [](double alpha, double sigma) -> Combination {
+       return {-sigma, alpha};
+     },
+     one},
+    {"score",
+     [](double, double sigma) -> Combination {
+       return {0, -1 / sigma};
+     },
+     [](double, double sigma) { return sigma * sigma; }},
+    {"flow_prediction",
+     [](double, double) -> Combination {
+       return {-1, 1};
+     },
+     one},
+};
+
+// The determinant of [x; given] = [alpha sigma; g.x0 g.eps] [x0; eps].
+double determinant(Combination g, double alpha, double sigma) {
+  return alpha * g.eps - sigma * g.x0;
+}
+
+}  // namespace
+
+Quantity Quantity::epsilon() {
+  return Quantity(&kQuantities[0]);
+}
+
+Quantity Quantity::x0() {
+  return Quantity(&kQuantities[1]);
+}
+
+std::vector<Quantity> Quantity::all() {
+  std::vector<Quantity> quantities;
+  for (const Line& line : kQuantities) quantities.push_back(Quantity(&line));
+  return quantities;
+}
+
+std::string_view name_of(Quantity quantity) {
+  return quantity.name();
+}
+
+Quantity quantity_of(std::string_view name, const std::string& where) {
+  std::vector<std::string> known;
+  std::string allowed;
+  for (const Quantity quantity : Quantity::all()) {
+    if (quantity.name() == name) return quantity;
+    allowed += (known.empty() ? "" : ", ") + std::string(quantity.name());
+    known.emplace_back(quantity.name());
+  }
+  fail<UserError>(where, ": prediction_type ", quote_name(name), " is not implemented; use one of ", allowed,
+                  did_you_mean(name, known));
+}
+
+bool is_determined(Quantity given, double alpha, double sigma) {
+  return sigma > 0 && determinant(given.combination(alpha, sigma), alpha, sigma) != 0;
+}
+
+Conversion conversion(Quantity given, Quantity wanted, double alpha, double sigma) {
+  ITO_CHECK(alpha >= 0 && sigma > 0, "conversion of predictions: alpha ", alpha, ", sigma ", sigma,
+            "; expected a level with noise");
+  if (given == wanted) return {0, 1};
+  const Combination g = given.combination(alpha, sigma), w = wanted.combination(alpha, sigma);
+  const double d = determinant(g, alpha, sigma);
+  ITO_CHECK(d != 0, "conversion of predictions: at alpha ", alpha, " ", given.name(), " does not determine ",
+            wanted.name());
+  return {(w.x0 * g.eps - w.eps * g.x0) / d, (w.eps * alpha - w.x0 * sigma) / d};
+}
+
+}  // namespace ito
