@@ -61,9 +61,7 @@ UNetConfig named_model(const std::string& name) {
 
 Network unet_network(const UNetConfig& config, int height, int width) {
   Network network;
-  network.height = height;
-  network.width = width;
-  network.channels = config.in_channels;
+  network.image = {height, width, config.in_channels};
   network.out_channels = config.out_channels;
   if (config.class_embed_type) {
     network.labels = LabelKind::Value;
@@ -72,7 +70,12 @@ Network unet_network(const UNetConfig& config, int height, int width) {
     network.labels = LabelKind::Index;
     network.classes = *config.num_class_embeds;
   }
-  network.build = [config, height, width](Program& program) { build_unet(program, config, height, width); };
+  if (config.time_embedding_type == "learned")
+    network.time = {*config.num_train_timesteps, false, "time_embedding_type learned"};
+  if (config.time_embedding_type == "fourier") network.time = {0, true, "time_embedding_type fourier"};
+  network.append = [config](Program& program, const NetworkInputs& inputs) {
+    return append_unet(program, config, inputs);
+  };
   return network;
 }
 

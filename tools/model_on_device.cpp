@@ -43,33 +43,11 @@ ModelOnDevice load_model(const std::string& path, int height, int width) {
     if (width == 0) width = (*model.config.sample_size)[1];
   }
   model.network = unet_network(model.config, height, width);
-  Program program({1, Mode::Inference, DType::F32});
-  model.network.build(program);
-  const std::vector<float> arena = read_weights(model.files.weights, program.layout());
+  const std::vector<float> arena = read_weights(model.files.weights, parameters_of(model.network));
   Stream stream;
   model.weights = DeviceBuffer<float>(arena.size(), "weights");
   model.weights.upload(stream, arena.data());
   return model;
-}
-
-std::vector<float> to_planar(const std::vector<float>& interleaved, int64_t n, int height, int width, int channels) {
-  const int64_t pixels = int64_t{1} * height * width;
-  std::vector<float> planar(interleaved.size());
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t p = 0; p < pixels; ++p)
-      for (int c = 0; c < channels; ++c)
-        planar[(i * channels + c) * pixels + p] = interleaved[(i * pixels + p) * channels + c];
-  return planar;
-}
-
-std::vector<float> to_interleaved(const std::vector<float>& planar, int64_t n, int height, int width, int channels) {
-  const int64_t pixels = int64_t{1} * height * width;
-  std::vector<float> interleaved(planar.size());
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t p = 0; p < pixels; ++p)
-      for (int c = 0; c < channels; ++c)
-        interleaved[(i * pixels + p) * channels + c] = planar[(i * channels + c) * pixels + p];
-  return interleaved;
 }
 
 }  // namespace ito

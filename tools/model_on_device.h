@@ -29,8 +29,4 @@ void check_timestep_table(const UNetConfig& config, const std::string& where, in
 
 void print_warnings(const std::vector<std::string>& warnings);
 
-// (N, H, W, C) and (N, C, H, W).
-std::vector<float> to_planar(const std::vector<float>& interleaved, int64_t n, int height, int width, int channels);
-std::vector<float> to_interleaved(const std::vector<float>& planar, int64_t n, int height, int width, int channels);
-
 }  // namespace ito

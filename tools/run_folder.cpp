@@ -171,9 +171,9 @@ void RunFolder::write_preview(Trainer& trainer, const Network& network, int64_t 
   std::vector<int32_t> classes;
   if (network.labels == LabelKind::Index)
     for (int i = 0; i < kPreviewImages; ++i) classes.push_back(i % network.classes);
-  std::vector<float> samples(kPreviewImages * network.row());
+  std::vector<float> samples(kPreviewImages * network.image.size());
   preview_->run(0, nullptr, classes.empty() ? nullptr : classes.data(), samples.data());
-  write_sample_grid(path(fmt::format("samples-{:06}.png", step)), samples, kPreviewImages, network);
+  write_sample_grid(path(fmt::format("samples-{:06}.png", step)), samples, kPreviewImages, network.image);
 }
 
 void RunFolder::write_loss_chart() const {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // y = scale * (conv(x) + bias + residual). Saves x for the weight gradient.
+#include <algorithm>
+#include <optional>
+
 #include "engine/ops/ops.h"
 #include "kernels/nn/pointwise.h"
 #include "kernels/seams/conv.h"
@@ -9,24 +12,20 @@ namespace {
 
 class Conv2dOp : public Op {
  public:
-  Conv2dOp(const std::string& layer_name, const ConvShape& shape, DType type, const ProgramOptions& program,
-           float scale)
-      : layer_(layer_name.c_str(), shape, type, program.mode != Mode::Inference),
-        type_(type),
-        n_(program.n),
-        scale_(scale) {}
+  Conv2dOp(const ConvShape& shape, DType type, int n, float scale) : shape_(shape), type_(type), n_(n), scale_(scale) {}
 
   const char* kind() const override { return "conv2d"; }
-  std::string describe() const override { return layer_.implementations(); }
-  size_t packed_bytes() const override { return layer_.packed_bytes(); }
-  size_t forward_workspace() const override { return layer_.forward_workspace(n_); }
+  void prepare(bool gradients) override { layer_.emplace(name.c_str(), shape_, type_, gradients); }
+  std::string describe() const override { return layer_ ? layer_->implementations() : ""; }
+  size_t packed_bytes() const override { return layer_->packed_bytes(); }
+  size_t forward_workspace() const override { return layer_->forward_workspace(n_); }
   size_t backward_workspace() const override {
-    return scaled_bytes() + std::max(layer_.backward_data_workspace(n_), layer_.backward_weight_workspace(n_));
+    return scaled_bytes() + std::max(layer_->backward_data_workspace(n_), layer_->backward_weight_workspace(n_));
   }
 
   void pack(Stream& stream, const OpData& data) override {
-    layer_.bind(data.packed());
-    layer_.pack(stream, data.parameter(0));
+    layer_->bind(data.packed());
+    layer_->pack(stream, data.parameter(0));
   }
 
   void forward(Stream& stream, const OpData& data) override {
@@ -34,7 +33,7 @@ class Conv2dOp : public Op {
     epilogue.bias = data.parameter(1);
     epilogue.scale = scale_;
     if (inputs.size() > 1) epilogue.residual = data.in(1);
-    layer_.forward(stream, data.out(0), data.in(0), epilogue, n_, data.workspace());
+    layer_->forward(stream, data.out(0), data.in(0), epilogue, n_, data.workspace());
   }
 
   void backward(Stream& stream, const OpData& data) override {
@@ -47,25 +46,24 @@ class Conv2dOp : public Op {
       workspace += scaled_bytes();
     }
     if (float* dweight = data.dparameter(0))
-      layer_.backward_weight(stream, dweight, data.dparameter(1), data.parameter_write(), dsum, data.in(0), n_,
-                             workspace);
-    if (DataRef dx = data.din(0)) layer_.backward_data(stream, dx, data.din_write(0), dsum, n_, workspace);
+      layer_->backward_weight(stream, dweight, data.dparameter(1), data.parameter_write(), dsum, data.in(0), n_,
+                              workspace);
+    if (DataRef dx = data.din(0)) layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace);
     if (inputs.size() > 1)
       if (DataRef dres = data.din(1)) accumulate(stream, dres, data.din_write(1), dsum, 1.0f, output_elements());
   }
 
  private:
-  int64_t output_elements() const {
-    return int64_t{1} * n_ * layer_.shape().out_h() * layer_.shape().out_w() * layer_.shape().k;
-  }
+  int64_t output_elements() const { return int64_t{1} * n_ * shape_.out_h() * shape_.out_w() * shape_.k; }
   size_t scaled_bytes() const {
-    return scale_ == 1.0f ? 0 : (static_cast<size_t>(output_elements()) * size_of(type_) + 255) / 256 * 256;
+    return scale_ == 1.0f ? 0 : aligned(static_cast<size_t>(output_elements()) * size_of(type_));
   }
 
-  ConvLayer layer_;
+  ConvShape shape_;
   DType type_;
   int n_;
   float scale_;
+  std::optional<ConvLayer> layer_;  // tries libraries where it is made, so only once the op is to run
 };
 
 }  // namespace
@@ -80,7 +78,7 @@ Conv2dOptions pointwise_options(int k, bool linear) {
 }
 
 Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options) {
-  const ValueInfo& in = program.info(x);
+  const ValueInfo in = program.info(x);
   ConvShape shape;
   shape.h = in.h;
   shape.w = in.w;
@@ -94,22 +92,16 @@ Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOpt
   shape.pad_right = options.pad_right;
   const DType type = program.options().compute;
   const int64_t fan_in = int64_t{1} * shape.r * shape.s * shape.c;
-
-  auto op = std::make_unique<Conv2dOp>(name, shape, type, program.options(), options.scale);
-  op->name = name;
   std::vector<int64_t> weight_shape{shape.k, shape.c};
   if (!options.linear) weight_shape = {shape.k, shape.c, shape.r, shape.s};
-  op->parameters = {
-      program.add_parameter({name + ".weight", options.linear ? ParameterKind::Linear : ParameterKind::Convolution,
-                             weight_shape, Initial::Uniform, fan_in}),
-      program.add_parameter({name + ".bias", ParameterKind::Vector, {shape.k}, Initial::Uniform, fan_in})};
-  op->inputs = {x};
-  if (options.residual) op->inputs.push_back(options.residual);
-  const Value y = program.add_value(name, shape.out_h(), shape.out_w(), shape.k, type);
-  op->outputs = {y};
-  if (program.options().mode == Mode::Training) op->saved = {x};
-  program.add_op(std::move(op));
-  return y;
+
+  OpSpec spec{name, {x}, {in.n, shape.out_h(), shape.out_w(), shape.k, type}};
+  if (options.residual) spec.inputs.push_back(options.residual);
+  if (program.options().mode == Mode::Training) spec.saved = {x};
+  spec.parameters = {{name + ".weight", options.linear ? ParameterKind::Linear : ParameterKind::Convolution,
+                      weight_shape, Initial::Uniform, fan_in},
+                     {name + ".bias", ParameterKind::Vector, {shape.k}, Initial::Uniform, fan_in}};
+  return program.add(std::make_unique<Conv2dOp>(shape, type, in.n, options.scale), std::move(spec));
 }
 
 }  // namespace ito

@@ -29,17 +29,11 @@ Value dropout(Program& program, const std::string& name, Value x, float p, uint3
   ITO_USER_CHECK(p > 0.0f && p < 1.0f, name, ": dropout ", p, "; expected a value in [0, 1)");
   const ValueInfo in = program.info(x);
   DropoutShape shape;
-  shape.n = program.options().n;
+  shape.n = in.n;
   shape.row = in.row();
   shape.p = p;
   shape.layer = layer;
-  auto op = std::make_unique<DropoutOp>(shape);
-  op->name = name;
-  op->inputs = {x};
-  const Value y = program.add_value(name, in.h, in.w, in.c, in.type);
-  op->outputs = {y};
-  program.add_op(std::move(op));
-  return y;
+  return program.add(std::make_unique<DropoutOp>(shape), {name, {x}, in});
 }
 
 }  // namespace ito

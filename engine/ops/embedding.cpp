@@ -54,7 +54,7 @@ class EmbeddingOp : public Op {
 
  private:
   const int32_t* index(Stream& stream, const OpData& data) const {
-    if (!from_timestep_) return static_cast<const int32_t*>(data.in(0).data);
+    if (!from_timestep_) return data.in(0).as<int32_t>();
     int32_t* converted = static_cast<int32_t*>(data.workspace());
     timesteps_to_index(stream, converted, data.in(0).as<float>(), n_);
     return converted;
@@ -64,34 +64,27 @@ class EmbeddingOp : public Op {
   bool from_timestep_;
 };
 
-Value append(Program& program, std::unique_ptr<Op> op, const std::string& name, Value input, int c) {
-  op->name = name;
-  op->inputs = {input};
-  op->saved = {input};
-  const Value y = program.add_value(name, 1, 1, c, DType::F32);
-  op->outputs = {y};
-  program.add_op(std::move(op));
-  return y;
+OpSpec rows_spec(const Program& program, const std::string& name, Value input, int c) {
+  return {name, {input}, {program.info(input).n, 1, 1, c, DType::F32}, {input}};
 }
 
 Value look_up(Program& program, const std::string& name, Value index, int rows, int d, bool from_timestep) {
-  auto op = std::make_unique<EmbeddingOp>(program.options().n, rows, d, from_timestep);
-  Parameter table{name + ".weight", ParameterKind::Table, {rows, d}, Initial::Normal};
-  op->parameters = {program.add_parameter(table)};
-  return append(program, std::move(op), name, index, d);
+  OpSpec spec = rows_spec(program, name, index, d);
+  spec.parameters = {{name + ".weight", ParameterKind::Table, {rows, d}, Initial::Normal}};
+  return program.add(std::make_unique<EmbeddingOp>(program.info(index).n, rows, d, from_timestep), std::move(spec));
 }
 
 }  // namespace
 
 Value sinusoidal_features(Program& program, const std::string& name, Value t, int c, float freq_shift, bool flip) {
-  return append(program, std::make_unique<SinusoidOp>(program.options().n, c, freq_shift, flip), name, t, c);
+  return program.add(std::make_unique<SinusoidOp>(program.info(t).n, c, freq_shift, flip),
+                     rows_spec(program, name, t, c));
 }
 
 Value fourier_features(Program& program, const std::string& name, Value t, int c, float scale, bool flip) {
-  auto op = std::make_unique<FourierOp>(program.options().n, c, flip);
-  Parameter weight{name + ".weight", ParameterKind::Vector, {c}, Initial::Normal, 1, scale, false};
-  op->parameters = {program.add_parameter(weight)};
-  return append(program, std::move(op), name, t, 2 * c);
+  OpSpec spec = rows_spec(program, name, t, 2 * c);
+  spec.parameters = {{name + ".weight", ParameterKind::Vector, {c}, Initial::Normal, 1, scale, false}};
+  return program.add(std::make_unique<FourierOp>(program.info(t).n, c, flip), std::move(spec));
 }
 
 Value learned_features(Program& program, const std::string& name, Value t, int rows, int c) {
@@ -99,6 +92,7 @@ Value learned_features(Program& program, const std::string& name, Value t, int r
 }
 
 Value embedding(Program& program, const std::string& name, Value index, int rows, int d) {
+  ITO_CHECK(program.info(index).type == DType::I32, name, ": class numbers expected, got ", program.info(index).name);
   return look_up(program, name, index, rows, d, false);
 }
 

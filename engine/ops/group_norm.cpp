@@ -9,16 +9,12 @@ namespace {
 
 class GroupNormOp : public Op {
  public:
-  // dx_wanted: whether x has a gradient; the kernel writes one in any case, then to scratch.
-  GroupNormOp(const GroupNormShape& shape, bool temb, bool scale_shift, bool dx_wanted, DType type)
-      : shape_(shape),
-        temb_input_(temb ? 1 : -1),
-        scale_shift_input_(scale_shift ? (temb ? 2 : 1) : -1),
-        unwanted_dx_bytes_(dx_wanted ? 0 : padded(size_of(type) * shape.n * shape.hw * shape.c)) {}
+  GroupNormOp(const GroupNormShape& shape, bool temb, bool scale_shift)
+      : shape_(shape), temb_input_(temb ? 1 : -1), scale_shift_input_(scale_shift ? (temb ? 2 : 1) : -1) {}
 
   const char* kind() const override { return "group_norm"; }
   size_t backward_workspace() const override {
-    return unwanted_dx_bytes_ + sizeof(float) * (2 + row_gradient_width()) * shape_.n * shape_.c;
+    return sizeof(float) * 2 * shape_.n * shape_.c;  // gamma's and beta's, an image
   }
 
   void forward(Stream& stream, const OpData& data) override {
@@ -28,23 +24,16 @@ class GroupNormOp : public Op {
 
   void backward(Stream& stream, const OpData& data) override {
     const int64_t nc = int64_t{1} * shape_.n * shape_.c;
-    char* workspace = static_cast<char*>(data.workspace());
-    float* scratch = reinterpret_cast<float*>(workspace + unwanted_dx_bytes_);
+    float* partials = static_cast<float*>(data.workspace());
     GroupNormGradients gradients;
-    gradients.dx = data.din(0);
-    gradients.write = gradients.dx ? data.din_write(0) : Write::Set;
-    if (!gradients.dx) gradients.dx = DataRef(workspace, data.in(0).type);
-    gradients.dgamma_partial = scratch;
-    gradients.dbeta_partial = scratch + nc;
-    // Row gradients are set by the kernel; where the tensor already holds some, they pass through scratch.
-    RowGradient temb = row_gradient(data, temb_input_, scratch + 2 * nc);
-    RowGradient scale_shift = row_gradient(data, scale_shift_input_, scratch + (temb_input_ > 0 ? 3 : 2) * nc);
-    gradients.dtemb = temb.target;
-    gradients.dscale_shift = scale_shift.target;
-    group_norm_backward(stream, gradients, data.dout(0), data.in(0), static_cast<const float*>(data.out(1).data),
-                        data.parameter(0), data.parameter(1), modulation(data), shape_);
-    if (temb.add_to) accumulate(stream, temb.add_to, Write::Add, temb.target, 1.0f, nc);
-    if (scale_shift.add_to) accumulate(stream, scale_shift.add_to, Write::Add, scale_shift.target, 1.0f, 2 * nc);
+    gradients.dx = data.din(0) ? data.din(0) : data.settable_din(0);
+    gradients.write = data.din(0) ? data.din_write(0) : Write::Set;
+    gradients.dgamma_partial = partials;
+    gradients.dbeta_partial = partials + nc;
+    gradients.dtemb = row_gradient(data, temb_input_);
+    gradients.dscale_shift = row_gradient(data, scale_shift_input_);
+    group_norm_backward(stream, gradients, data.dout(0), data.in(0), data.out(1).as<float>(), data.parameter(0),
+                        data.parameter(1), modulation(data), shape_);
     if (float* dgamma = data.dparameter(0)) {
       fold_rows(stream, dgamma, data.parameter_write(), gradients.dgamma_partial, shape_.n, shape_.c);
       fold_rows(stream, data.dparameter(1), data.parameter_write(), gradients.dbeta_partial, shape_.n, shape_.c);
@@ -52,21 +41,9 @@ class GroupNormOp : public Op {
   }
 
  private:
-  struct RowGradient {
-    float* target = nullptr;  // what the kernel sets
-    float* add_to = nullptr;  // and where it is added afterwards
-  };
-
-  RowGradient row_gradient(const OpData& data, int input, float* scratch) const {
-    if (input < 0) return {};
-    const DataRef wanted = data.din(input);
-    if (!wanted) return {};
-    if (data.din_write(input) == Write::Set) return {wanted.as<float>(), nullptr};
-    return {scratch, wanted.as<float>()};
+  float* row_gradient(const OpData& data, int input) const {
+    return input >= 0 && data.din(input) ? data.settable_din(input).as<float>() : nullptr;
   }
-
-  static size_t padded(size_t bytes) { return (bytes + 255) / 256 * 256; }
-  int row_gradient_width() const { return (temb_input_ > 0 ? 1 : 0) + (scale_shift_input_ > 0 ? 2 : 0); }
 
   GroupNormModulation modulation(const OpData& data) const {
     GroupNormModulation m;
@@ -83,7 +60,6 @@ class GroupNormOp : public Op {
 
   GroupNormShape shape_;
   int temb_input_, scale_shift_input_;
-  size_t unwanted_dx_bytes_;
 };
 
 }  // namespace
@@ -93,27 +69,26 @@ Value group_norm(Program& program, const std::string& name, Value x, const Group
   ITO_USER_CHECK(options.groups > 0 && in.c % options.groups == 0, name, ": ", in.c, " channels do not divide into ",
                  options.groups, " groups; change norm_num_groups or block_out_channels");
   GroupNormShape shape;
-  shape.n = program.options().n;
+  shape.n = in.n;
   shape.hw = in.h * in.w;
   shape.c = in.c;
   shape.groups = options.groups;
   shape.eps = options.eps;
   shape.silu = options.silu;
-  auto op = std::make_unique<GroupNormOp>(shape, static_cast<bool>(options.temb),
-                                          static_cast<bool>(options.scale_shift), program.wants_gradient(x), in.type);
-  op->name = name;
-  op->parameters = {program.add_parameter({name + ".weight", ParameterKind::Vector, {in.c}, Initial::Ones}),
-                    program.add_parameter({name + ".bias", ParameterKind::Vector, {in.c}, Initial::Zeros})};
-  op->inputs = {x};
-  if (options.temb) op->inputs.push_back(options.temb);
-  if (options.scale_shift) op->inputs.push_back(options.scale_shift);
-  const Value y = program.add_value(name, in.h, in.w, in.c, in.type);
-  const Value stats = program.add_value(name + " statistics", 1, 1, 2 * options.groups, DType::F32);
-  op->outputs = {y, stats};
-  op->saved = op->inputs;
-  op->saved.push_back(stats);
-  program.add_op(std::move(op));
-  return y;
+  OpSpec spec{name, {x}, in};
+  if (!program.wants_gradient(x)) spec.set_only = {0};  // the kernel writes dx in any case
+  for (Value rows : {options.temb, options.scale_shift}) {
+    if (!rows) continue;
+    if (program.wants_gradient(rows)) spec.set_only.push_back(static_cast<int>(spec.inputs.size()));
+    spec.inputs.push_back(rows);
+  }
+  spec.saved = spec.inputs;
+  spec.statistics = {{" statistics", {in.n, 1, 1, 2 * options.groups, DType::F32}}};
+  spec.parameters = {{name + ".weight", ParameterKind::Vector, {in.c}, Initial::Ones},
+                     {name + ".bias", ParameterKind::Vector, {in.c}, Initial::Zeros}};
+  return program.add(
+      std::make_unique<GroupNormOp>(shape, static_cast<bool>(options.temb), static_cast<bool>(options.scale_shift)),
+      std::move(spec));
 }
 
 }  // namespace ito

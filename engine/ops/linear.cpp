@@ -36,20 +36,14 @@ Value linear_rows(Program& program, const std::string& name, Value x, int k, boo
   const ValueInfo in = program.info(x);
   ITO_CHECK(in.h == 1 && in.w == 1 && in.type == DType::F32, name, ": rows expected, got ", in.name);
   LinearShape shape;
-  shape.n = program.options().n;
+  shape.n = in.n;
   shape.c = in.c;
   shape.k = k;
   shape.silu_input = silu_input;
-  auto op = std::make_unique<LinearOp>(shape);
-  op->name = name;
-  op->parameters = {program.add_parameter({name + ".weight", ParameterKind::Linear, {k, in.c}, Initial::Uniform, in.c}),
-                    program.add_parameter({name + ".bias", ParameterKind::Vector, {k}, Initial::Uniform, in.c})};
-  op->inputs = {x};
-  const Value y = program.add_value(name, 1, 1, k, DType::F32);
-  op->outputs = {y};
-  op->saved = {x};
-  program.add_op(std::move(op));
-  return y;
+  OpSpec spec{name, {x}, {in.n, 1, 1, k, DType::F32}, {x}};
+  spec.parameters = {{name + ".weight", ParameterKind::Linear, {k, in.c}, Initial::Uniform, in.c},
+                     {name + ".bias", ParameterKind::Vector, {k}, Initial::Uniform, in.c}};
+  return program.add(std::make_unique<LinearOp>(shape), std::move(spec));
 }
 
 }  // namespace ito

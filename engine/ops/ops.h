@@ -52,7 +52,7 @@ Value average_pool(Program& program, const std::string& name, Value x);      // 
 Value sinusoidal_features(Program& program, const std::string& name, Value t, int c, float freq_shift, bool flip);
 Value fourier_features(Program& program, const std::string& name, Value t, int c, float scale, bool flip);
 Value learned_features(Program& program, const std::string& name, Value t, int rows, int c);
-// index (N, int32 stored in an fp32-sized value) -> rows of the table name.weight (rows, D).
+// index (N, int32) -> rows of the table name.weight (rows, D).
 Value embedding(Program& program, const std::string& name, Value index, int rows, int d);
 
 }  // namespace ito

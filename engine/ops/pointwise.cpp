@@ -70,40 +70,29 @@ class DivideRowsOp : public Op {
   int64_t row_;
 };
 
-Value append(Program& program, std::unique_ptr<Op> op, const std::string& name, std::vector<Value> inputs,
-             std::vector<Value> saved) {
-  const ValueInfo in = program.info(inputs[0]);
-  op->name = name;
-  op->inputs = std::move(inputs);
-  op->saved = std::move(saved);
-  const Value y = program.add_value(name, in.h, in.w, in.c, in.type);
-  op->outputs = {y};
-  program.add_op(std::move(op));
-  return y;
-}
-
-int64_t elements(const Program& program, Value x) {
-  return program.options().n * program.info(x).row();
-}
-
 }  // namespace
 
 Value add(Program& program, const std::string& name, Value a, Value b, float scale) {
-  ITO_CHECK(program.info(a).row() == program.info(b).row(), name, ": adding ", program.info(a).name, " and ",
+  const ValueInfo in = program.info(a);
+  ITO_CHECK(in.n == program.info(b).n && in.row() == program.info(b).row(), name, ": adding ", in.name, " and ",
             program.info(b).name, " of other sizes");
-  return append(program, std::make_unique<AddOp>(elements(program, a), scale), name, {a, b}, {});
+  return program.add(std::make_unique<AddOp>(in.count(), scale), {name, {a, b}, in});
 }
 
 Value affine(Program& program, const std::string& name, Value x, float a, float b) {
-  return append(program, std::make_unique<AffineOp>(elements(program, x), a, b), name, {x}, {});
+  const ValueInfo in = program.info(x);
+  return program.add(std::make_unique<AffineOp>(in.count(), a, b), {name, {x}, in});
 }
 
 Value silu(Program& program, const std::string& name, Value x) {
-  return append(program, std::make_unique<SiluOp>(elements(program, x)), name, {x}, {x});
+  const ValueInfo in = program.info(x);
+  return program.add(std::make_unique<SiluOp>(in.count()), {name, {x}, in, {x}});
 }
 
 Value divide_rows(Program& program, const std::string& name, Value x, Value t) {
-  return append(program, std::make_unique<DivideRowsOp>(program.options().n, program.info(x).row()), name, {x, t}, {t});
+  const ValueInfo in = program.info(x);
+  ITO_CHECK(in.n == program.info(t).n, name, ": ", in.n, " images divided by ", program.info(t).n, " numbers");
+  return program.add(std::make_unique<DivideRowsOp>(in.n, in.row()), {name, {x, t}, in, {t}});
 }
 
 }  // namespace ito

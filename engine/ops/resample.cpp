@@ -62,36 +62,26 @@ class ConcatOp : public Op {
   int ca_, cb_;
 };
 
-Value append(Program& program, std::unique_ptr<Op> op, const std::string& name, std::vector<Value> inputs, int h, int w,
-             int c) {
-  op->name = name;
-  const DType type = program.info(inputs[0]).type;
-  op->inputs = std::move(inputs);
-  const Value y = program.add_value(name, h, w, c, type);
-  op->outputs = {y};
-  program.add_op(std::move(op));
-  return y;
-}
-
 }  // namespace
 
 Value concat_channels(Program& program, const std::string& name, Value a, Value b) {
   const ValueInfo ia = program.info(a), ib = program.info(b);
-  ITO_CHECK(ia.h == ib.h && ia.w == ib.w, name, ": joining ", ia.h, "x", ia.w, " and ", ib.h, "x", ib.w);
-  auto op = std::make_unique<ConcatOp>(int64_t{1} * program.options().n * ia.h * ia.w, ia.c, ib.c);
-  return append(program, std::move(op), name, {a, b}, ia.h, ia.w, ia.c + ib.c);
+  ITO_CHECK(ia.n == ib.n && ia.h == ib.h && ia.w == ib.w, name, ": joining ", ia.n, " of ", ia.h, "x", ia.w, " and ",
+            ib.n, " of ", ib.h, "x", ib.w);
+  return program.add(std::make_unique<ConcatOp>(int64_t{1} * ia.n * ia.h * ia.w, ia.c, ib.c),
+                     {name, {a, b}, {ia.n, ia.h, ia.w, ia.c + ib.c, ia.type}});
 }
 
 Value upsample_nearest(Program& program, const std::string& name, Value x) {
   const ValueInfo in = program.info(x);
-  auto op = std::make_unique<UpsampleOp>(Size{program.options().n, in.h, in.w, in.c});
-  return append(program, std::move(op), name, {x}, 2 * in.h, 2 * in.w, in.c);
+  return program.add(std::make_unique<UpsampleOp>(Size{in.n, in.h, in.w, in.c}),
+                     {name, {x}, {in.n, 2 * in.h, 2 * in.w, in.c, in.type}});
 }
 
 Value average_pool(Program& program, const std::string& name, Value x) {
   const ValueInfo in = program.info(x);
-  auto op = std::make_unique<AveragePoolOp>(Size{program.options().n, in.h, in.w, in.c});
-  return append(program, std::move(op), name, {x}, in.h / 2, in.w / 2, in.c);
+  return program.add(std::make_unique<AveragePoolOp>(Size{in.n, in.h, in.w, in.c}),
+                     {name, {x}, {in.n, in.h / 2, in.w / 2, in.c, in.type}});
 }
 
 }  // namespace ito

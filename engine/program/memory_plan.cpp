@@ -6,16 +6,14 @@
 #include <map>
 #include <numeric>
 
+#include "kernels/types.h"
+
 namespace ito {
-namespace {
 
-constexpr size_t kAlign = 256;
-
-size_t rounded(size_t bytes) {
-  return (bytes + kAlign - 1) / kAlign * kAlign;
+const char* name_of(BlockKind kind) {
+  constexpr const char* kNames[] = {"input and output", "activation", "gradient", "workspace", "packed weights"};
+  return kNames[static_cast<int>(kind)];
 }
-
-}  // namespace
 
 int MemoryPlan::add(MemoryBlock block) {
   blocks_.push_back(std::move(block));
@@ -34,16 +32,16 @@ void MemoryPlan::solve() {
     for (int other_index : placed) {
       const MemoryBlock& other = blocks_[other_index];
       if (other.first <= block.last && block.first <= other.last)
-        taken.emplace_back(other.offset, other.offset + rounded(other.bytes));
+        taken.emplace_back(other.offset, other.offset + aligned(other.bytes));
     }
     std::sort(taken.begin(), taken.end());
     size_t offset = 0;
     for (const auto& [begin, end] : taken) {
-      if (offset + rounded(block.bytes) <= begin) break;
+      if (offset + aligned(block.bytes) <= begin) break;
       offset = std::max(offset, end);
     }
     block.offset = offset;
-    bytes_ = std::max(bytes_, offset + rounded(block.bytes));
+    bytes_ = std::max(bytes_, offset + aligned(block.bytes));
     placed.push_back(index);
   }
 }
@@ -51,18 +49,18 @@ void MemoryPlan::solve() {
 size_t MemoryPlan::lower_bound() const {
   std::map<int, int64_t> change;
   for (const MemoryBlock& block : blocks_) {
-    change[block.first] += static_cast<int64_t>(rounded(block.bytes));
-    change[block.last + 1] -= static_cast<int64_t>(rounded(block.bytes));
+    change[block.first] += static_cast<int64_t>(aligned(block.bytes));
+    change[block.last + 1] -= static_cast<int64_t>(aligned(block.bytes));
   }
   int64_t alive = 0, most = 0;
   for (const auto& [time, delta] : change) most = std::max(most, alive += delta);
   return static_cast<size_t>(most);
 }
 
-size_t MemoryPlan::bytes_of(const std::string& kind) const {
+size_t MemoryPlan::bytes_of(BlockKind kind) const {
   size_t sum = 0;
   for (const MemoryBlock& block : blocks_)
-    if (block.kind == kind) sum += rounded(block.bytes);
+    if (block.kind == kind) sum += aligned(block.bytes);
   return sum;
 }
 

@@ -1,26 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the engine sees a model: something that appends itself to a program, and the shapes around it. Models depend on
-// the engine, not the other way round.
+// How the engine sees a model: a value that appends itself to a program and returns its answer, and the facts around
+// it. Nothing in it is finished, so that a network can be wrapped by another, or appended twice: parameters are shared
+// by name. Models depend on the engine, not the other way round.
 #pragma once
 #include <functional>
-#include <vector>
+#include <string>
 
+#include "engine/io/layout.h"
 #include "engine/program/program.h"
 
 namespace ito {
 
 enum class LabelKind : uint8_t { None, Index, Value };  // Index: class numbers (int32); Value: fp32 rows
 
+// What a network reads of a batch of N.
+struct NetworkInputs {
+  Value sample;    // (N, H, W, C) in the program's compute type
+  Value timestep;  // (N) fp32
+  Value labels;    // Index: (N) int32; Value: (N, label_width) fp32; None: no value
+};
+
+// The timesteps that a network can be asked at.
+struct TimeDomain {
+  int rows = 0;           // of a table of timesteps: whole numbers 0 .. rows-1; 0: no table, any number
+  bool positive = false;  // numbers above 0 only: the network takes the logarithm
+  std::string why = {};   // what asks for it, for messages, e.g. "time_embedding_type fourier"
+};
+
 struct Network {
-  int height = 0, width = 0, channels = 0;  // of the sample
+  ImageShape image;  // of the sample
   int out_channels = 0;
   LabelKind labels = LabelKind::None;
   int classes = 0;      // of LabelKind::Index
   int label_width = 1;  // of LabelKind::Value
-  // Appends the network to the program and finishes it. Inputs "sample", "timestep", "class_labels".
-  std::function<void(Program&)> build;
-
-  int64_t row() const { return int64_t{1} * height * width * channels; }
+  TimeDomain time;
+  // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.
+  std::function<Value(Program&, const NetworkInputs&)> append;
 };
+
+// Names and shapes alone: makes no layer, tries no library, takes no device memory.
+ParameterLayout parameters_of(const Network& network);
+
+// Makes the program a whole: the network's inputs for its N images, the network, the answer as its output, and
+// finish(). The sample wants a gradient in Mode::InputGradient.
+NetworkInputs plan_network(Program& program, const Network& network);
 
 }  // namespace ito

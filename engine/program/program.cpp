@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 // See program.h. The backward is derived from the list of ops, lifetimes from both passes, and one arena from those.
+// op.cpp holds what the ops see of it.
 #include "engine/program/program.h"
 
 #include <algorithm>
 
+#include "kernels/nn/pointwise.h"
 #include "kernels/seams/ranges.h"
 
 namespace ito {
 
 Value Program::input(const std::string& name, int h, int w, int c, DType type, bool wants_gradient) {
-  const Value v = add_value(name, h, w, c, type);
+  const Value v = add_value(name, {options_.n, h, w, c, type});
   values_[v.id].persistent = true;
   values_[v.id].info.wants_gradient = wants_gradient && options_.mode != Mode::Inference;
   return v;
 }
 
-Value Program::add_value(const std::string& name, int h, int w, int c, DType type) {
-  ITO_CHECK(h > 0 && w > 0 && c > 0, name, ": a tensor of ", h, " x ", w, " x ", c);
+Value Program::add_value(std::string name, const TensorShape& shape) {
+  const auto& [n, h, w, c, type] = shape;
+  ITO_CHECK(n > 0 && h > 0 && w > 0 && c > 0, name, ": a tensor of ", n, " x ", h, " x ", w, " x ", c);
   constexpr double kMostElements = 0x1p46;  // far from where the sums of bytes would wrap
-  ITO_USER_CHECK(double{1} * options_.n * h * w * c <= kMostElements, name, ": a tensor of ", options_.n, " x ", h,
-                 " x ", w, " x ", c,
+  ITO_USER_CHECK(double{1} * n * h * w * c <= kMostElements, name, ": a tensor of ", n, " x ", h, " x ", w, " x ", c,
                  " numbers is larger than any memory; make the batch, the image or the model smaller");
   Stored stored;
-  stored.info = {name, h, w, c, type, false};
+  static_cast<TensorShape&>(stored.info) = shape;
+  stored.info.name = std::move(name);
   values_.push_back(std::move(stored));
   return {static_cast<int>(values_.size()) - 1};
 }
@@ -37,19 +40,25 @@ int Program::add_parameter(Parameter parameter) {
   return static_cast<int>(declared_.size()) - 1;
 }
 
-void Program::add_op(std::unique_ptr<Op> op) {
-  const int index = static_cast<int>(ops_.size());
+Value Program::add(std::unique_ptr<Op> op, OpSpec spec) {
+  const Value result = add_value(spec.name, spec.result);
+  op->outputs = {result};
+  for (const OpSpec::Extra& extra : spec.statistics)
+    op->outputs.push_back(add_value(spec.name + extra.suffix, extra.shape));
+  op->saved = std::move(spec.saved);
+  op->saved.insert(op->saved.end(), op->outputs.begin() + (spec.saves_result ? 0 : 1), op->outputs.end());
+  op->name = std::move(spec.name);
+  op->inputs = std::move(spec.inputs);
+  op->set_only = std::move(spec.set_only);
+  for (Parameter& parameter : spec.parameters) op->parameters.push_back(add_parameter(std::move(parameter)));
   bool wants = false;
-  for (Value v : op->inputs) wants = wants || values_.at(v.id).info.wants_gradient;
+  for (Value v : op->inputs) wants = wants || wants_gradient(v);
   if (options_.mode == Mode::Training)
-    for (int p : op->parameters) wants = wants || declared_.at(p).trainable;
-  for (Value v : op->outputs) {
-    Stored& stored = values_.at(v.id);
-    ITO_CHECK(stored.producer < 0 && !stored.persistent, op->name, ": output ", stored.info.name, " has a producer");
-    stored.producer = index;
-    stored.info.wants_gradient = wants && v == op->outputs.front();
-  }
+    for (int p : op->parameters) wants = wants || declared_[p].trainable;
+  for (Value v : op->outputs) values_[v.id].producer = static_cast<int>(ops_.size());
+  values_[result.id].info.wants_gradient = wants;
   ops_.push_back(std::move(op));
+  return result;
 }
 
 void Program::set_output(Value value) {
@@ -57,14 +66,19 @@ void Program::set_output(Value value) {
   values_.at(value.id).persistent = true;
 }
 
+ParameterLayout Program::declared() const {
+  return ParameterLayout(declared_);
+}
+
 void Program::finish() {
   ITO_CHECK(output_, "a program without an output");
-  layout_ = ParameterLayout(declared_);
+  layout_ = declared();
   for (const Parameter& p : declared_) {
     parameter_offsets_.push_back(layout_.find(p.name).offset);
     parameter_trainable_.push_back(p.trainable);
   }
   derive_gradients();
+  for (const auto& op : ops_) op->prepare(options_.mode != Mode::Inference);
   plan_memory();
 }
 
@@ -115,26 +129,39 @@ void Program::plan_memory() {
   }
   for (size_t id = 0; id < values_.size(); ++id) {
     Stored& s = values_[id];
-    const size_t bytes = static_cast<size_t>(options_.n) * s.info.row() * size_of(s.info.type);
+    const size_t bytes = s.info.bytes();
     const int first = s.persistent ? 0 : forward_time(s.producer);
     const int last = s.persistent ? end : last_read[id];
-    s.block = plan_.add({s.info.name, s.persistent ? "input and output" : "activation", bytes, first, last});
+    s.block =
+        plan_.add({s.info.name, s.persistent ? BlockKind::InputOutput : BlockKind::Activation, bytes, first, last});
     if (!s.info.wants_gradient) continue;
     const bool is_output = Value{static_cast<int>(id)} == output_;
     const int gradient_first = is_output ? 0 : backward_time(last_consumer[id]);
     const int gradient_last = s.producer < 0 || is_output ? end : backward_time(s.producer);
-    s.gradient_block = plan_.add({"d " + s.info.name, "gradient", bytes, gradient_first, gradient_last});
+    s.gradient_block = plan_.add({"d " + s.info.name, BlockKind::Gradient, bytes, gradient_first, gradient_last});
   }
   for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
     const Op& op = *ops_[i];
     OpPlan& p = op_plans_[i];
     if (size_t bytes = op.forward_workspace())
-      p.forward_block = plan_.add({op.name, "workspace", bytes, forward_time(i), forward_time(i)});
+      p.forward_block = plan_.add({op.name, BlockKind::Workspace, bytes, forward_time(i), forward_time(i)});
     if (size_t bytes = backward ? op.backward_workspace() : 0)
-      p.backward_block = plan_.add({op.name, "workspace", bytes, backward_time(i), backward_time(i)});
-    if (size_t bytes = op.packed_bytes()) p.packed_block = plan_.add({op.name, "packed weights", bytes, 0, end});
+      p.backward_block = plan_.add({op.name, BlockKind::Workspace, bytes, backward_time(i), backward_time(i)});
+    if (backward) plan_scratch(i);
+    if (size_t bytes = op.packed_bytes())
+      p.packed_block = plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
   }
   plan_.solve();
+}
+
+void Program::plan_scratch(int op) {
+  OpPlan& p = op_plans_[op];
+  p.scratch_blocks.assign(p.din_writes.size(), -1);
+  for (int i : ops_[op]->set_only)
+    if (!p.din_wanted.at(i) || p.din_writes[i] == Write::Add)
+      p.scratch_blocks[i] =
+          plan_.add({"d " + info(ops_[op]->inputs[i]).name + " of " + ops_[op]->name, BlockKind::Workspace,
+                     info(ops_[op]->inputs[i]).bytes(), backward_time(op), backward_time(op)});
 }
 
 void Program::bind(const float* weights, float* gradients, char* memory) {
@@ -168,21 +195,25 @@ void Program::backward(Stream& stream, Write parameter_write) {
     if (wanted) {
       const Range range(ops_[i]->name);
       ops_[i]->backward(stream, OpData(*this, i));
+      add_what_was_set(stream, i);
     }
     poison_expired(stream, backward_time(i));
   }
   in_backward_ = false;
 }
 
+void Program::add_what_was_set(Stream& stream, int op) {
+  const OpPlan& p = op_plans_[op];
+  for (int i : ops_[op]->set_only) {
+    if (p.scratch_blocks[i] < 0 || !p.din_wanted[i]) continue;
+    const Value v = ops_[op]->inputs[i];
+    accumulate(stream, gradient(v), Write::Add, {address(p.scratch_blocks[i]), info(v).type}, 1.0f, info(v).count());
+  }
+}
+
 void Program::poison_expired(Stream& stream, int time) {
   for (const MemoryBlock& block : plan_.blocks())
     if (block.last == time) poison(stream, arena_ + block.offset, block.bytes);
-}
-
-Value Program::find_input(const std::string& name) const {
-  for (size_t id = 0; id < values_.size(); ++id)
-    if (values_[id].producer < 0 && values_[id].info.name == name) return {static_cast<int>(id)};
-  return {};
 }
 
 void* Program::address(int block) const {
@@ -199,58 +230,6 @@ DataRef Program::data(Value v) const {
 DataRef Program::gradient(Value v) const {
   const Stored& stored = values_.at(v.id);
   return {address(stored.gradient_block), stored.info.type};
-}
-
-int OpData::n() const {
-  return program_.options_.n;
-}
-
-ConstDataRef OpData::in(int i) const {
-  return program_.data(program_.ops_[op_]->inputs.at(i));
-}
-
-DataRef OpData::out(int i) const {
-  return program_.data(program_.ops_[op_]->outputs.at(i));
-}
-
-ConstDataRef OpData::dout(int i) const {
-  return program_.gradient(program_.ops_[op_]->outputs.at(i));
-}
-
-DataRef OpData::din(int i) const {
-  const Value v = program_.ops_[op_]->inputs.at(i);
-  return program_.op_plans_[op_].din_wanted[i] ? program_.gradient(v) : DataRef(nullptr, program_.info(v).type);
-}
-
-Write OpData::din_write(int i) const {
-  return program_.op_plans_[op_].din_writes.at(i);
-}
-
-const float* OpData::parameter(int i) const {
-  return program_.weights_ + program_.parameter_offsets_[program_.ops_[op_]->parameters.at(i)];
-}
-
-float* OpData::dparameter(int i) const {
-  const int p = program_.ops_[op_]->parameters.at(i);
-  if (!program_.gradients_ || !program_.parameter_trainable_[p]) return nullptr;
-  return program_.gradients_ + program_.parameter_offsets_[p];
-}
-
-Write OpData::parameter_write() const {
-  return program_.op_plans_[op_].shares_parameter ? Write::Add : program_.parameter_write_;
-}
-
-void* OpData::workspace() const {
-  const Program::OpPlan& plan = program_.op_plans_[op_];
-  return program_.address(program_.in_backward_ ? plan.backward_block : plan.forward_block);
-}
-
-const SampleCounter& OpData::counter() const {
-  return program_.counter_;
-}
-
-void* OpData::packed() const {
-  return program_.address(program_.op_plans_[op_].packed_block);
 }
 
 }  // namespace ito

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/program/denoiser.h"
 #include "engine/program/memory_check.h"
 #include "kernels/nn/pointwise.h"
 
@@ -25,41 +26,38 @@ std::vector<float> padded_rows(const std::vector<float>& values, int64_t row, in
 std::vector<float> predict(const Network& network, const float* weights, DType compute, int batch,
                            const std::vector<float>& sample, const std::vector<float>& timestep,
                            const std::vector<float>& labels, size_t memory_limit) {
-  const int64_t count = static_cast<int64_t>(timestep.size());
-  ITO_CHECK(static_cast<int64_t>(sample.size()) == count * network.row(), "predict: ", sample.size(), " numbers for ",
-            count, " samples of ", network.row());
+  const int64_t count = static_cast<int64_t>(timestep.size()), row = network.image.size();
+  ITO_CHECK(static_cast<int64_t>(sample.size()) == count * row, "predict: ", sample.size(), " numbers for ", count,
+            " samples of ", row);
   batch = static_cast<int>(std::min<int64_t>(batch, count));
   Stream stream;
-  Program program({batch, Mode::Inference, compute});
-  network.build(program);
-  const int64_t out_row = program.info(program.output()).row();
+  Denoiser denoiser(network, batch, compute);
+  const int64_t out_row = network.image.pixels() * network.out_channels;
   check_memory("predicting",
-               {{"network", program.plan().bytes() + sizeof(float) * batch * std::max(network.row(), out_row)},
+               {{"network", denoiser.planned_bytes() + sizeof(float) * batch * std::max(row, out_row)},
                 {"images", 2 * sizeof(float) * count * out_row}},
                memory_limit, "lower the batch, or split the input");
-  program.bind(weights, nullptr);
-  program.pack(stream);
+  denoiser.bind(weights);
+  denoiser.pack(stream);
   std::vector<float> out(count * out_row), part(batch * out_row);
-  DeviceBuffer<float> staging(static_cast<size_t>(batch) * std::max(network.row(), out_row), "staging");
+  DeviceBuffer<float> staging(static_cast<size_t>(batch) * std::max(row, out_row), "staging");
   for (int64_t first = 0; first < count; first += batch) {
     const int64_t n = std::min<int64_t>(batch, count - first);
-    const std::vector<float> x = padded_rows(sample, network.row(), first, n, batch);
+    const std::vector<float> x = padded_rows(sample, row, first, n, batch);
     copy_to_device(stream, staging.data(), x.data(), x.size() * sizeof(float));
-    convert(stream, program.data(program.find_input("sample")), staging.data(), static_cast<int64_t>(x.size()));
+    convert(stream, denoiser.sample(), staging.data(), static_cast<int64_t>(x.size()));
     const std::vector<float> t = padded_rows(timestep, 1, first, n, batch);
-    copy_to_device(stream, program.data(program.find_input("timestep")).data, t.data(), t.size() * sizeof(float));
+    copy_to_device(stream, denoiser.timestep(), t.data(), t.size() * sizeof(float));
     if (network.labels == LabelKind::Index) {
       const std::vector<float> classes = padded_rows(labels, 1, first, n, batch);
       const std::vector<int32_t> index(classes.begin(), classes.end());
-      copy_to_device(stream, program.data(program.find_input("class_labels")).data, index.data(),
-                     index.size() * sizeof(int32_t));
+      copy_to_device(stream, denoiser.labels().as<int32_t>(), index.data(), index.size() * sizeof(int32_t));
     } else if (network.labels == LabelKind::Value) {
       const std::vector<float> rows = padded_rows(labels, network.label_width, first, n, batch);
-      copy_to_device(stream, program.data(program.find_input("class_labels")).data, rows.data(),
-                     rows.size() * sizeof(float));
+      copy_to_device(stream, denoiser.labels().as<float>(), rows.data(), rows.size() * sizeof(float));
     }
-    program.forward(stream);
-    convert(stream, staging.data(), program.data(program.output()), static_cast<int64_t>(part.size()));
+    denoiser.evaluate(stream);
+    convert(stream, staging.data(), denoiser.prediction(), static_cast<int64_t>(part.size()));
     copy_to_host(stream, part.data(), staging.data(), part.size() * sizeof(float));
     std::copy_n(part.begin(), n * out_row, out.begin() + first * out_row);
   }

@@ -22,20 +22,22 @@ ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoeffi
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "sampling from a network with real-valued class labels is not implemented");
   const bool learned = table.front().learned_variance != 0;
-  ITO_USER_CHECK(network.out_channels == (learned ? 2 : 1) * network.channels, "the network has ", network.out_channels,
-                 " output channels for ", network.channels, " of data, but the scheduler's ", "variance is ",
-                 learned ? "learned" : "fixed", "; change variance_type");
-  network_.build(program_);
-  check_memory("sampling",
-               {{"network", program_.plan().bytes() + sizeof(float) * 5 * settings.batch * network_.row()},  // x, slots
-                {"weights", sizeof(float) * program_.layout().arena_floats()},
-                {"images", settings.kept_images}},
-               settings.memory_limit, "lower the batch, the count or the image size");
+  ITO_USER_CHECK(network.out_channels == (learned ? 2 : 1) * network.image.channels, "the network has ",
+                 network.out_channels, " output channels for ", network.image.channels,
+                 " of data, but the scheduler's ", "variance is ", learned ? "learned" : "fixed",
+                 "; change variance_type");
+  inputs_ = plan_network(program_, network_);
+  check_memory(
+      "sampling",
+      {{"network", program_.plan().bytes() + sizeof(float) * 5 * settings.batch * network_.image.size()},  // x, slots
+       {"weights", sizeof(float) * program_.layout().arena_floats()},
+       {"images", settings.kept_images}},
+      settings.memory_limit, "lower the batch, the count or the image size");
   program_.bind(weights, nullptr);
   table_ = {table.size(), "sampler coefficients"};
   table_.upload(stream_, table.data());
   counters_ = {3, "step counter"};
-  const size_t floats = static_cast<size_t>(settings.batch) * network_.row();
+  const size_t floats = static_cast<size_t>(settings.batch) * network_.image.size();
   x_ = {floats, "the state of the reverse process"};
   for (Slot& slot : slots_) {
     slot.finished = {floats, "finished images"};
@@ -57,12 +59,11 @@ void ReverseProcess::launch_step() {
   counter.step = counters_.data();
   counter.first_on_device = counters_.data() + 1;
   counter.counter_uses_step = true;
-  const DataRef sample = program_.data(program_.find_input("sample"));
-  set_timesteps(stream_, program_.data(program_.find_input("timestep")).as<float>(), table_.data(), counters_.data(),
-                n);
+  const DataRef sample = program_.data(inputs_.sample);
+  set_timesteps(stream_, program_.data(inputs_.timestep).as<float>(), table_.data(), counters_.data(), n);
   program_.forward(stream_);
   reverse_step(stream_, x_.data(), sample, nullptr, program_.data(program_.output()), table_.data(), counter, n,
-               network_.height * network_.width, network_.channels);
+               network_.image.height * network_.image.width, network_.image.channels);
   advance_step(stream_, counters_.data(), counters_.data() + 2, steps_done_.data());
 }
 
@@ -76,12 +77,12 @@ void ReverseProcess::begin(int64_t first, const float* initial_noise, const int3
   if (initial_noise)
     copy_to_device(stream_, x_.data(), initial_noise, x_.bytes());
   else
-    fill_normal(stream_, x_.data(), counter, purpose_word(Purpose::InitialNoise), settings_.batch, network_.row());
-  convert(stream_, program_.data(program_.find_input("sample")), x_.data(), static_cast<int64_t>(x_.count()));
+    fill_normal(stream_, x_.data(), counter, purpose_word(Purpose::InitialNoise), settings_.batch,
+                network_.image.size());
+  convert(stream_, program_.data(inputs_.sample), x_.data(), static_cast<int64_t>(x_.count()));
   if (network_.labels == LabelKind::Index) {
     ITO_CHECK(labels, "a class-conditional network sampled without classes");
-    copy_to_device(stream_, program_.data(program_.find_input("class_labels")).data, labels,
-                   settings_.batch * sizeof(int32_t));
+    copy_to_device(stream_, program_.data(inputs_.labels).as<int32_t>(), labels, settings_.batch * sizeof(int32_t));
   }
 }
 

@@ -61,6 +61,7 @@ class ReverseProcess {
   ReverseSettings settings_;
   int steps_;
   Program program_;
+  NetworkInputs inputs_;
   Stream stream_, copies_;
   Graph loop_, step_;
   Event ready_;

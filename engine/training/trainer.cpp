@@ -21,8 +21,9 @@ TrainSettings checked(TrainSettings s, const Network& network) {
                  ": expected 1 to the batch, ", s.batch);
   ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "micro_batch ", s.micro_batch,
                  " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
-  ITO_USER_CHECK(network.channels == network.out_channels, "the network has ", network.out_channels,
-                 " output channels for ", network.channels, " of data; training a learned variance is not implemented");
+  ITO_USER_CHECK(network.image.channels == network.out_channels, "the network has ", network.out_channels,
+                 " output channels for ", network.image.channels,
+                 " of data; training a learned variance is not implemented");
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "training a network with real-valued class labels is not implemented");
   return s;
@@ -45,10 +46,10 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
       prediction_(schedule.config().prediction_type),
       schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
-  network_.build(program_);
+  inputs_ = plan_network(program_, network_);
   if (const int left = settings_.batch % settings_.micro_batch) {
     last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
-    network_.build(*last_);
+    last_inputs_ = plan_network(*last_, network_);
   }
   const bool copies = settings_.checkpoints && device_memory_is_the_hosts();
   check_memory("training",
@@ -64,7 +65,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   second_moment_ = {static_cast<size_t>(trainable), "Adam's second moment"};
   state_ = {1, "training state"};
   const size_t batch = settings_.batch;
-  x0_ = {batch * network_.row(), "images"};
+  x0_ = {batch * network_.image.size(), "images"};
   t_ = {batch, "timesteps"};
   t_float_ = {batch, "timesteps"};
   labels_ = {network_.labels == LabelKind::None ? 0 : batch, "labels"};
@@ -91,7 +92,7 @@ size_t Trainer::activation_bytes() const {
 size_t Trainer::planned_bytes() const {
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
   const size_t an_image =
-      network_.row() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
+      network_.image.size() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
   const size_t floats =
       2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps + 2 * schedule_steps_;
   return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
@@ -154,10 +155,10 @@ void Trainer::run_step() {
   program_.pack(stream_);
   int offset = 0;
   for (; offset + settings_.micro_batch <= settings_.batch; offset += settings_.micro_batch)
-    micro_step(program_, offset);
+    micro_step(program_, inputs_, offset);
   if (last_) {
     last_->pack(stream_);
-    micro_step(*last_, offset);
+    micro_step(*last_, last_inputs_, offset);
   }
   const int64_t floats = layout().trainable_floats();
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
@@ -167,7 +168,7 @@ void Trainer::run_step() {
             floats, state_.data(), settings_.optimizer);
 }
 
-void Trainer::micro_step(Program& program, int offset) {
+void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offset) {
   SampleCounter counter;
   counter.seed = settings_.seed;
   counter.step = &state_.data()->step;
@@ -175,19 +176,18 @@ void Trainer::micro_step(Program& program, int offset) {
   counter.first = offset;
   const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), schedule_steps_};
   const int n = program.options().n;
-  const float* x0 = x0_.data() + offset * network_.row();
+  const float* x0 = x0_.data() + offset * network_.image.size();
   const int32_t* t = t_.data() + offset;
 
-  add_noise(stream_, program.data(program.find_input("sample")), x0, t, counter, tables, n, network_.row());
-  copy_on_device(stream_, program.data(program.find_input("timestep")).data, t_float_.data() + offset,
-                 n * sizeof(float));
+  add_noise(stream_, program.data(inputs.sample), x0, t, counter, tables, n, network_.image.size());
+  copy_on_device(stream_, program.data(inputs.timestep).as<float>(), t_float_.data() + offset, n * sizeof(float));
   if (network_.labels != LabelKind::None)
-    copy_on_device(stream_, program.data(program.find_input("class_labels")).data, labels_.data() + offset,
-                   n * sizeof(int32_t));
+    copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + offset, n * sizeof(int32_t));
   program.set_counter(counter);
   program.forward(stream_);
   diffusion_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
-                 t, counter, tables, nullptr, kernel_prediction(prediction_), n, network_.row(), settings_.batch);
+                 t, counter, tables, nullptr, kernel_prediction(prediction_), n, network_.image.size(),
+                 settings_.batch);
   program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
 }
 

@@ -53,7 +53,7 @@ class Trainer {
  private:
   DeviceBuffer<float>& buffer_of(Arena arena);
   void run_step();
-  void micro_step(Program& program, int offset);
+  void micro_step(Program& program, const NetworkInputs& inputs, int offset);
   size_t activation_bytes() const;
 
   Network network_;
@@ -62,6 +62,7 @@ class Trainer {
   int schedule_steps_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;
+  NetworkInputs inputs_, last_inputs_;
   std::optional<Program> last_;  // the last pass where micro_batch does not divide batch; in the same memory
   DeviceBuffer<char> activations_;
   Stream stream_;

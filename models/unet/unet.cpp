@@ -27,16 +27,11 @@ Value time_features(UNetContext& context, const std::string& name, Value t) {
   return sinusoidal_features(context.program, name, t, width, static_cast<float>(c.freq_shift), c.flip_sin_to_cos);
 }
 
-Value class_embedding(UNetContext& context) {
+Value class_embedding(UNetContext& context, Value labels) {
   const UNetConfig& c = context.config;
-  Program& program = context.program;
-  const int dim = c.time_dim();
-  if (!c.class_embed_type) {
-    const Value labels = program.input("class_labels", 1, 1, 1, DType::F32);
-    return embedding(program, "class_embedding", labels, *c.num_class_embeds, dim);
-  }
-  if (*c.class_embed_type == "identity") return program.input("class_labels", 1, 1, dim, DType::F32);
-  const Value labels = program.input("class_labels", 1, 1, 1, DType::F32);
+  if (!c.class_embed_type)
+    return embedding(context.program, "class_embedding", labels, *c.num_class_embeds, c.time_dim());
+  if (*c.class_embed_type == "identity") return labels;
   return embedding_mlp(context, "class_embedding", time_features(context, "time_proj", labels));
 }
 
@@ -103,19 +98,18 @@ Value up_path(UNetContext& context, Value h, Skips& skips) {
 
 }  // namespace
 
-void build_unet(Program& program, const UNetConfig& config, int height, int width) {
+Value append_unet(Program& program, const UNetConfig& config, const NetworkInputs& inputs) {
   const int factor = config.downsampling();
-  ITO_USER_CHECK(height > 0 && width > 0 && height % factor == 0 && width % factor == 0, "images of ", height, " x ",
-                 width, ": a UNet of ", config.block_out_channels.size(), " levels needs multiples of ", factor);
+  Value x = inputs.sample;
+  const int height = program.info(x).h, width = program.info(x).w;
+  ITO_USER_CHECK(height % factor == 0 && width % factor == 0, "images of ", height, " x ", width, ": a UNet of ",
+                 config.block_out_channels.size(), " levels needs multiples of ", factor);
   UNetContext context{program, config, {}};
-  const DType type = program.options().compute;
-  Value x =
-      program.input("sample", height, width, config.in_channels, type, program.options().mode == Mode::InputGradient);
-  const Value t = program.input("timestep", 1, 1, 1, DType::F32);
   if (config.center_input_sample) x = affine(program, "center_input_sample", x, 2.0f, -1.0f);
 
-  context.emb = embedding_mlp(context, "time_embedding", time_features(context, "time_proj", t));
-  if (config.has_class_labels()) context.emb = add(program, "emb", context.emb, class_embedding(context));
+  context.emb = embedding_mlp(context, "time_embedding", time_features(context, "time_proj", inputs.timestep));
+  if (config.has_class_labels())
+    context.emb = add(program, "emb", context.emb, class_embedding(context, inputs.labels));
 
   Conv2dOptions conv_in;
   conv_in.k = config.block_out_channels[0];
@@ -134,9 +128,8 @@ void build_unet(Program& program, const UNetConfig& config, int height, int widt
   Conv2dOptions conv_out;
   conv_out.k = config.out_channels;
   h = conv2d(program, "conv_out", h, conv_out);
-  if (config.time_embedding_type == "fourier") h = divide_rows(program, "divided_by_t", h, t);
-  program.set_output(h);
-  program.finish();
+  if (config.time_embedding_type == "fourier") h = divide_rows(program, "divided_by_t", h, inputs.timestep);
+  return h;
 }
 
 }  // namespace ito

@@ -69,16 +69,16 @@ class BadInput : public testing::Test {
     const std::string folder = path(name);
     write(name + "/unet/config.json", json_text(config));
     write(name + "/scheduler/scheduler_config.json", json_text(steps));
-    Program program({1, Mode::Inference, DType::F32});
     Json known = tiny_model();
     for (const char* key : {"num_class_embeds", "out_channels", "in_channels", "time_embedding_type",
                             "class_embed_type", "num_train_timesteps"})
       if (unet.contains(key) && !change) known[key] = unet[key];
     std::vector<std::string> ignored;
-    unet_network(unet_config_from_json(known, folder, &ignored), kTinySize, kTinySize).build(program);
-    const std::vector<float> arena = initial_weights(program.layout(), 1);
+    const ParameterLayout layout =
+        parameters_of(unet_network(unet_config_from_json(known, folder, &ignored), kTinySize, kTinySize));
+    const std::vector<float> arena = initial_weights(layout, 1);
     Tensors tensors;
-    for (const Parameter& p : program.layout().all()) tensors[p.name] = {p.shape, to_file_layout(p, arena.data())};
+    for (const Parameter& p : layout.all()) tensors[p.name] = {p.shape, to_file_layout(p, arena.data())};
     if (change) change(tensors);
     SafetensorsWriter writer;
     for (const auto& [key, tensor] : tensors) writer.add(key, tensor.first, tensor.second);

@@ -15,9 +15,7 @@ namespace fs = std::filesystem;
 const char* const kWeightsName = "diffusion_pytorch_model.safetensors";
 
 ParameterLayout tiny_layout() {
-  Program program({1, Mode::Inference, DType::F32});
-  unet_network(unet_config_from_json(tiny_model(), "tiny", nullptr), kTinySize, kTinySize).build(program);
-  return program.layout();
+  return parameters_of(unet_network(unet_config_from_json(tiny_model(), "tiny", nullptr), kTinySize, kTinySize));
 }
 
 // A file with every tensor in one of four element types in turn, under the attention's names of 2022, its weights as

@@ -213,9 +213,7 @@ TEST_F(PredictCommand, IsTheNetwork) {
   const ModelFiles files = find_model(path("run"));
   const Network network =
       unet_network(unet_config_from_json(read_json_file(files.unet_config), "", nullptr), kTinySize, kTinySize);
-  Program program({1, Mode::Inference, DType::F32});
-  network.build(program);
-  const std::vector<float> arena = read_weights(files.weights, program.layout());
+  const std::vector<float> arena = read_weights(files.weights, parameters_of(network));
   Stream stream;
   DeviceBuffer<float> weights(arena.size(), "weights");
   weights.upload(stream, arena.data());

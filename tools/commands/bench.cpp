@@ -67,7 +67,7 @@ class Bench {
       settings.learning_rate.steps = 1 << 20;
       trainer = std::make_unique<Trainer>(network_, schedule_, settings, device_memory_limit());
       trainer->set_weights(initial_weights(trainer->layout(), 1));
-      images_.resize(std::max<size_t>(images_.size(), batch * network_.row()));
+      images_.resize(std::max<size_t>(images_.size(), batch * network_.image.size()));
       for (size_t i = 0; i < images_.size(); ++i)
         images_[i] = static_cast<float>(i * 2654435761u % 255) / 127.5f - 1.0f;
       for (int i = 0; i < 2; ++i) trainer->step(images_.data(), nullptr);
@@ -81,10 +81,8 @@ class Bench {
   double sample(int batch) {
     std::unique_ptr<ReverseProcess>& process = processes_[batch];
     if (!process) {
-      Program program({1, Mode::Inference, DType::F32});
-      network_.build(program);
-      const std::vector<float> weights = initial_weights(program.layout(), 1);
       if (!weights_.data()) {
+        const std::vector<float> weights = initial_weights(parameters_of(network_), 1);
         Stream stream;
         weights_ = DeviceBuffer<float>(weights.size(), "weights");
         weights_.upload(stream, weights.data());
@@ -97,7 +95,7 @@ class Bench {
       reverse.memory_limit = device_memory_limit();
       process = std::make_unique<ReverseProcess>(network_, make_sampler("ddpm")->table(schedule_, settings),
                                                  weights_.data(), reverse);
-      out_.resize(std::max<size_t>(out_.size(), batch * network_.row()));
+      out_.resize(std::max<size_t>(out_.size(), batch * network_.image.size()));
       process->run(0, nullptr, nullptr, out_.data());
     }
     return seconds_of([&] { process->run(0, nullptr, nullptr, out_.data()); }) / kReverseSteps;

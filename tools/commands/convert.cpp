@@ -42,9 +42,7 @@ void run(const ConvertOptions& o) {
   ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
                  ".partial: is in the way of writing; move it, or choose another --out");
   const int least = config.downsampling();  // no tensor depends on the image's size
-  Program program({1, Mode::Inference, DType::F32});
-  unet_network(config, least, least).build(program);
-  const ParameterLayout& layout = program.layout();
+  const ParameterLayout layout = parameters_of(unet_network(config, least, least));
   write_model(out, to_json(config), scheduler, layout, read_weights(files.weights, layout), nullptr);
   std::printf("%s: %zu tensors, %lld parameters from %s\n", out.c_str(), layout.all().size(),
               static_cast<long long>(layout.count()), files.weights.c_str());

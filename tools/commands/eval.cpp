@@ -58,7 +58,7 @@ void run(const EvalOptions& o) {
                  "; expected at most ", kMaxClasses, " classes");
   const int64_t dim = train.image_size(), n = shape[0];
   const std::vector<float> samples =
-      to_interleaved(file.read_f32("samples"), n, train.height, train.width, train.channels);
+      to_interleaved(file.read_f32("samples"), n, {train.height, train.width, train.channels});
   const auto bad = std::find_if(samples.begin(), samples.end(), [](float v) { return !std::isfinite(v); });
   ITO_USER_CHECK(bad == samples.end(), o.samples, ": samples has a value of ", *bad, "; expected finite numbers");
 

@@ -21,8 +21,7 @@ struct InspectOptions {
 
 Json plan_json(const Program& program) {
   Json kinds = Json::object();
-  for (const char* kind : {"input and output", "activation", "gradient", "workspace", "packed weights"})
-    kinds[kind] = program.plan().bytes_of(kind);
+  for (BlockKind kind : kBlockKinds) kinds[name_of(kind)] = program.plan().bytes_of(kind);
   return {
       {"arena_bytes", program.plan().bytes()}, {"lower_bound_bytes", program.plan().lower_bound()}, {"bytes", kinds}};
 }
@@ -56,8 +55,8 @@ Json describe(const InspectOptions& o) {
   const Network network = unet_network(config, height, width);
   const DType compute = compute_type(o.precision);
   Program training({o.batch, Mode::Training, compute}), inference({o.batch, Mode::Inference, compute});
-  network.build(training);
-  network.build(inference);
+  plan_network(training, network);
+  plan_network(inference, network);
   Json out = {{"architecture", to_json(config)},
               {"tensors", training.layout().all().size()},
               {"parameters", training.layout().count()},

@@ -70,8 +70,8 @@ void run(const PredictOptions& o) {
   const int64_t n = shape[0];
   const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
   const Network& network = model.network;
-  ITO_USER_CHECK(shape[1] == network.channels, o.input, ": sample has ", shape[1], " channels; the model takes ",
-                 network.channels);
+  ITO_USER_CHECK(shape[1] == network.image.channels, o.input, ": sample has ", shape[1], " channels; the model takes ",
+                 network.image.channels);
   file.check_shape("timestep", {n});
   const TensorType type = file.entry("timestep").type;
   ITO_USER_CHECK(type == TensorType::I64 || type == TensorType::I32 || type == TensorType::F32, o.input,
@@ -80,18 +80,17 @@ void run(const PredictOptions& o) {
   for (float t : timesteps) check_timestep(model.config, o.input, t);
   const std::vector<float> labels = read_labels(file, network, n);
   const size_t limit = device_memory_limit();
-  check_memory(
-      "reading the input",
-      {{"images", saturated_product({2, static_cast<size_t>(n), static_cast<size_t>(network.row()), sizeof(float)})}},
-      limit, "split the input into smaller files");
+  check_memory("reading the input",
+               {{"images", saturated_product(
+                               {2, static_cast<size_t>(n), static_cast<size_t>(network.image.size()), sizeof(float)})}},
+               limit, "split the input into smaller files");
   { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
-  const std::vector<float> sample =
-      to_interleaved(file.read_f32("sample"), n, network.height, network.width, network.channels);
+  const std::vector<float> sample = to_interleaved(file.read_f32("sample"), n, network.image);
   const std::vector<float> out =
       predict(network, model.weights.data(), compute_type(o.precision), o.batch, sample, timesteps, labels, limit);
   SafetensorsWriter writer;
-  writer.add("prediction", {n, network.out_channels, network.height, network.width},
-             to_planar(out, n, network.height, network.width, network.out_channels));
+  const ImageShape answer{network.image.height, network.image.width, network.out_channels};
+  writer.add("prediction", {n, answer.channels, answer.height, answer.width}, to_planar(out, n, answer));
   writer.write(o.output);
 }
 

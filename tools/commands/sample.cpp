@@ -34,8 +34,8 @@ constexpr const char* kSamplesFile = "samples.safetensors";
 std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
   if (options.initial_noise.empty()) return {};
   const SafetensorsFile file = SafetensorsFile::open(options.initial_noise);
-  file.check_shape("noise", {options.count, network.channels, network.height, network.width});
-  return to_interleaved(file.read_f32("noise"), options.count, network.height, network.width, network.channels);
+  file.check_shape("noise", {options.count, network.image.channels, network.image.height, network.image.width});
+  return to_interleaved(file.read_f32("noise"), options.count, network.image);
 }
 
 std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
@@ -80,9 +80,9 @@ void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
                  ": thresholding is true, which sampling does not implement; set it to false to clip the estimate of "
                  "x0 to clip_sample_range instead");
   const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
-  const int expected = model.network.channels * (learned ? 2 : 1);
+  const int expected = model.network.image.channels * (learned ? 2 : 1);
   ITO_USER_CHECK(model.network.out_channels == expected, model.files.unet_config, ": out_channels is ",
-                 model.network.out_channels, " for ", model.network.channels, " in_channels; with variance_type ",
+                 model.network.out_channels, " for ", model.network.image.channels, " in_channels; with variance_type ",
                  name_of(model.scheduler.variance_type), " sampling expects ", expected);
   check_timestep_table(model.config, model.files.unet_config, schedule.steps());
 }
@@ -113,7 +113,7 @@ void make_output_folder(const std::string& out) {
 std::vector<float> draw(const SampleOptions& o, const Network& network, ReverseProcess& process, int size,
                         int64_t steps, const std::vector<float>& noise, const std::vector<int32_t>& classes,
                         StripRecorder& strip) {
-  const int64_t row = network.row();
+  const int64_t row = network.image.size();
   std::vector<float> samples(o.count * row), batch(size * row);
   const int64_t batches = ceil_div(o.count, size);
   Progress progress("sampling", batches * steps, size, "image steps");
@@ -180,7 +180,7 @@ void run(const SampleOptions& o) {
 
   const std::vector<float> noise = read_noise(o, network);
   const std::vector<int32_t> classes = classes_of(o, network);
-  const int64_t row = network.row();
+  const int64_t row = network.image.size();
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
@@ -192,18 +192,18 @@ void run(const SampleOptions& o) {
   ReverseProcess process(network, table, model.weights.data(), reverse);
   make_output_folder(o.out);
 
-  StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network);
+  StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network.image);
   const std::vector<float> samples =
       draw(o, network, process, reverse.batch, static_cast<int64_t>(table.size()), noise, classes, strip);
   check_finite(samples, row, o.first);
 
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   SafetensorsWriter writer;
-  writer.add("samples", {o.count, network.channels, network.height, network.width},
-             to_planar(samples, o.count, network.height, network.width, network.channels));
+  writer.add("samples", {o.count, network.image.channels, network.image.height, network.image.width},
+             to_planar(samples, o.count, network.image));
   if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
   writer.write(path(kSamplesFile));
-  write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network);
+  write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network.image);
   if (o.strip) strip.write(path("strip.png"), samples.data());
   std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
   if (o.strip) std::printf("%s\n", path("strip.png").c_str());

@@ -18,13 +18,9 @@ using onednn::Band;
 using onednn::Call;
 using onednn::ImagePlan;
 
-constexpr size_t kAlign = 256;
 constexpr int64_t kWaveBytes = int64_t{32} << 20;  // memory for the partials of a weight gradient, at least kMinWave
 constexpr int64_t kMinWave = 8;
 
-size_t aligned(size_t bytes) {
-  return (bytes + kAlign - 1) / kAlign * kAlign;
-}
 char* at(void* base, size_t offset) {
   return static_cast<char*>(base) + offset;
 }

@@ -21,9 +21,6 @@ using cuda::ConvKey;
 using cuda::Direction;
 using cuda::DirectionPlans;
 
-size_t aligned(size_t bytes) {
-  return (bytes + 255) / 256 * 256;
-}
 char* at(void* base, size_t offset) {
   return static_cast<char*>(base) + offset;
 }

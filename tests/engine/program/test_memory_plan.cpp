@@ -33,7 +33,7 @@ MemoryPlan random_plan(uint64_t seed) {
     const int first = static_cast<int>(draw.below(kTimes));
     const int last = first + static_cast<int>(draw.below(static_cast<uint32_t>(kTimes - first)));
     const size_t bytes = 1 + draw.below(draw.below(2) ? 5000 : 300);
-    plan.add({join_text("b", i), i % 2 ? "odd" : "even", bytes, first, last});
+    plan.add({join_text("b", i), i % 2 ? BlockKind::Gradient : BlockKind::Activation, bytes, first, last});
   }
   plan.solve();
   return plan;
@@ -77,7 +77,7 @@ TEST(MemoryPlan, SharesMemory) {
     const MemoryPlan plan = random_plan(seed);
     bytes += plan.bytes();
     bound += plan.lower_bound();
-    side_by_side += plan.bytes_of("odd") + plan.bytes_of("even");
+    side_by_side += plan.bytes_of(BlockKind::Gradient) + plan.bytes_of(BlockKind::Activation);
   }
   EXPECT_LT(static_cast<double>(bytes), 1.15 * static_cast<double>(bound));
   EXPECT_LT(static_cast<double>(bytes), 0.75 * static_cast<double>(side_by_side));
@@ -94,20 +94,20 @@ TEST(MemoryPlan, IsAFunctionOfItsBlocks) {
 TEST(MemoryPlan, ReusesAChainAndKeepsNeighboursApart) {
   // A chain where each block dies as the next but one is born: two slots are enough, one is not.
   MemoryPlan plan;
-  for (int i = 0; i < 6; ++i) plan.add({join_text("link ", i), "activation", 1000, i, i + 1});
+  for (int i = 0; i < 6; ++i) plan.add({join_text("link ", i), BlockKind::Activation, 1000, i, i + 1});
   plan.solve();
   EXPECT_EQ(plan.bytes(), 2048u);
   EXPECT_EQ(plan.lower_bound(), 2048u);
-  EXPECT_EQ(plan.bytes_of("activation"), 6 * 1024u);
-  EXPECT_EQ(plan.bytes_of("gradient"), 0u);
+  EXPECT_EQ(plan.bytes_of(BlockKind::Activation), 6 * 1024u);
+  EXPECT_EQ(plan.bytes_of(BlockKind::Gradient), 0u);
   for (int i = 0; i + 1 < 6; ++i) EXPECT_NE(plan.block(i).offset, plan.block(i + 1).offset);
 }
 
 TEST(MemoryPlan, TakesTheLowestHoleThatFits) {
   MemoryPlan plan;
-  const int low = plan.add({"low", "x", 1024, 0, 1});
-  const int high = plan.add({"high", "x", 768, 0, 5});
-  const int hole = plan.add({"hole", "x", 512, 2, 3});
+  const int low = plan.add({"low", BlockKind::Activation, 1024, 0, 1});
+  const int high = plan.add({"high", BlockKind::Activation, 768, 0, 5});
+  const int hole = plan.add({"hole", BlockKind::Activation, 512, 2, 3});
   plan.solve();
   EXPECT_EQ(plan.block(low).offset, 0u);
   EXPECT_EQ(plan.block(high).offset, 1024u);

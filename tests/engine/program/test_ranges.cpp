@@ -10,6 +10,7 @@
 #include <sstream>
 #include <vector>
 
+#include "engine/program/denoiser.h"
 #include "kernels/seams/ranges.h"
 #include "tests/models/unet/tiny_unet.h"
 
@@ -30,18 +31,17 @@ TEST(Ranges, NvtxNamesLayersAndLaunches) {
   if (!std::filesystem::exists(ITO_NVTX_RECORDER)) GTEST_SKIP() << "the recorder is not beside the test";
   ASSERT_EQ(kInjected, 0);
   const Network network = tiny_network();
-  Program program({1, Mode::Inference, DType::F32});
-  network.build(program);
-  const std::vector<float> host = busy_weights(program.layout(), 3);
+  Denoiser denoiser(network, 1, DType::F32);
+  const std::vector<float> host = busy_weights(parameters_of(network), 3);
   Stream stream;
   DeviceBuffer<float> weights(host.size(), "weights");
   weights.upload(stream, host.data());
-  program.bind(weights.data(), nullptr);
-  program.pack(stream);
-  fill_bytes(stream, program.data(program.find_input("sample")).data, 0, sizeof(float) * network.row());
-  fill_bytes(stream, program.data(program.find_input("timestep")).data, 0, sizeof(float));
+  denoiser.bind(weights.data());
+  denoiser.pack(stream);
+  fill_bytes(stream, denoiser.sample().data, 0, sizeof(float) * network.image.size());
+  fill_bytes(stream, denoiser.timestep(), 0, sizeof(float));
   const size_t before = recorded().size();
-  program.forward(stream);
+  denoiser.evaluate(stream);
   stream.synchronize();
 
   std::map<std::string, int> layers, launches;  // names at depth 0 and below

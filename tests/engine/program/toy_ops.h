@@ -95,36 +95,22 @@ struct ToyOptions {
 inline Value toy(Program& program, Journal& journal, const std::string& name, std::vector<Value> inputs,
                  const ToyOptions& options = {}) {
   const ValueInfo in = program.info(inputs.at(0));
-  auto op = std::make_unique<ToyOp>(program.options().n * in.row(), options.factor, &journal);
-  op->name = name;
-  op->inputs = std::move(inputs);
+  OpSpec spec{name, std::move(inputs), in};
   for (const std::string& p : options.parameters) {
     Parameter parameter{p, ParameterKind::Vector, {in.row()}, Initial::Zeros};
     parameter.trainable = !options.frozen;
-    op->parameters.push_back(program.add_parameter(parameter));
+    spec.parameters.push_back(parameter);
   }
-  const Value y = program.add_value(name, in.h, in.w, in.c, in.type);
-  op->outputs = {y};
-  if (options.statistics) {
-    const Value s = program.add_value(name + " statistics", in.h, in.w, in.c, in.type);
-    op->outputs.push_back(s);
-    op->saved = {s};
-  }
-  program.add_op(std::move(op));
-  return y;
+  if (options.statistics) spec.statistics = {{" statistics", in}};
+  return program.add(std::make_unique<ToyOp>(in.count(), options.factor, &journal), std::move(spec));
 }
 
 // declares: whether the op says that it saves x.
 inline Value square(Program& program, const std::string& name, Value x, bool declares) {
   const ValueInfo in = program.info(x);
-  auto op = std::make_unique<SquareOp>(program.options().n * in.row());
-  op->name = name;
-  op->inputs = {x};
-  if (declares) op->saved = {x};
-  const Value y = program.add_value(name, in.h, in.w, in.c, in.type);
-  op->outputs = {y};
-  program.add_op(std::move(op));
-  return y;
+  OpSpec spec{name, {x}, in};
+  if (declares) spec.saved = {x};
+  return program.add(std::make_unique<SquareOp>(in.count()), std::move(spec));
 }
 
 }  // namespace ito::test

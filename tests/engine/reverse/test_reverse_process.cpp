@@ -21,9 +21,7 @@ constexpr int kSteps = 3;
 
 struct Model {
   explicit Model(const std::string& overrides = "{}") : network(tiny_network(overrides)) {
-    Program program({1, Mode::Inference, DType::F32});
-    network.build(program);
-    const std::vector<float> host = busy_weights(program.layout(), 9);
+    const std::vector<float> host = busy_weights(parameters_of(network), 9);
     weights = {host.size(), "weights"};
     weights.upload(stream, host.data());
   }
@@ -46,7 +44,7 @@ std::vector<float> sample(Model& model, const char* sampler, int batch, int64_t 
   settings.seed = kSeed;
   settings.capture = capture;
   ReverseProcess process(model.network, table_of(sampler), model.weights.data(), settings);
-  const int64_t row = model.network.row();
+  const int64_t row = model.network.image.size();
   std::vector<float> out(count * row);
   std::vector<int32_t> labels(batch);
   for (int i = 0; i < count; i += batch) {
@@ -71,7 +69,7 @@ TEST_P(ReverseLoop, CapturedEqualsEager) {
 
 TEST_P(ReverseLoop, AnImageIsAFunctionOfItsNumber) {
   Model model(R"({"num_class_embeds": 3})");
-  const int64_t row = model.network.row();
+  const int64_t row = model.network.image.size();
   const std::vector<float> all = sample(model, GetParam(), 8, 0, 8);
   EXPECT_EQ(sample(model, GetParam(), 1, 0, 8), all) << "one at a time";
   EXPECT_EQ(sample(model, GetParam(), 3, 0, 6), std::vector<float>(all.begin(), all.begin() + 6 * row)) << "by threes";
@@ -106,14 +104,15 @@ TEST(ReverseProcess, GivenNoiseIsTheDrawnNoise) {
   settings.batch = n;
   settings.seed = kSeed;
   ReverseProcess process(model.network, table_of("ddpm"), model.weights.data(), settings);
-  const size_t count = static_cast<size_t>(n * model.network.row());
+  const size_t count = static_cast<size_t>(n * model.network.image.size());
   std::vector<float> drawn(count), given(count), noise(count), other(count);
   process.run(10, nullptr, nullptr, drawn.data());
   DeviceBuffer<float> device_noise(count, "noise");
   SampleCounter counter;
   counter.seed = kSeed;
   counter.first = 10;
-  fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n, model.network.row());
+  fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n,
+              model.network.image.size());
   device_noise.download(model.stream, noise.data());
   process.run(10, noise.data(), nullptr, given.data());
   EXPECT_EQ(given, drawn);
@@ -131,7 +130,7 @@ TEST_P(ReverseStepByStep, MatchesFp64) {
   const auto [sampler, eta] = GetParam();
   Model model(R"({"num_class_embeds": 3})");
   const int n = 3;
-  const int64_t row = model.network.row(), first = 20;
+  const int64_t row = model.network.image.size(), first = 20;
   ReverseSettings settings;
   settings.batch = n;
   settings.seed = kSeed;
@@ -191,7 +190,7 @@ TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   ReverseSettings settings;
   settings.batch = 1;
   ReverseProcess process(model.network, table, model.weights.data(), settings);
-  std::vector<float> out(model.network.row());
+  std::vector<float> out(model.network.image.size());
   process.run(0, nullptr, nullptr, out.data());
   for (float x : out) ASSERT_TRUE(std::isfinite(x));
   Model plain;
@@ -206,7 +205,7 @@ TEST(ReverseProcess, Bf16StaysNearFp32) {
   ReverseSettings settings;
   settings.batch = 2;
   settings.seed = kSeed;
-  std::vector<float> fp32(2 * model.network.row()), bf16(fp32.size());
+  std::vector<float> fp32(2 * model.network.image.size()), bf16(fp32.size());
   ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).run(0, nullptr, nullptr, fp32.data());
   settings.compute = DType::BF16;
   ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).run(0, nullptr, nullptr, bf16.data());

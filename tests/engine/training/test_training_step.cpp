@@ -44,7 +44,7 @@ struct Outcome {
 
 // Images of step i, the same for everyone.
 std::vector<float> images(const Network& network, int batch, int step) {
-  return draws(static_cast<size_t>(batch * network.row()), 1000 + static_cast<uint64_t>(step));
+  return draws(static_cast<size_t>(batch * network.image.size()), 1000 + static_cast<uint64_t>(step));
 }
 
 std::vector<int32_t> labels_of(const Network& network, int batch) {
@@ -190,7 +190,7 @@ TEST_F(TrainingStep, ARaggedLastPartialIsRight) {
     TrainState state = one.state();
     state.step = i;
     one.set_state(state);
-    one.step(x0.data() + i * network.row(), labels.data() + i);
+    one.step(x0.data() + i * network.image.size(), labels.data() + i);
     const std::vector<float> g = one.download(Arena::Gradients);
     for (size_t k = 0; k < want.size(); ++k) {
       want[k] += static_cast<double>(g[k]) / 6;
@@ -222,7 +222,7 @@ TEST_F(TrainingStep, TheLossFallsOnAFewConstantImages) {
   settings.learning_rate.peak = 5e-3;
   Trainer trainer(network, small_schedule(), settings);
   trainer.set_weights(initial_weights(trainer.layout(), 5));
-  std::vector<float> x0(8 * network.row());
+  std::vector<float> x0(8 * network.image.size());
   for (size_t i = 0; i < x0.size(); ++i) x0[i] = i % 3 == 0 ? 0.8f : -0.6f;
   std::vector<double> losses;
   for (int i = 0; i < steps; ++i) {
@@ -307,7 +307,7 @@ TEST_F(TrainingStep, APoisonedBatchIsSkippedOnTheDevice) {
       for (Arena arena : kKept) kept.push_back(trainer.download(arena));
 
       std::vector<float> x0 = images(network, scaled(8), 1);
-      x0[static_cast<size_t>(network.row()) + 7] = poison;  // image 1, in the first micro-batch
+      x0[static_cast<size_t>(network.image.size()) + 7] = poison;  // image 1, in the first micro-batch
       for (int i = 1; i <= 2; ++i) {
         trainer.step(x0.data(), nullptr);
         const TrainState state = trainer.state();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The derived backward of the whole UNet against finite differences of its own forward: every parameter tensor and the
-// input, in every variant of the architecture.
+// The derived backward of the whole UNet against finite differences of its own forward: every parameter tensor, and the
+// input through a denoiser's pull-back, in every variant of the architecture.
 //
 // Loss L = sum cotangent * output in double, of an fp32 forward. Along a unit direction d of one tensor,
 //   D(h) = (L(+h) - L(-h)) / 2h,   D = (4 D(h) - D(2h)) / 3,   expected: gradient . d.
@@ -18,6 +18,7 @@
 #include <cmath>
 #include <functional>
 
+#include "engine/program/denoiser.h"
 #include "tests/models/unet/tiny_unet.h"
 
 namespace ito::test {
@@ -30,41 +31,14 @@ constexpr int kImages = 2;
 // A network whose loss can be evaluated at any weights and input.
 class Probe {
  public:
-  Probe(const Network& network, Mode mode) : network_(network), program_({kImages, mode, DType::F32}) {
-    network_.build(program_);
-    const ParameterLayout& layout = program_.layout();
-    weights = busy_weights(layout, 17);
-    device_weights_ = {weights.size(), "weights"};
-    if (mode == Mode::Training) {
-      gradients_ = {weights.size(), "gradients"};
-      gradients_.zero(stream_);  // the padding between tensors
-    }
-    program_.bind(device_weights_.data(), gradients_.data());
-    sample = draws(kImages * network_.row(), 3, 1.5f);
-    cotangent = draws(kImages * program_.info(program_.output()).row(), 4);
-    const float timesteps[kImages] = {3.0f, 617.0f};
-    copy_to_device(stream_, program_.data(program_.find_input("timestep")).data, timesteps, sizeof(timesteps));
-    if (network_.labels == LabelKind::Index) {
-      const int32_t labels[kImages] = {2, 0};
-      copy_to_device(stream_, program_.data(program_.find_input("class_labels")).data, labels, sizeof(labels));
-    } else if (network_.labels == LabelKind::Value) {
-      const std::vector<float> labels = draws(kImages * network_.label_width, 5, 300.0f);
-      copy_to_device(stream_, program_.data(program_.find_input("class_labels")).data, labels.data(),
-                     labels.size() * sizeof(float));
-    }
-    SampleCounter counter;
-    counter.seed = 21;  // the same dropout masks in every evaluation
-    program_.set_counter(counter);
-  }
+  virtual ~Probe() = default;
 
   double loss(const std::vector<float>& at_weights, const std::vector<float>& at_sample) {
     device_weights_.upload(stream_, at_weights.data());
-    program_.pack(stream_);
-    copy_to_device(stream_, program_.data(program_.find_input("sample")).data, at_sample.data(),
-                   at_sample.size() * sizeof(float));
-    program_.forward(stream_);
+    put(place_.sample, at_sample);
+    forward();
     std::vector<float> output(cotangent.size());
-    copy_to_host(stream_, output.data(), program_.data(program_.output()).data, output.size() * sizeof(float));
+    copy_to_host(stream_, output.data(), place_.answer.data, output.size() * sizeof(float));
     double sum = 0, squares = 0;
     for (size_t i = 0; i < output.size(); ++i) {
       const double term = static_cast<double>(cotangent[i]) * static_cast<double>(output[i]);
@@ -75,33 +49,108 @@ class Probe {
     return sum;
   }
 
-  void backward() {
+  // At the weights and the sample that it began with.
+  std::vector<float> gradient() {
     loss(weights, sample);
-    copy_to_device(stream_, program_.gradient(program_.output()).data, cotangent.data(),
-                   cotangent.size() * sizeof(float));
-    program_.backward(stream_);
+    put(place_.cotangent, cotangent);
+    return backward();
   }
-  std::vector<float> parameter_gradients() {
-    std::vector<float> out(gradients_.count());
-    gradients_.download(stream_, out.data());
-    return out;
-  }
-  std::vector<float> input_gradient() {
-    std::vector<float> out(sample.size());
-    copy_to_host(stream_, out.data(), program_.gradient(program_.find_input("sample")).data,
-                 out.size() * sizeof(float));
-    return out;
-  }
-  const Program& program() const { return program_; }
 
   std::vector<float> weights, sample, cotangent;
   double noise = 0;  // of the last loss
 
- private:
-  Network network_;
-  Program program_;
+ protected:
+  struct Place {
+    DataRef sample, timestep, labels, cotangent;
+    ConstDataRef answer;
+  };
+
+  explicit Probe(const Network& network) : weights(busy_weights(parameters_of(network), 17)), network_(network) {
+    device_weights_ = {weights.size(), "weights"};
+    sample = draws(kImages * network.image.size(), 3, 1.5f);
+    cotangent = draws(kImages * network.image.pixels() * network.out_channels, 4);
+  }
+  void begin(const Place& place) {
+    place_ = place;
+    put(place.timestep, {3.0f, 617.0f});
+    if (network_.labels == LabelKind::Index) {
+      const int32_t labels[kImages] = {2, 0};
+      copy_to_device(stream_, place.labels.as<int32_t>(), labels, sizeof(labels));
+    } else if (network_.labels == LabelKind::Value) {
+      put(place.labels, draws(kImages * network_.label_width, 5, 300.0f));
+    }
+  }
+  virtual void forward() = 0;  // packs the weights anew
+  virtual std::vector<float> backward() = 0;
+
   Stream stream_;
-  DeviceBuffer<float> device_weights_, gradients_;
+  DeviceBuffer<float> device_weights_;
+
+ private:
+  void put(DataRef to, const std::vector<float>& values) {
+    copy_to_device(stream_, to.as<float>(), values.data(), values.size() * sizeof(float));
+  }
+
+  Network network_;
+  Place place_;
+};
+
+// By the gradients of the parameters.
+class TrainingProbe : public Probe {
+ public:
+  explicit TrainingProbe(const Network& network) : Probe(network), program_({kImages, Mode::Training, DType::F32}) {
+    const NetworkInputs inputs = plan_network(program_, network);
+    gradients_ = {weights.size(), "gradients"};
+    gradients_.zero(stream_);  // the padding between tensors
+    program_.bind(device_weights_.data(), gradients_.data());
+    SampleCounter counter;
+    counter.seed = 21;  // the same dropout masks in every evaluation
+    program_.set_counter(counter);
+    begin({program_.data(inputs.sample), program_.data(inputs.timestep),
+           inputs.labels ? program_.data(inputs.labels) : DataRef(), program_.gradient(program_.output()),
+           program_.data(program_.output())});
+  }
+  const ParameterLayout& layout() const { return program_.layout(); }
+
+ private:
+  void forward() override {
+    program_.pack(stream_);
+    program_.forward(stream_);
+  }
+  std::vector<float> backward() override {
+    program_.backward(stream_);
+    std::vector<float> out(gradients_.count());
+    gradients_.download(stream_, out.data());
+    return out;
+  }
+
+  Program program_;
+  DeviceBuffer<float> gradients_;
+};
+
+// By the pull-back to the input.
+class InputProbe : public Probe {
+ public:
+  explicit InputProbe(const Network& network)
+      : Probe(network), denoiser_(network, kImages, DType::F32, Denoiser::Gradient::Input) {
+    denoiser_.bind(device_weights_.data());
+    begin(
+        {denoiser_.sample(), denoiser_.timestep(), denoiser_.labels(), denoiser_.cotangent(), denoiser_.prediction()});
+  }
+
+ private:
+  void forward() override {
+    denoiser_.pack(stream_);
+    denoiser_.evaluate(stream_);
+  }
+  std::vector<float> backward() override {
+    denoiser_.pull_back(stream_);
+    std::vector<float> out(sample.size());
+    copy_to_host(stream_, out.data(), denoiser_.input_gradient().as<float>(), out.size() * sizeof(float));
+    return out;
+  }
+
+  Denoiser denoiser_;
 };
 
 double norm_of(const std::vector<float>& v) {
@@ -174,11 +223,10 @@ bool has_zero_gradient(const std::string& name) {
 }
 
 void check_parameters(const std::string& overrides, int directions) {
-  Probe probe(tiny_network(overrides), Mode::Training);
-  probe.backward();
-  const std::vector<float> all = probe.parameter_gradients();
+  TrainingProbe probe(tiny_network(overrides));
+  const std::vector<float> all = probe.gradient();
   uint32_t index = 0;
-  for (const Slice& p : slices_of(probe.program().layout())) {
+  for (const Slice& p : slices_of(probe.layout())) {
     ++index;
     const auto slice = [&](const std::vector<float>& v) {
       return std::vector<float>(v.begin() + p.offset, v.begin() + p.offset + p.count);
@@ -201,9 +249,8 @@ void check_parameters(const std::string& overrides, int directions) {
 }
 
 void check_input(const std::string& overrides, int directions) {
-  Probe probe(tiny_network(overrides), Mode::InputGradient);
-  probe.backward();
-  const std::vector<float> gradient = probe.input_gradient();
+  InputProbe probe(tiny_network(overrides));
+  const std::vector<float> gradient = probe.gradient();
   for (int number = 0; number < directions; ++number) {
     const std::vector<float> d = direction_of(gradient, number, 0);
     double expected = 0;

@@ -38,9 +38,7 @@ std::vector<float> golden_weights(const ParameterLayout& layout) {
 }
 
 ParameterLayout layout_of(const UNetConfig& config, int height, int width) {
-  Program program({1, Mode::Inference, DType::F32});
-  build_unet(program, config, height, width);
-  return program.layout();
+  return parameters_of(unet_network(config, height, width));
 }
 
 TEST(UNet, ReproducesTheGoldenNetwork) {

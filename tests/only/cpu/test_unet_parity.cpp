@@ -87,9 +87,7 @@ Case load_case(const std::string& folder) {
   c.n = static_cast<int>(shape.at(0));
   c.pixels = shape.at(2) * shape.at(3);
   c.network = unet_network(c.config, static_cast<int>(shape.at(2)), static_cast<int>(shape.at(3)));
-  Program program({1, Mode::Inference, DType::F32});
-  c.network.build(program);
-  c.layout = program.layout();
+  c.layout = parameters_of(c.network);
   c.weights = read_weights(files.weights, c.layout);
   c.sample = transposed(input.read_f32("sample"), c.n, shape.at(1), c.pixels);
   c.timestep = input.read_f32("timestep");
@@ -101,7 +99,7 @@ Case load_case(const std::string& folder) {
 class Evaluation {
  public:
   Evaluation(const Case& c, Mode mode, DType compute) : case_(c), program_({c.n, mode, compute}) {
-    c.network.build(program_);
+    inputs_ = plan_network(program_, c.network);
     weights_ = {c.weights.size(), "weights"};
     weights_.upload(stream_, c.weights.data());
     gradients_ = {c.weights.size(), "gradients"};
@@ -109,8 +107,8 @@ class Evaluation {
     fill_bytes(stream_, gradients_.data(), 0xFF, gradients_.bytes());
     program_.bind(weights_.data(), mode == Mode::Training ? gradients_.data() : nullptr);
     program_.pack(stream_);
-    put(program_.data(program_.find_input("sample")), c.sample);
-    put(program_.data(program_.find_input("timestep")), c.timestep);
+    put(program_.data(inputs_.sample), c.sample);
+    put(program_.data(inputs_.timestep), c.timestep);
     put_labels();
     program_.forward(stream_);
     output = transposed(get(program_.data(program_.output()), c.n * row_of(program_.output())), c.n, c.pixels,
@@ -126,9 +124,9 @@ class Evaluation {
   }
 
   std::vector<float> input_gradient() {
-    const Value sample = program_.find_input("sample");
+    const Value sample = inputs_.sample;
     return transposed(get(program_.gradient(sample), case_.n * row_of(sample)), case_.n, case_.pixels,
-                      case_.network.channels);
+                      case_.network.image.channels);
   }
 
   std::vector<float> output;     // NCHW
@@ -154,15 +152,16 @@ class Evaluation {
 
   void put_labels() {
     if (case_.network.labels == LabelKind::None) return;
-    const DataRef to = program_.data(program_.find_input("class_labels"));
+    const DataRef to = program_.data(inputs_.labels);
     if (case_.network.labels == LabelKind::Value) return put(to, case_.labels);
     const std::vector<int32_t> classes(case_.labels.begin(), case_.labels.end());
-    copy_to_device(stream_, to.data, classes.data(), classes.size() * sizeof(int32_t));
+    copy_to_device(stream_, to.as<int32_t>(), classes.data(), classes.size() * sizeof(int32_t));
   }
 
   const Case& case_;
   Stream stream_;
   Program program_;
+  NetworkInputs inputs_;
   DeviceBuffer<float> weights_, gradients_;
 };
 

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a network to a program that holds nothing else.
+#include "engine/program/network.h"
+
+namespace ito {
+namespace {
+
+NetworkInputs add_inputs(Program& program, const Network& network) {
+  const ProgramOptions& options = program.options();
+  const ImageShape& image = network.image;
+  NetworkInputs inputs;
+  inputs.sample = program.input("sample", image.height, image.width, image.channels, options.compute,
+                                options.mode == Mode::InputGradient);
+  inputs.timestep = program.input("timestep", 1, 1, 1, DType::F32);
+  if (network.labels == LabelKind::Index) inputs.labels = program.input("class_labels", 1, 1, 1, DType::I32);
+  if (network.labels == LabelKind::Value)
+    inputs.labels = program.input("class_labels", 1, 1, network.label_width, DType::F32);
+  return inputs;
+}
+
+}  // namespace
+
+ParameterLayout parameters_of(const Network& network) {
+  Program program({1, Mode::Inference, DType::F32});
+  network.append(program, add_inputs(program, network));
+  return program.declared();
+}
+
+NetworkInputs plan_network(Program& program, const Network& network) {
+  const NetworkInputs inputs = add_inputs(program, network);
+  program.set_output(network.append(program, inputs));
+  program.finish();
+  return inputs;
+}
+
+}  // namespace ito

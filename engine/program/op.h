@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an op is and what it sees: the tensors of a program, the interface that every file of engine/ops implements, and
+// the addresses that the program hands to it. An op reads the batch size of its inputs from them, so that one op may
+// repeat or fold the batch and all others go on.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/program/parameters.h"
+#include "kernels/random/sample_counter.h"
+#include "kernels/seams/device.h"
+#include "kernels/types.h"
+
+namespace ito {
+
+// Activations are (N, H, W, C) in the compute type; rows are (N, 1, 1, C) in fp32, class numbers (N, 1, 1, 1) in int32.
+struct TensorShape {
+  int n = 1, h = 1, w = 1, c = 1;
+  DType type = DType::F32;
+  int64_t row() const { return int64_t{1} * h * w * c; }  // elements an image
+  int64_t count() const { return n * row(); }
+  size_t bytes() const { return static_cast<size_t>(count()) * size_of(type); }
+};
+
+// A tensor of a program.
+struct Value {
+  int id = -1;
+  explicit operator bool() const { return id >= 0; }
+  bool operator==(const Value&) const = default;
+};
+
+struct ValueInfo : TensorShape {
+  std::string name;
+  bool wants_gradient = false;
+};
+
+class Program;
+
+// What an op sees while it runs: addresses of its tensors, in the order it declared them.
+class OpData {
+ public:
+  OpData(const Program& program, int op) : program_(program), op_(op) {}
+  ConstDataRef in(int i) const;
+  DataRef out(int i) const;
+  ConstDataRef dout(int i) const;
+  // The gradient of an input, which the op sets or adds to as din_write says; null when not wanted.
+  DataRef din(int i) const;
+  Write din_write(int i) const;
+  // The same for an input that the op listed in OpSpec::set_only. The op always sets it: the program adds it where it
+  // is to be added and drops it where it is not wanted. Never null.
+  DataRef settable_din(int i) const;
+  const float* parameter(int i) const;
+  float* dparameter(int i) const;  // null when not wanted
+  Write parameter_write() const;
+  void* workspace() const;
+  void* packed() const;
+  const SampleCounter& counter() const;  // which images these are: for dropout
+
+ private:
+  const Program& program_;
+  int op_;
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual const char* kind() const = 0;
+  // Makes what running needs beside memory, such as a library's plans. Called once, before the sizes below are asked
+  // for, and never where only names and shapes are wanted. training, input gradients: then `gradients` is true.
+  virtual void prepare(bool /*gradients*/) {}
+  virtual void forward(Stream& stream, const OpData& data) = 0;
+  virtual void backward(Stream& stream, const OpData& data) = 0;
+  // Bytes of scratch during forward or backward, and of packed weights kept between uses.
+  virtual size_t forward_workspace() const { return 0; }
+  virtual size_t backward_workspace() const { return 0; }
+  virtual size_t packed_bytes() const { return 0; }
+  virtual void pack(Stream&, const OpData&) {}
+  virtual std::string describe() const { return {}; }  // what `inspect` prints beside the op, once it is prepared
+
+  // Filled in by Program::add from the OpSpec.
+  std::string name;
+  std::vector<Value> inputs;
+  std::vector<Value> outputs;   // the first is the result; others (statistics) are never differentiated
+  std::vector<int> parameters;  // indices into the program's declared parameters
+  std::vector<Value> saved;     // of inputs and outputs: what the backward reads
+  std::vector<int> set_only;    // inputs whose gradient the op can only set
+};
+
+// An op's place in a program: what it reads, what it makes, what its backward reads again.
+struct OpSpec {
+  struct Extra {
+    const char* suffix;  // of its name
+    TensorShape shape;
+  };
+  std::string name;  // the layer's path in parameter files, e.g. down_blocks.0.resnets.0.conv1
+  std::vector<Value> inputs;
+  TensorShape result;
+  std::vector<Value> saved = {};  // inputs that the backward reads
+  bool saves_result = false;
+  std::vector<Parameter> parameters = {};  // a name declared before is the same parameter, shared
+  std::vector<Extra> statistics = {};      // further outputs, kept for the backward
+  std::vector<int> set_only = {};          // see OpData::settable_din
+};
+
+}  // namespace ito
