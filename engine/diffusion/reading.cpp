@@ -22,12 +22,12 @@ std::string determining(const Level& level) {
 }  // namespace
 
 double Reading::time(const Level& level) const {
-  switch (domain_) {
-    case TimeDomain::Index:
+  switch (network_time_) {
+    case NetworkTime::Index:
       return level.time;
-    case TimeDomain::Sigma:
+    case NetworkTime::Sigma:
       return level.s();
-    case TimeDomain::LogSigmaQuarter:
+    case NetworkTime::LogSigmaQuarter:
       return std::log(level.s()) / 4;
   }
   return level.time;

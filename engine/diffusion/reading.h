@@ -10,7 +10,7 @@
 namespace ito {
 
 // The number that tells a network its level.
-enum class TimeDomain : uint8_t {
+enum class NetworkTime : uint8_t {
   Index,            // the timestep 0..T-1, or between two of them
   Sigma,            // s = sigma / alpha
   LogSigmaQuarter,  // ln(s) / 4 (Karras et al. 2022)
@@ -24,7 +24,7 @@ enum class Space : uint8_t {
 
 // A network call at a level, for a state x of the solver's space.
 struct CallAt {
-  double time;             // what the network is given beside the state
+  double time;             // of the network
   double input_scale;      // times x: the network's input
   Conversion x0, eps;      // from x and the answer
   Conversion eps_from_x0;  // from x and an estimate of x0 (a clipped one, say)
@@ -37,18 +37,18 @@ struct Target {
 
 class Reading {
  public:
-  explicit Reading(Quantity predicted, TimeDomain domain = TimeDomain::Index)
-      : predicted_(predicted), domain_(domain) {}
+  explicit Reading(Quantity predicted, NetworkTime network_time = NetworkTime::Index)
+      : predicted_(predicted), network_time_(network_time) {}
 
   Quantity predicted() const { return predicted_; }
   // UserError where the answer does not determine x0: an eps or score network at pure noise. The level has noise.
   CallAt call(const Level& level, Space space = Space::Vp) const;
   Target target(const Level& level) const;
+  double time(const Level& level) const;  // what the network is given beside the state
 
  private:
-  double time(const Level& level) const;
   Quantity predicted_;
-  TimeDomain domain_;
+  NetworkTime network_time_;
 };
 
 }  // namespace ito

@@ -77,10 +77,6 @@ NoiseSchedule::NoiseSchedule(const SchedulerConfig& config) : config_(config) {
   betas_ = make_betas(config_);
   abars_ = cumulative_alpha(betas_);
   if (config_.rescale_betas_zero_snr) rescale_to_zero_snr(betas_, abars_);
-  for (const double value : abars_) {
-    sqrt_abar_.push_back(static_cast<float>(std::sqrt(value)));
-    sqrt_one_minus_abar_.push_back(static_cast<float>(std::sqrt(1 - value)));
-  }
 }
 
 double NoiseSchedule::beta(Step step) const {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise schedule: beta, abar and the Gaussian posterior of one reverse step, in double on the host, and the
-// float tables that the noising and loss kernels read.
+// The noise schedule: beta, abar and the Gaussian posterior of one reverse step, in double on the host.
 //   q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I),  abar_t = prod_{s <= t} (1 - beta_s)   (Ho et al. 2020, eq. 4)
 #pragma once
 #include <vector>
@@ -31,14 +30,9 @@ class NoiseSchedule {
   // beta tilde_t: the posterior's variance for one step of the full grid; 0 at t = 1.
   double posterior_variance(Step step) const;
 
-  // (T) floats, index = timestep: NoiseTables of kernels/diffusion/noising.h, before they are copied to the device.
-  const std::vector<float>& sqrt_abar() const { return sqrt_abar_; }
-  const std::vector<float>& sqrt_one_minus_abar() const { return sqrt_one_minus_abar_; }
-
  private:
   SchedulerConfig config_;
   std::vector<double> betas_, abars_;  // index = timestep
-  std::vector<float> sqrt_abar_, sqrt_one_minus_abar_;
 };
 
 }  // namespace ito

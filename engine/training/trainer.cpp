@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/diffusion/forward_rows.h"
 #include "engine/program/memory_check.h"
+#include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/seams/memory_limit.h"
@@ -29,21 +31,12 @@ TrainSettings checked(TrainSettings s, const Network& network) {
   return s;
 }
 
-Prediction kernel_prediction(Quantity quantity) {
-  if (quantity == Quantity::epsilon()) return Prediction::Epsilon;
-  if (quantity == Quantity::x0()) return Prediction::Sample;
-  ITO_USER_CHECK(quantity.name() == "v_prediction", "training with prediction_type ", quantity.name(),
-                 " is not implemented");
-  return Prediction::V;
-}
-
 }  // namespace
 
 Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
                  size_t memory_limit)
     : network_(network),
       settings_(checked(settings, network)),
-      prediction_(schedule.config().prediction_type),
       schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   inputs_ = plan_network(program_, network_);
@@ -57,6 +50,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
                 {"parameters and images", planned_bytes() - activation_bytes()},
                 {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
                memory_limit, "lower micro_batch or batch, or take a smaller model or resolution");
+  const std::vector<ForwardRow> levels = forward_rows(Levels(schedule), Reading(schedule.config().prediction_type));
   const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
   weights_ = {static_cast<size_t>(arena), "weights"};
   ema_ = {static_cast<size_t>(arena), "EMA weights"};
@@ -66,19 +60,16 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   state_ = {1, "training state"};
   const size_t batch = settings_.batch;
   x0_ = {batch * network_.image.size(), "images"};
-  t_ = {batch, "timesteps"};
-  t_float_ = {batch, "timesteps"};
+  rows_ = {batch, "levels"};
   labels_ = {network_.labels == LabelKind::None ? 0 : batch, "labels"};
   loss_ = {batch, "losses"};
   norm_partials_ = {static_cast<size_t>(ceil_div(trainable, kNormSpan)), "gradient norm"};
   const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
   ITO_USER_CHECK(!rates.empty(), "steps 0: expected at least 1");
   learning_rates_ = {rates.size(), "learning rates"};
-  sqrt_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
-  sqrt_one_minus_abar_ = {static_cast<size_t>(schedule_steps_), "noise schedule"};
+  levels_ = {levels.size(), "noise schedule"};
   learning_rates_.upload(stream_, rates.data());
-  sqrt_abar_.upload(stream_, schedule.sqrt_abar().data());
-  sqrt_one_minus_abar_.upload(stream_, schedule.sqrt_one_minus_abar().data());
+  levels_.upload(stream_, levels.data());
   gradients_.zero(stream_);  // the padding between tensors stays zero
   activations_ = {activation_bytes(), "the network's activations"};
   program_.bind(weights_.data(), gradients_.data(), activations_.data());
@@ -91,11 +82,10 @@ size_t Trainer::activation_bytes() const {
 
 size_t Trainer::planned_bytes() const {
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
-  const size_t an_image =
-      network_.image.size() + 3 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, t twice, loss, label
-  const size_t floats =
-      2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps + 2 * schedule_steps_;
+  const size_t an_image = network_.image.size() + 1 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, loss, label
+  const size_t floats = 2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps;
   return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
+         sizeof(ForwardRow) * (batch + schedule_steps_) +
          sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
 }
 
@@ -146,12 +136,12 @@ void Trainer::step(const float* x0, const int32_t* labels) {
   stream_.replay(graph_);
 }
 
+SampleCounter Trainer::counter_from(int offset) const {
+  return SampleCounter::of_training(settings_.seed, &state_.data()->step, settings_.batch, offset);
+}
+
 void Trainer::run_step() {
-  SampleCounter counter;
-  counter.seed = settings_.seed;
-  counter.step = &state_.data()->step;
-  counter.samples_per_step = settings_.batch;
-  draw_timesteps(stream_, t_.data(), t_float_.data(), counter, settings_.batch, schedule_steps_);
+  draw_levels(stream_, rows_.data(), levels_.data(), schedule_steps_, counter_from(0), settings_.batch);
   program_.pack(stream_);
   int offset = 0;
   for (; offset + settings_.micro_batch <= settings_.batch; offset += settings_.micro_batch)
@@ -169,25 +159,20 @@ void Trainer::run_step() {
 }
 
 void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offset) {
-  SampleCounter counter;
-  counter.seed = settings_.seed;
-  counter.step = &state_.data()->step;
-  counter.samples_per_step = settings_.batch;
-  counter.first = offset;
-  const NoiseTables tables{sqrt_abar_.data(), sqrt_one_minus_abar_.data(), schedule_steps_};
+  const SampleCounter counter = counter_from(offset);
   const int n = program.options().n;
-  const float* x0 = x0_.data() + offset * network_.image.size();
-  const int32_t* t = t_.data() + offset;
+  const int64_t image_size = network_.image.size();
+  const float* x0 = x0_.data() + offset * image_size;
+  const ForwardRow* rows = rows_.data() + offset;
 
-  add_noise(stream_, program.data(inputs.sample), x0, t, counter, tables, n, network_.image.size());
-  copy_on_device(stream_, program.data(inputs.timestep).as<float>(), t_float_.data() + offset, n * sizeof(float));
+  add_noise(stream_, program.data(inputs.sample), program.data(inputs.timestep).as<float>(), x0, rows, counter, n,
+            image_size);
   if (network_.labels != LabelKind::None)
     copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + offset, n * sizeof(int32_t));
   program.set_counter(counter);
   program.forward(stream_);
-  diffusion_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
-                 t, counter, tables, nullptr, kernel_prediction(prediction_), n, network_.image.size(),
-                 settings_.batch);
+  squared_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
+               rows, counter, n, image_size, settings_.batch);
   program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
 }
 

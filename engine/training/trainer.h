@@ -10,7 +10,7 @@
 #include "engine/program/device_buffer.h"
 #include "engine/program/network.h"
 #include "engine/training/learning_rate.h"
-#include "kernels/diffusion/loss.h"
+#include "kernels/diffusion/forward_row.h"
 #include "kernels/optim/gradient_norm.h"
 
 namespace ito {
@@ -52,13 +52,13 @@ class Trainer {
 
  private:
   DeviceBuffer<float>& buffer_of(Arena arena);
+  SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
   size_t activation_bytes() const;
 
   Network network_;
   TrainSettings settings_;
-  Quantity prediction_;
   int schedule_steps_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;
@@ -70,9 +70,10 @@ class Trainer {
   bool warm_ = false;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
   DeviceBuffer<TrainState> state_;
-  DeviceBuffer<float> learning_rates_, sqrt_abar_, sqrt_one_minus_abar_;
-  DeviceBuffer<float> x0_, t_float_, loss_;
-  DeviceBuffer<int32_t> t_, labels_;
+  DeviceBuffer<float> learning_rates_;
+  DeviceBuffer<float> x0_, loss_;
+  DeviceBuffer<int32_t> labels_;
+  DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
   DeviceBuffer<double> norm_partials_;
 };
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mean squared error against a regenerated target: eps comes from the counter again, so that noising stores x_t only.
-//   target = eps | x0 | v = sqrt(abar) eps - sqrt(1 - abar) x0  (Salimans and Ho 2022)
-//   loss[n] = weight[t_n] / row * sum (pred - target)^2,   dpred = 2 weight[t_n] / (row * batch) (pred - target)
+// Mean squared error against the target of a row (forward_row.h), regenerated: eps and eps2 come from the counter
+// again, so that noising stores x_t only.
+//   loss[n] = weight_n / image_size * sum (pred - target)^2
+//   dpred   = 2 weight_n / (image_size * batch) (pred - target)
 #pragma once
-#include "kernels/diffusion/noising.h"
+#include "kernels/diffusion/forward_row.h"
+#include "kernels/random/sample_counter.h"
+#include "kernels/seams/device.h"
 
 namespace ito {
 
-enum class Prediction : uint8_t { Epsilon, Sample, V };
-
-// loss (N) fp32; dpred (N, row) in pred's type, null: loss only; pred (N, row); x0 (N, row) fp32; t (N).
-// batch: images of the whole step, over which the loss is a mean. weight (T) fp32 or null (1).
-void diffusion_loss(Stream& stream, float* loss, DataRef dpred, ConstDataRef pred, const float* x0, const int32_t* t,
-                    const SampleCounter& counter, const NoiseTables& tables, const float* weight, Prediction prediction,
-                    int n, int64_t row, int batch);
+// loss (N) fp32; dpred (N, image_size) in pred's type, null: loss only; pred (N, image_size); x0 (N, image_size) fp32;
+// rows (N). batch: images of the whole step, over which the loss is a mean.
+void squared_loss(Stream& stream, float* loss, DataRef dpred, ConstDataRef pred, const float* x0,
+                  const ForwardRow* rows, const SampleCounter& counter, int n, int64_t image_size, int batch);
 
 }  // namespace ito

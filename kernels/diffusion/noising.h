@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The closed-form forward process and the draw of t (Ho et al. 2020, eq. 4):
-//   x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps,  eps from the counter, not stored.
+// The draw of a level for each image of a training step, the noised image, and plain normals.
 #pragma once
+#include "kernels/diffusion/forward_row.h"
 #include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
 
 namespace ito {
 
-// What a step t needs of the schedule: tables of T floats in device memory, index 0..T-1.
-struct NoiseTables {
-  const float* sqrt_abar = nullptr;
-  const float* sqrt_one_minus_abar = nullptr;
-  int steps = 0;  // T
-};
+// rows[n] = table[t], t uniform in 0..levels-1 (Purpose::Timestep). rows (N), table (levels), both in device memory.
+void draw_levels(Stream& stream, ForwardRow* rows, const ForwardRow* table, int levels, const SampleCounter& counter,
+                 int n);
 
-// t[n] uniform in 0..T-1 from (Timestep), and the same as fp32 for the network (t_float may be null).
-void draw_timesteps(Stream& stream, int32_t* t, float* t_float, const SampleCounter& counter, int n, int steps);
+// What the network is given: x_t (N, image_size) in its type, and timestep (N) fp32 (may be null).
+// x0 (N, image_size) fp32; rows (N).
+void add_noise(Stream& stream, DataRef x_t, float* timestep, const float* x0, const ForwardRow* rows,
+               const SampleCounter& counter, int n, int64_t image_size);
 
-// x_t (N, row) in its type; x0 (N, row) fp32; t (N) int32.
-void add_noise(Stream& stream, DataRef x_t, const float* x0, const int32_t* t, const SampleCounter& counter,
-               const NoiseTables& tables, int n, int64_t row);
-
-// out (N, row) fp32 = standard normals of the given purpose (x_T of sampling: Purpose::InitialNoise).
-void fill_normal(Stream& stream, float* out, const SampleCounter& counter, uint32_t purpose, int n, int64_t row);
+// out (N, image_size) fp32 = standard normals of the given purpose (x_T of sampling: Purpose::InitialNoise).
+void fill_normal(Stream& stream, float* out, const SampleCounter& counter, uint32_t purpose, int n, int64_t image_size);
 
 }  // namespace ito

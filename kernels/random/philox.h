@@ -19,6 +19,7 @@ enum class Purpose : uint32_t {
   InitialNoise = 7,  // x_T of sampling
   ReverseNoise = 8,  // z of a reverse step
   Projection = 9,    // directions of the sliced Wasserstein distance
+  SecondNoise = 10,  // eps2 of training, where a target has a draw of its own
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

@@ -16,6 +16,11 @@ struct SampleCounter {
   int64_t first = 0;
   const int64_t* first_on_device = nullptr;  // added to first when given (a batch's index set between replays)
   bool counter_uses_step = false;
+
+  // Of a training step's images from `offset` on; step is in device memory.
+  static SampleCounter of_training(uint64_t seed, const int64_t* step, int64_t batch, int64_t offset = 0) {
+    return {.seed = seed, .step = step, .samples_per_step = batch, .first = offset};
+  }
 };
 
 }  // namespace ito

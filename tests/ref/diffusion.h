@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws, the forward process, the loss and the reverse step as plain fp64 loops.
+// Draws and the reverse step as plain fp64 loops.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/reverse_step.h"
 #include "kernels/random/philox.h"
 
@@ -27,37 +26,6 @@ inline Values normals(uint64_t seed, uint32_t step, uint32_t first_sample, uint3
   Values out(static_cast<size_t>(n * row));
   for (size_t i = 0; i < out.size(); ++i) {
     out[i] = normal(seed, static_cast<int64_t>(i) % row, step, first_sample + static_cast<uint32_t>(i / row), purpose);
-  }
-  return out;
-}
-
-struct LossCase {
-  Values x0, eps, signal, noise, weight;  // the last three an image
-  Prediction prediction;
-  int64_t row;
-  int batch;
-};
-
-inline double target(const LossCase& s, size_t i) {
-  const size_t n = i / static_cast<size_t>(s.row);
-  if (s.prediction == Prediction::Epsilon) return s.eps[i];
-  if (s.prediction == Prediction::Sample) return s.x0[i];
-  return s.signal[n] * s.eps[i] - s.noise[n] * s.x0[i];
-}
-
-inline Values loss(const Values& pred, const LossCase& s) {
-  Values out(pred.size() / s.row, 0.0);
-  for (size_t i = 0; i < pred.size(); ++i) {
-    const double error = pred[i] - target(s, i);
-    out[i / s.row] += s.weight[i / s.row] * error * error / static_cast<double>(s.row);
-  }
-  return out;
-}
-
-inline Values loss_gradient(const Values& pred, const LossCase& s) {
-  Values out(pred.size());
-  for (size_t i = 0; i < pred.size(); ++i) {
-    out[i] = 2 * s.weight[i / s.row] / (static_cast<double>(s.row) * s.batch) * (pred[i] - target(s, i));
   }
   return out;
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/diffusion/forward_rows.h"
 #include "engine/diffusion/levels.h"
 #include "kernels/error.h"
 
@@ -170,12 +171,12 @@ TEST(Reading, SigmaSpaceIsThePublishedForm) {
   EXPECT_NEAR(v.x0.from_given, -s / std::sqrt(1 + s * s), 4 * kEpsilon);
 }
 
-TEST(Reading, TimeDomains) {
+TEST(Reading, TimesOfTheNetwork) {
   const Level level = level_of(0.3);
-  const auto time = [&](TimeDomain domain) { return Reading(Quantity::epsilon(), domain).call(level).time; };
-  EXPECT_EQ(time(TimeDomain::Index), 7);
-  EXPECT_EQ(time(TimeDomain::Sigma), level.s());
-  EXPECT_EQ(time(TimeDomain::LogSigmaQuarter), std::log(level.s()) / 4);
+  const auto time = [&](NetworkTime of) { return Reading(Quantity::epsilon(), of).call(level).time; };
+  EXPECT_EQ(time(NetworkTime::Index), 7);
+  EXPECT_EQ(time(NetworkTime::Sigma), level.s());
+  EXPECT_EQ(time(NetworkTime::LogSigmaQuarter), std::log(level.s()) / 4);
 }
 
 // The weight leaves every squared error bounded where the noise vanishes; the score's is then that of eps.
@@ -190,6 +191,34 @@ TEST(Reading, WeightsOfTheLoss) {
       EXPECT_EQ(target.weight, level.sigma * level.sigma);
     } else {
       EXPECT_EQ(target.weight, 1) << name_of(quantity);
+    }
+  }
+}
+
+// Every timestep has its row, rounded to fp32 once; an x_t and its target determine the image (at the last timestep
+// with zero terminal SNR too, where the target alone does).
+TEST(ForwardRows, AreTheLevelsAndTheirTargets) {
+  SchedulerConfig config;
+  for (const bool zero_snr : {false, true}) {
+    config.rescale_betas_zero_snr = zero_snr;
+    const NoiseSchedule schedule(config);
+    for (const Quantity quantity : Quantity::all()) {
+      const std::vector<ForwardRow> rows = forward_rows(Levels(schedule), Reading(quantity));
+      ASSERT_EQ(rows.size(), 1000u);
+      for (const int timestep : {0, 1, 500, 998, 999}) {
+        const ForwardRow& row = rows[timestep];
+        const double abar = schedule.abar(Step::from_timestep(timestep));
+        const Level level = level_of(abar);
+        EXPECT_EQ(row.timestep, timestep);
+        EXPECT_EQ(row.level, timestep);
+        EXPECT_EQ(row.x0, static_cast<float>(std::sqrt(abar)));
+        EXPECT_EQ(row.eps, static_cast<float>(std::sqrt(1 - abar)));
+        EXPECT_EQ(row.target_x0, static_cast<float>(defined(quantity, 1, 0, level))) << name_of(quantity);
+        EXPECT_EQ(row.target_eps, static_cast<float>(defined(quantity, 0, 1, level))) << name_of(quantity);
+        EXPECT_EQ(row.eps2, 0);
+        EXPECT_EQ(row.target_eps2, 0);
+        EXPECT_EQ(row.weight, name_of(quantity) == "score" ? static_cast<float>(level.sigma * level.sigma) : 1);
+      }
     }
   }
 }

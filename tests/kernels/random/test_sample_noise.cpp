@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything drawn from the counter: the generator, normals and their distribution, timesteps, the forward process and
-// dropout. A draw must depend on seed, element, step and sample index alone.
+// What is drawn from the counter: the generator, normals and their distribution, and dropout. A draw must depend on
+// seed, element, step and sample index alone.
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/dropout.h"
 #include "tests/cases/pointwise.h"
@@ -98,64 +98,12 @@ TEST(FillNormal, IsNormal) {
   EXPECT_LT(distance * root, 2.3);
 }
 
-TEST(DrawTimesteps, AreUniformAndIndexed) {
-  Stream stream;
-  const int n = 20000, steps = 10;
-  DeviceArray<int32_t> t(stream, n);
-  DeviceArray<float> t_float(stream, n);
-  SampleCounter counter;
-  counter.seed = 77, counter.first = 1000;
-  draw_timesteps(stream, t, t_float, counter, n, steps);
-  Values count(steps, 0.0), got = t.values();
-  for (int i = 0; i < n; ++i) {
-    const Random4 r = philox4x32(77, 0, 0, 1000 + static_cast<uint32_t>(i), purpose_word(Purpose::Timestep));
-    ASSERT_EQ(got[i], static_cast<double>(uniform_below(r.v[0], steps)));
-    count[static_cast<size_t>(got[i])] += 1;
-  }
-  EXPECT_EQ(t_float.values(), got);
-  double chi2 = 0;
-  for (double c : count) chi2 += (c - n / steps) * (c - n / steps) / (n / steps);
-  EXPECT_LT(chi2, 33.7);  // nine degrees of freedom, p = 1e-4
-  draw_timesteps(stream, t, nullptr, counter, n, steps);
-  EXPECT_EQ(t.values(), got);
-}
-
 template <class T>
 class SampleNoise : public ::testing::Test {
  protected:
   Stream stream;
 };
 TYPED_TEST_SUITE(SampleNoise, StorageTypes);
-
-TYPED_TEST(SampleNoise, AddNoise) {
-  using T = TypeParam;
-  const Values signal = stored<float>({0.999, 0.7, 0.01}), noise = stored<float>({0.04, 0.71, 0.99995});
-  const Values t = {2, 0, 1};
-  DeviceArray<float> device_signal(this->stream, signal), device_noise(this->stream, noise);
-  DeviceArray<int32_t> device_t(this->stream, t);
-  const NoiseTables tables{device_signal, device_noise, 3};
-  for (int64_t row : cases::kImageElements) {
-    const int n = 3;
-    const Values x0 = stored<float>(random_values(n * row, 1));
-    DeviceArray<float> device_x0(this->stream, x0);
-    DeviceArray<T> x_t(this->stream, n * row), alone(this->stream, row);
-    SampleCounter counter;
-    counter.seed = 3, counter.first = 41;
-    add_noise(this->stream, x_t.data(), device_x0, device_t, counter, tables, n, row);
-    const Values eps = ref::normals(3, 0, 41, purpose_word(Purpose::Noise), n, row);
-    Values want(n * row), size(n * row);
-    for (size_t i = 0; i < want.size(); ++i) {
-      const size_t step = static_cast<size_t>(t[i / row]);
-      want[i] = signal[step] * x0[i] + noise[step] * eps[i];
-      size[i] =
-          2 * u * (std::fabs(signal[step] * x0[i]) + std::fabs(noise[step] * eps[i])) + kNormalError * noise[step];
-    }
-    expect_close(join_text("row ", row), x_t.values(), want, kRound<T>, 1, size);
-    counter.first += 2;
-    add_noise(this->stream, alone.data(), device_x0 + 2 * row, device_t + 2, counter, tables, 1, row);
-    EXPECT_EQ(alone.bits(), x_t.bits().substr(2 * row * sizeof(T)));
-  }
-}
 
 TYPED_TEST(SampleNoise, DropoutMaskIsTheCounters) {
   using T = TypeParam;
@@ -194,8 +142,7 @@ TEST(SampleNoiseErrors, NameWhatIsWrong) {
   Stream stream;
   DeviceArray<float> x(stream, 4);
   EXPECT_THROW(dropout(stream, x.data(), Write::Set, x.data(), {}, {1, 4, 1.0f, 0}), Error);
-  EXPECT_THROW(add_noise(stream, x.data(), x, nullptr, {}, {}, 1, 4), Error);
-  EXPECT_THROW(draw_timesteps(stream, nullptr, nullptr, {}, 1, 0), Error);
+  EXPECT_THROW(fill_normal(stream, x, {}, purpose_word(Purpose::Noise), 1, 0), Error);
 }
 
 }  // namespace
