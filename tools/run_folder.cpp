@@ -10,7 +10,10 @@
 #include <cerrno>
 #include <filesystem>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/directory.h"
+#include "engine/checkpoint/find_model.h"
+#include "engine/checkpoint/names.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/io/chart.h"
 #include "engine/samplers/sampler.h"
 #include "tools/pictures.h"
@@ -24,14 +27,14 @@ constexpr int kPreviewImages = 16, kPreviewSteps = 20;
 
 }  // namespace
 
-RunFolder::RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler,
+RunFolder::RunFolder(const RunConfig& run, const Component& component, const SchedulerConfig& scheduler,
                      const RunIdentity& identity)
-    : run_(run), model_(model), scheduler_(scheduler), identity_(identity) {
+    : run_(run), component_(component), scheduler_(scheduler), identity_(identity) {
   std::error_code error;
   fs::create_directories(run.out, error);
   ITO_USER_CHECK(!error, "--out ", run.out, ": cannot be created: ", error.message(), "; choose another folder");
   if (!run.resume) {
-    const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run.out);
+    const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run.out, {component.folder});
     std::string found = checkpoint ? checkpoint_name(checkpoint->step) : "";
     for (const char* name : {"latest", "metrics.jsonl", "config.json"})
       if (fs::exists(path(name))) found = name;
@@ -56,7 +59,7 @@ void RunFolder::lock() {
 
 int64_t RunFolder::start(Trainer& trainer) {
   std::optional<FoundCheckpoint> checkpoint;
-  if (run_.resume) checkpoint = newest_checkpoint(run_.out);
+  if (run_.resume) checkpoint = newest_checkpoint(run_.out, {component_.folder});
   const int64_t done = checkpoint ? checkpoint->step : 0;
   if (checkpoint) restore(trainer, *checkpoint);
   write_json_file(path("config.json"), run_.json());
@@ -81,8 +84,8 @@ int64_t RunFolder::start(Trainer& trainer) {
 }
 
 void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
-  check_architecture(identity_, checkpoint.path);
-  const ModelFiles files = find_model(checkpoint.path);
+  const ModelFiles files = find_model(checkpoint.path, {component_.folder});
+  check_architecture(identity_, checkpoint.path, read_json_file(files.config));
   const TrainingSnapshot snapshot = read_snapshot(files.state, trainer.layout());
   const Json stored = fs::exists(path("config.json")) ? read_json_file(path("config.json")) : Json();
   check_identity(identity_, snapshot, stored, checkpoint.path);
@@ -144,8 +147,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   metrics_.sync();
   timings_.sync();
   const std::string name = checkpoint_name(step);
-  write_model(path(name), to_json(model_), scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema),
-              &snapshot);
+  write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema), &snapshot);
   latest_ = name;
   write_latest(run_.out, latest_);
   write_loss_chart();

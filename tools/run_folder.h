@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/checkpoint/component.h"
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/diffusion/schedule.h"
 #include "engine/reverse/reverse_process.h"
 #include "engine/training/trainer.h"
-#include "models/unet/unet_config.h"
 #include "tools/run_config.h"
 #include "tools/run_identity.h"
 #include "tools/step_log.h"
@@ -29,7 +29,7 @@ class RunFolder {
  public:
   // Creates the folder and keeps every other trainer out of it while this object lives; removes what a killed run left
   // half written. Refuses a folder that holds a run, unless run.resume.
-  RunFolder(const RunConfig& run, const UNetConfig& model, const SchedulerConfig& scheduler,
+  RunFolder(const RunConfig& run, const Component& component, const SchedulerConfig& scheduler,
             const RunIdentity& identity);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -56,7 +56,7 @@ class RunFolder {
   void restore(Trainer& trainer, const FoundCheckpoint& checkpoint);
 
   RunConfig run_;
-  UNetConfig model_;
+  Component component_;
   SchedulerConfig scheduler_;
   RunIdentity identity_;
   int lock_ = -1;  // the folder itself, open

@@ -29,12 +29,12 @@ std::string choices_in(const std::string& kernels) {
 
 }  // namespace
 
-RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Program& program,
+RunIdentity identity_of(const RunConfig& run, const Json& architecture, const Program& program,
                         uint64_t data_fingerprint) {
   RunIdentity identity;
   identity.seed = run.seed;
   identity.data_fingerprint = data_fingerprint;
-  identity.architecture = to_json(model);
+  identity.architecture = architecture;
   identity.numbers = run.numbers();
   Json hashed = identity.numbers;
   hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
@@ -45,11 +45,10 @@ RunIdentity identity_of(const RunConfig& run, const UNetConfig& model, const Pro
   return identity;
 }
 
-void check_architecture(const RunIdentity& now, const std::string& checkpoint) {
-  const std::string file = checkpoint + "/unet/config.json";
-  const Json before = to_json(unet_config_from_json(read_json_file(file), file, nullptr));
+void check_architecture(const RunIdentity& now, const std::string& checkpoint, const Json& stored_architecture) {
   for (const auto& [key, value] : now.architecture.items()) {
-    const Json old = before.value(key, Json());
+    if (key == "_diffusers_version") continue;
+    const Json old = stored_architecture.value(key, Json());
     ITO_USER_CHECK(value == old, "--model: its ", key, " is ", value.dump(), ", that of ", checkpoint, " ", old.dump(),
                    kAdvice);
   }

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <vector>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/names.h"
 #include "engine/io/atomic_folder.h"
 #include "engine/io/safetensors.h"
 #include "kernels/error.h"
@@ -45,22 +45,24 @@ bool is_whole_file(const fs::path& path) {
   }
 }
 
-bool has_all_of_training(const fs::path& checkpoint) {
-  return is_whole_model(checkpoint.string()) && fs::is_regular_file(checkpoint / "model_index.json") &&
-         fs::is_regular_file(checkpoint / "scheduler" / "scheduler_config.json") &&
+bool has_all_of_training(const fs::path& checkpoint, const ComponentFolders& folders) {
+  return is_whole_model(checkpoint.string(), folders) && fs::is_regular_file(checkpoint / kModelIndexFile) &&
+         fs::is_regular_file(checkpoint / kSchedulerFolder / kSchedulerFile) &&
          is_whole_file(checkpoint / kTrainingStateFile);
 }
 
 }  // namespace
 
-bool is_whole_model(const std::string& directory) {
-  const fs::path unet = fs::path(directory) / "unet";
-  return fs::is_regular_file(unet / "config.json") && is_whole_file(unet / kWeightsFile);
+bool is_whole_model(const std::string& directory, const ComponentFolders& folders) {
+  return std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+    const fs::path component = fs::path(directory) / folder;
+    return fs::is_regular_file(component / kConfigFile) && is_whole_file(component / kWeightsFile);
+  });
 }
 
-std::optional<FoundCheckpoint> newest_checkpoint(const std::string& out) {
+std::optional<FoundCheckpoint> newest_checkpoint(const std::string& out, const ComponentFolders& folders) {
   for (const FoundCheckpoint& checkpoint : checkpoints_of(out))
-    if (has_all_of_training(checkpoint.path)) return checkpoint;
+    if (has_all_of_training(checkpoint.path, folders)) return checkpoint;
   return {};
 }
 
@@ -81,7 +83,7 @@ void remove_leftovers(const std::string& out) {
     const size_t mark = name.find(".partial");
     if (mark == std::string::npos) continue;
     const std::string whole = name.substr(0, mark);
-    for (const char* ours : {"checkpoint-", "samples-", "config.json", "latest", "loss.svg"})
+    for (const char* ours : {"checkpoint-", "samples-", kConfigFile, kLatestFile, "loss.svg"})
       if (whole.starts_with(ours)) doomed.push_back(it->path());
   }
   for (const fs::path& path : doomed) fs::remove_all(path);

@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "engine/checkpoint/component.h"
+
 namespace ito {
 
 struct FoundCheckpoint {
@@ -12,10 +14,11 @@ struct FoundCheckpoint {
   std::string path;
 };
 
-// Whether a folder holds a model that can be read: its configuration, and weights whose file is as long as it says.
-bool is_whole_model(const std::string& directory);
+// Whether a folder holds a model that can be read: in one of `folders` its configuration, and weights whose file is as
+// long as it says.
+bool is_whole_model(const std::string& directory, const ComponentFolders& folders);
 // The newest checkpoint-<step> of `out` that training can go on from, whatever `latest` says.
-std::optional<FoundCheckpoint> newest_checkpoint(const std::string& out);
+std::optional<FoundCheckpoint> newest_checkpoint(const std::string& out, const ComponentFolders& folders);
 
 // Of the checkpoints up to step `newest`, which stays whatever is asked for, the last keep_last stay (0: all of them)
 // and those whose step is a multiple of keep_every (0: none).

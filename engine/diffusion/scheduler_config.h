@@ -11,9 +11,6 @@
 
 namespace ito {
 
-// The version whose arguments our configurations have: "_diffusers_version" of every file that we write.
-inline constexpr const char* kDiffusersVersion = "0.31.0";
-
 enum class SchedulerClass : uint8_t { Ddpm, Ddim };
 enum class BetaSchedule : uint8_t { Linear, ScaledLinear, SquaredCosCapV2, Sigmoid };
 // FixedSmallLog is another spelling of FixedSmall. FixedLargeLog is meant as one of FixedLarge: the published code

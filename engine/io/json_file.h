@@ -12,6 +12,9 @@ namespace ito {
 // std::map inside: keys are sorted by bytes.
 using Json = nlohmann::json;
 
+// The version whose arguments our configurations have: "_diffusers_version" of every file that we write.
+inline constexpr const char* kDiffusersVersion = "0.31.0";
+
 // Deeper nesting than this is refused; no file that we read comes near it.
 inline constexpr int kMaxJsonDepth = 64;
 

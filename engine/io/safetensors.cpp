@@ -90,12 +90,6 @@ bool with_converter(TensorType type, const F& f) {
   }
 }
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
-}
-
 int64_t checked_dimension(const Json& value, const std::string& where) {
   ITO_USER_CHECK(value.is_number_unsigned() && value.get<uint64_t>() <= uint64_t{std::numeric_limits<int64_t>::max()},
                  where, ": its shape must be a list of whole numbers, found ", quote_name(value.dump()));
@@ -160,6 +154,12 @@ void check_tiling(const std::map<std::string, SafetensorsFile::Entry>& entries, 
 }
 
 }  // namespace
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
 
 const char* name_of(TensorType type) {
   return kTypes[static_cast<size_t>(type)].name;

@@ -19,6 +19,7 @@ enum class TensorType : uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U8, BO
 
 const char* name_of(TensorType type);
 size_t size_of(TensorType type);
+std::string shape_text(const std::vector<int64_t>& shape);  // [4, 3, 3, 3]
 
 float float_from_f16(uint16_t bits);
 float float_from_bf16(uint16_t bits);

@@ -2,6 +2,8 @@
 // From a network to a program that holds nothing else.
 #include "engine/program/network.h"
 
+#include "kernels/error.h"
+
 namespace ito {
 namespace {
 
@@ -19,6 +21,11 @@ NetworkInputs add_inputs(Program& program, const Network& network) {
 }
 
 }  // namespace
+
+void check_timestep_count(const TimeDomain& time, const std::string& where, int timesteps) {
+  ITO_USER_CHECK(time.rows == 0 || timesteps <= time.rows, where, ": ", time.why, ", but the noise schedule has ",
+                 timesteps, " timesteps; make the two agree");
+}
 
 ParameterLayout parameters_of(const Network& network) {
   Program program({1, Mode::Inference, DType::F32});

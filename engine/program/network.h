@@ -24,7 +24,7 @@ struct NetworkInputs {
 struct TimeDomain {
   int rows = 0;           // of a table of timesteps: whole numbers 0 .. rows-1; 0: no table, any number
   bool positive = false;  // numbers above 0 only: the network takes the logarithm
-  std::string why = {};   // what asks for it, for messages, e.g. "time_embedding_type fourier"
+  std::string why = {};   // what asks for it, for messages: a clause with its subject
 };
 
 struct Network {
@@ -37,6 +37,10 @@ struct Network {
   // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.
   std::function<Value(Program&, const NetworkInputs&)> append;
 };
+
+// UserError beginning with `where` if the network cannot be asked at all of the timesteps 0 .. timesteps-1: its table
+// has fewer rows. (Whether it can be asked at 0 depends on who asks.)
+void check_timestep_count(const TimeDomain& time, const std::string& where, int timesteps);
 
 // Names and shapes alone: makes no layer, tries no library, takes no device memory.
 ParameterLayout parameters_of(const Network& network);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/forward_rows.h"
 #include "engine/program/memory_check.h"
 #include "kernels/diffusion/loss.h"

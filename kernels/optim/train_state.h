@@ -24,6 +24,29 @@ struct TrainState {
   float bias_correction2;
   float ema_decay;
   int32_t apply;  // 0: skip
+
+  // visitor(name, field) for every field: what a checkpoint keeps is the whole state, what only the log shows included,
+  // since a line may come before the next step has set it anew. State: TrainState or const TrainState.
+  template <class State, class Visitor>
+  static void visit(State& s, const Visitor& visitor) {
+    visitor("step", s.step);
+    visitor("applied", s.applied);
+    visitor("skipped", s.skipped);
+    visitor("skipped_in_row", s.skipped_in_row);
+    visitor("most_skipped_in_row", s.most_skipped_in_row);
+    visitor("beta1_power", s.beta1_power);
+    visitor("beta2_power", s.beta2_power);
+    visitor("loss_sum", s.loss_sum);
+    visitor("loss_count", s.loss_count);
+    visitor("last_loss", s.last_loss);
+    visitor("gradient_norm", s.gradient_norm);
+    visitor("learning_rate", s.learning_rate);
+    visitor("gradient_scale", s.gradient_scale);
+    visitor("bias_correction1", s.bias_correction1);
+    visitor("bias_correction2", s.bias_correction2);
+    visitor("ema_decay", s.ema_decay);
+    visitor("apply", s.apply);
+  }
 };
 
 }  // namespace ito

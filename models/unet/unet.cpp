@@ -132,4 +132,26 @@ Value append_unet(Program& program, const UNetConfig& config, const NetworkInput
   return h;
 }
 
+Network unet_network(const UNetConfig& config, int height, int width) {
+  Network network;
+  network.image = {height, width, config.in_channels};
+  network.out_channels = config.out_channels;
+  if (config.class_embed_type) {
+    network.labels = LabelKind::Value;
+    network.label_width = *config.class_embed_type == "identity" ? config.time_dim() : 1;
+  } else if (config.num_class_embeds) {
+    network.labels = LabelKind::Index;
+    network.classes = *config.num_class_embeds;
+  }
+  if (config.time_embedding_type == "learned")
+    network.time = {*config.num_train_timesteps, false,
+                    join_text("its learned time embedding has num_train_timesteps ", *config.num_train_timesteps)};
+  if (config.time_embedding_type == "fourier")
+    network.time = {0, true, "time_embedding_type is fourier, which takes the logarithm of t"};
+  network.append = [config](Program& program, const NetworkInputs& inputs) {
+    return append_unet(program, config, inputs);
+  };
+  return network;
+}
+
 }  // namespace ito

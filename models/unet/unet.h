@@ -11,4 +11,6 @@ namespace ito {
 // "identity".
 Value append_unet(Program& program, const UNetConfig& config, const NetworkInputs& inputs);
 
+Network unet_network(const UNetConfig& config, int height, int width);
+
 }  // namespace ito

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "engine/diffusion/scheduler_config.h"
 #include "engine/io/input_file.h"
+#include "engine/io/json_file.h"
 #include "kernels/error.h"
 
 namespace ito {

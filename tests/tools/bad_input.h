@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/checkpoint/checkpoint.h"
-#include "models/named_models.h"
+#include "engine/checkpoint/names.h"
+#include "engine/diffusion/scheduler_config.h"
+#include "models/unet/unet.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {

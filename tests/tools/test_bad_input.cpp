@@ -235,7 +235,7 @@ TEST_F(BadInput, Tensors) {
        "--out " + stray + ": already exists and is not an empty folder; remove it or choose another"},
       {"convert without weights",
        {"convert", "--from", bare, "--out", out()},
-       bare + ": found no weights; expected a folder with diffusion_pytorch_model.safetensors"},
+       bare + ": found no weights; expected diffusion_pytorch_model.safetensors in it or in its unet folder"},
       {"convert below a file",
        {"convert", "--from", good, "--out", stray + "/x"},
        stray + "/x: cannot be written: Not a directory; choose another folder or free some space"},
@@ -257,8 +257,8 @@ TEST_F(BadInput, FourierTimes) {
   check({
       {"train", train({"--model", file}),
        "--model " + file +
-           ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use "
-           "positional or learned"},
+           ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use a "
+           "model that takes it"},
       {"ddpm", sample(model), model + refused},
       {"ddim", sample(model, {"--sampler", "ddim", "--spacing", "leading"}), model + refused},
       {"linspace", sample(offset, {"--spacing", "linspace"}), offset + refused},

@@ -214,11 +214,14 @@ TEST_F(BadInput, Predict) {
     i.labels = {-1, 0};
   });
   add("timestep NaN", model, ": timestep holds nan; expected finite numbers", [](Inputs& i) { i.timestep = {1, NAN}; });
-  const std::string whole = "; the model's learned time embedding has whole numbers 0 to 99";
+  const std::string whole =
+      "; the model takes whole numbers 0 to 99 (its learned time embedding has num_train_timesteps 100)";
   add("past a learned table", table, ": timestep holds 100" + whole, [](Inputs& i) { i.timestep = {1, 100}; });
   add("before a learned table", table, ": timestep holds -1" + whole, [](Inputs& i) { i.timestep = {-1, 1}; });
   add("between rows", table, ": timestep holds 0.5" + whole, [](Inputs& i) { i.timestep = {1, 0.5f}; });
-  add("logarithm of zero", fourier, ": timestep holds 0; the model's fourier time embedding takes numbers above 0",
+  add("logarithm of zero", fourier,
+      ": timestep holds 0; the model takes numbers above 0 (time_embedding_type is fourier, which takes the logarithm "
+      "of t)",
       [](Inputs& i) {
         i.timestep = {1, 0};
       });

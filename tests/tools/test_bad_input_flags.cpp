@@ -158,9 +158,7 @@ TEST_F(BadInput, SamplingFlags) {
       {"real-valued labels", sample(values),
        values + ": sampling from a network with real-valued class labels "
                 "(class_embed_type) is not implemented; use ito predict"},
-      {"no size", sample(unsized),
-       unsized + "/unet/config.json: has no sample_size; give the image size with --height "
-                 "and --width"},
+      {"no size", sample(unsized), unsized + "/unet/config.json: has no image size; give the height and the width"},
       row({"--out", file}, "--out " + file + ": is a file; expected a folder, or the name of one to make"),
       row({"--out", file + "/x"},
           "--out " + file + "/x: cannot be made a folder: Not a directory; choose another path"),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command as a whole: help, exit codes, one-line errors, and the sub-commands that only look (inspect, eval).
-#include "models/named_models.h"
+#include "models/model.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {
@@ -63,7 +63,7 @@ TEST(Command, RefusesModelsThatAreNotThere) {
 
 TEST(Command, InspectCountsThePublishedModel) {
   const TempFolder folder;
-  const std::string config = folder.write("config.json", json_text(to_json(named_model("ddpm-cifar10"))));
+  const std::string config = folder.write("config.json", json_text(named_model("ddpm-cifar10").configured.config));
   const ChildResult result = run_ito({"inspect", config, "--json", "--batch", "2"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_EQ(result.err, "");
@@ -72,7 +72,7 @@ TEST(Command, InspectCountsThePublishedModel) {
   EXPECT_EQ(found.at("parameters"), 35746307);
   EXPECT_EQ(found.at("height"), 32);
   EXPECT_EQ(found.at("batch"), 2);
-  EXPECT_EQ(found.at("architecture"), to_json(named_model("ddpm-cifar10")));
+  EXPECT_EQ(found.at("architecture"), named_model("ddpm-cifar10").configured.config);
   EXPECT_TRUE(found.at("training_state").is_null());
   for (const char* mode : {"training", "inference"}) {
     const Json& plan = found.at("memory").at(mode);

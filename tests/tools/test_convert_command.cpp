@@ -3,9 +3,8 @@
 #include <cstring>
 #include <list>
 
-#include "models/named_models.h"
+#include "models/unet/unet.h"
 #include "tests/tools/tiny_run.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {

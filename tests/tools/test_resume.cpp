@@ -3,7 +3,8 @@
 #include <list>
 #include <random>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/names.h"
+#include "engine/checkpoint/snapshot.h"
 #include "tests/tools/training_run.h"
 
 namespace ito {

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/reverse/predictor.h"
 #include "kernels/random/philox.h"
-#include "models/named_models.h"
+#include "models/model.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {
@@ -210,10 +210,9 @@ class PredictCommand : public SampleCommand {
 TEST_F(PredictCommand, IsTheNetwork) {
   const std::string input = write_input("i64.safetensors", TensorType::I64);
   const std::vector<float> got = predict_from(input);
-  const ModelFiles files = find_model(path("run"));
-  const Network network =
-      unet_network(unet_config_from_json(read_json_file(files.unet_config), "", nullptr), kTinySize, kTinySize);
-  const std::vector<float> arena = read_weights(files.weights, parameters_of(network));
+  const Model model = read_model(path("run"));
+  const Network network = model.network();
+  const std::vector<float> arena = read_weights(model.weights_file(), parameters_of(network));
   Stream stream;
   DeviceBuffer<float> weights(arena.size(), "weights");
   weights.upload(stream, arena.data());

@@ -3,7 +3,10 @@
 #include <cmath>
 #include <set>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/find_model.h"
+#include "engine/checkpoint/snapshot.h"
+#include "engine/checkpoint/weights.h"
+#include "models/model.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {
@@ -59,13 +62,13 @@ TEST(TrainCommand, LeavesACompleteRun) {
 
   EXPECT_EQ(read_bytes(out + "/latest"), "checkpoint-000005\n");
   for (const char* step : {"2", "4", "5"}) {
-    const ModelFiles files = find_model(out + "/checkpoint-00000" + step);
+    const ModelFiles files = find_model(out + "/checkpoint-00000" + step, component_folders());
     EXPECT_NE(files.weights, "");
     EXPECT_NE(files.scheduler, "");
     const SafetensorsFile state = SafetensorsFile::open(files.state);
     EXPECT_EQ(state.read_i64("state.step").at(0), std::stoi(step));
     EXPECT_EQ(state.read_i64("seed").at(0), 5);
-    EXPECT_EQ(read_json_file(files.unet_config).at("num_class_embeds"), 3);
+    EXPECT_EQ(read_json_file(files.config).at("num_class_embeds"), 3);
   }
   for (const auto& item : fs::recursive_directory_iterator(out))
     EXPECT_EQ(item.path().string().find(".partial"), std::string::npos) << item.path();

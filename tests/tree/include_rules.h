@@ -2,6 +2,7 @@
 // Which file may include which: tools and tests -> models -> engine -> kernels' plain headers. Device libraries stay
 // behind the seams, and no file above kernels/ asks for which device it is compiled.
 #pragma once
+#include <cctype>
 #include <string>
 #include <string_view>
 
@@ -133,6 +134,18 @@ inline Violations check_no_device_conditional(const SourceFile& file) {
         found.push_back(at_line(file.path, number) + "asks for the device with " + word +
                         "; above kernels/ the device is decided by the link alone");
   }
+  return found;
+}
+
+// engine/ and tools/ serve any architecture: no word of theirs, comments and texts included, names one.
+inline Violations check_no_architecture(const SourceFile& file) {
+  Violations found;
+  if (!starts_with(file.path, "engine/") && !starts_with(file.path, "tools/")) return found;
+  std::string text = file.text;
+  for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (size_t at = text.find("unet"); at != std::string::npos; at = text.find("unet", text.find('\n', at)))
+    found.push_back(at_line(file.path, line_of(text, at)) +
+                    "names an architecture; models/ alone knows them (models/model.h)");
   return found;
 }
 

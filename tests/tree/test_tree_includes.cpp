@@ -14,6 +14,7 @@ FileRule cpp_only(Violations (*rule)(const SourceFile&)) {
 const FileRule kDirection = cpp_only(check_include_direction);
 const FileRule kLibraries = cpp_only(check_device_library_headers);
 const FileRule kPlain = cpp_only(check_plain_header);
+const FileRule kArchitecture = cpp_only(check_no_architecture);
 const FileRule kConditional = cpp_only(check_no_device_conditional);
 
 std::string including(const std::string& target) {
@@ -144,6 +145,20 @@ TEST(DeviceConditionals, OtherConditionalsAreAccepted) {
 
 TEST(DeviceConditionals, HoldsInTheTree) {
   expect_tree_accepted(kConditional);
+}
+
+TEST(Architectures, AreNamedInModelsAlone) {
+  for (const char* path : {"engine/checkpoint/directory.cpp", "tools/commands/train.cpp", "engine/program/network.h"})
+    for (const char* text : {"UNetConfig config;\n", "const char* folder = \"unet\";\n", "// a UNet2DModel\n",
+                             "#include \"models/unet/unet.h\"\n"})
+      expect_refused(kArchitecture, path, text);
+  for (const char* path : {"models/unet/unet.cpp", "tests/models/test_model.cpp"})
+    expect_accepted(kArchitecture, path, "UNetConfig config;  // unet\n");
+  expect_accepted(kArchitecture, "engine/checkpoint/directory.cpp", "run(network);  // any network\n");
+}
+
+TEST(Architectures, HoldsInTheTree) {
+  expect_tree_accepted(kArchitecture);
 }
 
 }  // namespace

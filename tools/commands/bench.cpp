@@ -12,6 +12,7 @@
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/json_file.h"
+#include "engine/program/compute_type.h"
 #include "engine/reverse/reverse_process.h"
 #include "engine/samplers/sampler.h"
 #include "engine/training/trainer.h"
@@ -20,10 +21,9 @@
 #include "kernels/seams/gemm.h"
 #include "kernels/seams/memory_limit.h"
 #include "kernels/seams/ranges.h"
-#include "models/named_models.h"
+#include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
@@ -45,10 +45,8 @@ constexpr int kReverseSteps = 10;  // a repetition of sampling: its time is divi
 // The work of one kind and batch, made at its first use and kept.
 class Bench {
  public:
-  explicit Bench(const BenchOptions& o) : o_(o), schedule_(SchedulerConfig{}), config_(named_model(o.model)) {
-    const int size = o.size ? o.size : (*config_.sample_size)[0];
-    network_ = unet_network(config_, size, size);
-  }
+  explicit Bench(const BenchOptions& o)
+      : o_(o), schedule_(SchedulerConfig{}), network_(named_model(o.model).network(o.size, o.size)) {}
 
   // Seconds of one training step or one reverse step.
   double run(const std::string& what, int batch) {
@@ -63,7 +61,7 @@ class Bench {
     if (!trainer) {
       TrainSettings settings;
       settings.batch = batch;
-      settings.compute = compute_type(o_.precision);
+      settings.compute = compute_type_of(o_.precision, "--precision");
       settings.learning_rate.steps = 1 << 20;
       trainer = std::make_unique<Trainer>(network_, schedule_, settings, device_memory_limit());
       trainer->set_weights(initial_weights(trainer->layout(), 1));
@@ -91,7 +89,7 @@ class Bench {
       settings.steps = kReverseSteps;
       ReverseSettings reverse;
       reverse.batch = batch;
-      reverse.compute = compute_type(o_.precision);
+      reverse.compute = compute_type_of(o_.precision, "--precision");
       reverse.memory_limit = device_memory_limit();
       process = std::make_unique<ReverseProcess>(network_, make_sampler("ddpm")->table(schedule_, settings),
                                                  weights_.data(), reverse);
@@ -103,7 +101,6 @@ class Bench {
 
   BenchOptions o_;
   NoiseSchedule schedule_;
-  UNetConfig config_;
   Network network_;
   DeviceBuffer<float> weights_;
   std::vector<float> images_, out_;

@@ -4,9 +4,10 @@
 #include <filesystem>
 #include <memory>
 
-#include "models/named_models.h"
+#include "engine/checkpoint/directory.h"
+#include "engine/checkpoint/weights.h"
+#include "models/model.h"
 #include "tools/commands/commands.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
@@ -29,23 +30,19 @@ std::string new_directory(const std::string& out) {
 
 void run(const ConvertOptions& o) {
   const std::string out = new_directory(o.out);
-  const ModelFiles files = find_model(o.from);
-  ITO_USER_CHECK(!files.weights.empty(), o.from,
-                 ": found no weights; expected a folder with diffusion_pytorch_model.safetensors");
-  std::vector<std::string> warnings;
-  const UNetConfig config = unet_config_from_json(read_json_file(files.unet_config), files.unet_config, &warnings);
-  const SchedulerConfig scheduler = read_scheduler(files, &warnings);
-  if (files.scheduler.empty())
-    warnings.push_back(o.from + ": has no scheduler_config.json; writing DDPMScheduler with its defaults");
-  print_warnings(warnings);
+  const Model model = read_model(o.from);
+  const std::string& weights = model.weights_file();
+  const SchedulerConfig scheduler = read_scheduler(model.files);
+  if (model.files.scheduler.empty())
+    warn(o.from, ": has no scheduler_config.json; writing DDPMScheduler with its defaults");
 
   ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
                  ".partial: is in the way of writing; move it, or choose another --out");
-  const int least = config.downsampling();  // no tensor depends on the image's size
-  const ParameterLayout layout = parameters_of(unet_network(config, least, least));
-  write_model(out, to_json(config), scheduler, layout, read_weights(files.weights, layout), nullptr);
+  const int least = model.configured.side_multiple;  // no tensor depends on the image's size
+  const ParameterLayout layout = parameters_of(model.network(least, least));
+  write_model(out, model.component(), scheduler, layout, read_weights(weights, layout), nullptr);
   std::printf("%s: %zu tensors, %lld parameters from %s\n", out.c_str(), layout.all().size(),
-              static_cast<long long>(layout.count()), files.weights.c_str());
+              static_cast<long long>(layout.count()), weights.c_str());
 }
 
 }  // namespace
@@ -54,7 +51,9 @@ void add_convert_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("convert", "write a model as a diffusers directory: fp32, current names");
   auto o = std::make_shared<ConvertOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--from", o->from, "a run, a checkpoint, a diffusers directory (flat too) or a bare unet folder")
+  command
+      ->add_option("--from", o->from,
+                   "a run, a checkpoint, a diffusers directory (flat too) or the bare folder of a network")
       ->required();
   command->add_option("--out", o->out, "folder to make; must not exist or be empty")->required();
   command->callback([o] { run(*o); });

@@ -7,10 +7,11 @@
 #include "engine/data/load_dataset.h"
 #include "engine/evaluate/nearest_mean.h"
 #include "engine/evaluate/sliced_wasserstein.h"
+#include "engine/io/json_file.h"
+#include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {

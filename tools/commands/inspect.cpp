@@ -4,11 +4,13 @@
 
 #include <memory>
 
+#include "engine/checkpoint/snapshot.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/io/safetensors.h"
-#include "models/named_models.h"
+#include "engine/program/compute_type.h"
+#include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
@@ -44,20 +46,19 @@ Json state_json(const std::string& path) {
 }
 
 Json describe(const InspectOptions& o) {
-  const ModelFiles files = find_model(o.path);
-  std::vector<std::string> warnings;
-  const UNetConfig config = unet_config_from_json(read_json_file(files.unet_config), files.unet_config, &warnings);
-  const SchedulerConfig scheduler = read_scheduler(files, &warnings);
-  print_warnings(warnings);
-  const int least = config.downsampling();
-  const int height = o.height ? o.height : config.sample_size ? (*config.sample_size)[0] : least;
-  const int width = o.width ? o.width : config.sample_size ? (*config.sample_size)[1] : least;
-  const Network network = unet_network(config, height, width);
-  const DType compute = compute_type(o.precision);
+  const Model model = read_model(o.path);
+  const ModelFiles& files = model.files;
+  const SchedulerConfig scheduler = read_scheduler(files);
+  const ImageShape& image = model.configured.image;
+  const int least = model.configured.side_multiple;
+  const int height = o.height ? o.height : image.height ? image.height : least;
+  const int width = o.width ? o.width : image.width ? image.width : least;
+  const Network network = model.network(height, width);
+  const DType compute = compute_type_of(o.precision, "--precision");
   Program training({o.batch, Mode::Training, compute}), inference({o.batch, Mode::Inference, compute});
   plan_network(training, network);
   plan_network(inference, network);
-  Json out = {{"architecture", to_json(config)},
+  Json out = {{"architecture", model.configured.config},
               {"tensors", training.layout().all().size()},
               {"parameters", training.layout().count()},
               {"height", height},
@@ -91,7 +92,8 @@ void print_plan(const char* mode, const Json& plan) {
 }
 
 void print(const Json& d) {
-  std::printf("UNet2DModel for %s x %s images, %s tensors, %s parameters\n", d.at("height").dump().c_str(),
+  std::printf("%s for %s x %s images, %s tensors, %s parameters\n",
+              d.at("architecture").at("_class_name").get<std::string>().c_str(), d.at("height").dump().c_str(),
               d.at("width").dump().c_str(), d.at("tensors").dump().c_str(), d.at("parameters").dump().c_str());
   for (const auto& [key, value] : d.at("architecture").items())
     if (!key.starts_with("_")) std::printf("  %-26s %s\n", key.c_str(), value.dump().c_str());
@@ -117,7 +119,7 @@ void print(const Json& d) {
 }  // namespace
 
 void add_inspect_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("inspect", "show what a checkpoint or a unet/config.json holds");
+  CLI::App* command = app.add_subcommand("inspect", "show what a checkpoint or a config.json holds");
   auto o = std::make_shared<InspectOptions>();
   command->option_defaults()->always_capture_default();
   command->add_option("path", o->path, "a run, a checkpoint, a diffusers directory or a config.json")->required();

@@ -6,12 +6,14 @@
 #include <memory>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
+#include "engine/program/compute_type.h"
 #include "engine/program/memory_check.h"
 #include "kernels/seams/memory_limit.h"
+#include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 
 namespace ito {
 namespace {
@@ -37,14 +39,13 @@ std::vector<float> read_labels(const SafetensorsFile& file, const Network& netwo
   return {classes.begin(), classes.end()};
 }
 
-void check_timestep(const UNetConfig& config, const std::string& where, float t) {
+void check_timestep(const TimeDomain& time, const std::string& where, float t) {
   ITO_USER_CHECK(std::isfinite(t), where, ": timestep holds ", t, "; expected finite numbers");
-  if (config.time_embedding_type == "learned")
-    ITO_USER_CHECK(t >= 0 && t < static_cast<float>(*config.num_train_timesteps) && t == std::floor(t), where,
-                   ": timestep holds ", t, "; the model's learned time embedding has whole numbers 0 to ",
-                   *config.num_train_timesteps - 1);
-  ITO_USER_CHECK(config.time_embedding_type != "fourier" || t > 0, where, ": timestep holds ", t,
-                 "; the model's fourier time embedding takes numbers above 0");
+  if (time.rows)
+    ITO_USER_CHECK(t >= 0 && t < static_cast<float>(time.rows) && t == std::floor(t), where, ": timestep holds ", t,
+                   "; the model takes whole numbers 0 to ", time.rows - 1, " (", time.why, ")");
+  ITO_USER_CHECK(!time.positive || t > 0, where, ": timestep holds ", t, "; the model takes numbers above 0 (",
+                 time.why, ")");
 }
 
 void run(const PredictOptions& o) {
@@ -77,7 +78,7 @@ void run(const PredictOptions& o) {
   ITO_USER_CHECK(type == TensorType::I64 || type == TensorType::I32 || type == TensorType::F32, o.input,
                  ": timestep is ", name_of(type), "; expected I64, I32 or F32");
   const std::vector<float> timesteps = file.read_f32("timestep");
-  for (float t : timesteps) check_timestep(model.config, o.input, t);
+  for (float t : timesteps) check_timestep(network.time, o.input, t);
   const std::vector<float> labels = read_labels(file, network, n);
   const size_t limit = device_memory_limit();
   check_memory("reading the input",
@@ -86,8 +87,8 @@ void run(const PredictOptions& o) {
                limit, "split the input into smaller files");
   { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
   const std::vector<float> sample = to_interleaved(file.read_f32("sample"), n, network.image);
-  const std::vector<float> out =
-      predict(network, model.weights.data(), compute_type(o.precision), o.batch, sample, timesteps, labels, limit);
+  const std::vector<float> out = predict(network, model.weights.data(), compute_type_of(o.precision, "--precision"),
+                                         o.batch, sample, timesteps, labels, limit);
   SafetensorsWriter writer;
   const ImageShape answer{network.image.height, network.image.width, network.out_channels};
   writer.add("prediction", {n, answer.channels, answer.height, answer.width}, to_planar(out, n, answer));

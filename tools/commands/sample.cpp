@@ -7,13 +7,14 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/image.h"
 #include "engine/io/safetensors.h"
+#include "engine/program/compute_type.h"
 #include "engine/program/memory_check.h"
 #include "engine/reverse/reverse_process.h"
 #include "engine/samplers/sampler.h"
 #include "kernels/seams/memory_limit.h"
+#include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 #include "tools/pictures.h"
 #include "tools/terminal/progress.h"
 
@@ -75,23 +76,23 @@ void check(const SampleOptions& o) {
 
 // What the model's scheduler and outputs ask of the sampler.
 void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
-  const std::string& where = model.files.scheduler;
+  const std::string& where = model.model.files.scheduler;
   ITO_USER_CHECK(!model.scheduler.thresholding, where,
                  ": thresholding is true, which sampling does not implement; set it to false to clip the estimate of "
                  "x0 to clip_sample_range instead");
   const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
   const int expected = model.network.image.channels * (learned ? 2 : 1);
-  ITO_USER_CHECK(model.network.out_channels == expected, model.files.unet_config, ": out_channels is ",
+  ITO_USER_CHECK(model.network.out_channels == expected, model.model.where, ": out_channels is ",
                  model.network.out_channels, " for ", model.network.image.channels, " in_channels; with variance_type ",
                  name_of(model.scheduler.variance_type), " sampling expects ", expected);
-  check_timestep_table(model.config, model.files.unet_config, schedule.steps());
+  check_timestep_count(model.network.time, model.model.where, schedule.steps());
 }
 
 // A network of log t has no value at timestep 0, and a network that overflows no image.
 void check_timesteps(const ModelOnDevice& model, const std::vector<int>& timesteps) {
-  ITO_USER_CHECK(model.config.time_embedding_type != "fourier" || timesteps.back() > 0, model.files.unet_config,
-                 ": time_embedding_type is fourier, which takes the logarithm of t, but the last timestep is 0; use "
-                 "--spacing leading with steps_offset 1 in the scheduler configuration");
+  ITO_USER_CHECK(!model.network.time.positive || timesteps.back() > 0, model.model.where, ": ", model.network.time.why,
+                 ", but the last timestep is 0; use --spacing leading with steps_offset 1 in the scheduler "
+                 "configuration");
 }
 
 void check_finite(const std::vector<float>& samples, int64_t row, int64_t first) {
@@ -185,7 +186,7 @@ void run(const SampleOptions& o) {
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
   reverse.capture = !o.eager;
-  reverse.compute = compute_type(o.precision);
+  reverse.compute = compute_type_of(o.precision, "--precision");
   reverse.memory_limit = device_memory_limit();
   // Twice: once more in the planes of the file.
   reverse.kept_images = saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(row), sizeof(float)});

@@ -10,14 +10,14 @@
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
 #include "engine/io/input_file.h"
+#include "engine/program/compute_type.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/memory_limit.h"
 #include "kernels/seams/ranges.h"
-#include "models/named_models.h"
+#include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/model_on_device.h"
 #include "tools/run_config.h"
 #include "tools/run_folder.h"
 #include "tools/terminal/progress.h"
@@ -26,20 +26,13 @@
 namespace ito {
 namespace {
 
-UNetConfig model_config(const RunConfig& run, std::vector<std::string>* warnings) {
-  if (is_named_model(run.model) || !std::filesystem::exists(run.model)) return named_model(run.model);
-  const ModelFiles files = find_model(run.model);
-  return unet_config_from_json(read_json_file(files.unet_config), files.unet_config, warnings);
-}
-
-Dataset load_data(const RunConfig& run, const UNetConfig& model) {
+// image: what the model's configuration says of it.
+Dataset load_data(const RunConfig& run, const ImageShape& image) {
   LoadOptions options;
   // Other numbers of channels are nothing that images can be converted to; train() compares them.
-  if (model.in_channels == 1 || model.in_channels == 3) options.channels = model.in_channels;
+  if (image.channels == 1 || image.channels == 3) options.channels = image.channels;
   options.resolution = run.resolution;
-  if (!run.resolution && model.sample_size && (*model.sample_size)[0] == (*model.sample_size)[1] &&
-      run.data != "fashion-mnist")
-    options.resolution = (*model.sample_size)[0];
+  if (!run.resolution && image.height == image.width && run.data != "fashion-mnist") options.resolution = image.height;
   return load_dataset(run.data, options);
 }
 
@@ -51,7 +44,7 @@ TrainSettings train_settings(const RunConfig& run) {
   s.checkpoints = true;
   s.seed = run.seed;
   s.capture = !run.eager;
-  s.compute = compute_type(run.precision);
+  s.compute = compute_type_of(run.precision, "--precision");
   s.learning_rate.peak = run.lr;
   s.learning_rate.shape = learning_rate_shape_of(run.lr_schedule, "--lr-schedule");
   s.learning_rate.warmup_steps = run.warmup;
@@ -102,28 +95,27 @@ int train(const RunConfig& run) {
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
   const SchedulerConfig scheduler = scheduler_config(run);
-  std::vector<std::string> warnings;
-  UNetConfig model = model_config(run, &warnings);
-  print_warnings(warnings);
-  const Dataset data = load_data(run, model);
-  ITO_USER_CHECK(data.channels == model.in_channels, run.data, ": images have ", data.channels,
-                 " channels, the model takes ", model.in_channels, "; choose another --model");
-  model.sample_size = {data.height, data.width};
-  const Network network = unet_network(model, data.height, data.width);
+  const Model model = model_of(run.model);
+  const int channels = model.configured.image.channels;
+  const Dataset data = load_data(run, model.configured.image);
+  ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
+                 channels, "; choose another --model");
+  const Component component = model.component(data.height, data.width);
+  const Network network = model.network(data.height, data.width);
   if (network.labels == LabelKind::Index)
     ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
                    data.class_count(), " classes, the model num_class_embeds ", network.classes,
                    "; give it data with labels, or as many class embeddings as there are classes");
 
   const NoiseSchedule schedule(scheduler);
-  check_timestep_table(model, "--model " + run.model, schedule.steps());
-  ITO_USER_CHECK(model.time_embedding_type != "fourier", "--model ", run.model,
-                 ": time_embedding_type is fourier, which takes the logarithm of t; training draws t = 0 too, so use "
-                 "positional or learned");
+  check_timestep_count(network.time, "--model " + run.model, schedule.steps());
+  ITO_USER_CHECK(!network.time.positive, "--model ", run.model, ": ", network.time.why,
+                 "; training draws t = 0 too, so use a model that takes it");
   Trainer trainer(network, schedule, settings, device_memory_limit());
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
   const StopSignal stop;
-  RunFolder folder(run, model, scheduler, identity_of(run, model, trainer.program(), data.fingerprint()));
+  RunFolder folder(run, component, scheduler,
+                   identity_of(run, component.config, trainer.program(), data.fingerprint()));
   folder.plan_preview(trainer, network, schedule, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Models on disk: what is written comes back bit for bit, every layout in circulation is found, and every misfit is
 // refused with one line that names the tensor.
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/directory.h"
 
 #include <gtest/gtest.h>
 
@@ -11,6 +11,9 @@
 #include <limits>
 #include <map>
 
+#include "engine/checkpoint/find_model.h"
+#include "engine/checkpoint/names.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/io/safetensors.h"
 #include "tests/engine/io/temp_folder.h"
 
@@ -19,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors";
 constexpr const char* kAttention = "mid_block.attentions.0";
 
 Parameter parameter(const std::string& name, ParameterKind kind, std::vector<int64_t> shape, bool trainable = true) {
@@ -63,7 +65,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-const Json kUnetConfig = {{"_class_name", "UNet2DModel"}, {"in_channels", 3}};
+const Component kUnet{"unet", "UNet2DModel", {{"_class_name", "UNet2DModel"}, {"in_channels", 3}}};
+const ComponentFolders kFolders{"unet", "transformer"};
 
 SchedulerConfig some_scheduler() {
   SchedulerConfig c;
@@ -121,18 +124,19 @@ TEST(Checkpoint, AModelComesBackBitForBit) {
   const TempFolder folder;
   const ParameterLayout layout = small_layout();
   const std::vector<float> weights = arena_of(layout, 0);
-  write_model(folder / "model", kUnetConfig, some_scheduler(), layout, weights, nullptr);
-  const ModelFiles files = find_model(folder / "model");
+  write_model(folder / "model", kUnet, some_scheduler(), layout, weights, nullptr);
+  const ModelFiles files = find_model(folder / "model", kFolders);
   EXPECT_EQ(files.directory, folder / "model");
-  EXPECT_EQ(files.unet_config, folder / "model/unet/config.json");
+  EXPECT_EQ(files.config, folder / "model/unet/config.json");
   EXPECT_EQ(files.weights, (folder / "model/unet/") + kWeightsFile);
   EXPECT_EQ(files.state, "");
   EXPECT_TRUE(same_bits(read_weights(files.weights, layout), weights));
-  EXPECT_EQ(read_json_file(files.unet_config), kUnetConfig);
-  std::vector<std::string> warnings;
-  EXPECT_EQ(read_scheduler(files, &warnings), some_scheduler());
-  EXPECT_TRUE(warnings.empty());
-  EXPECT_EQ(read_json_file(folder / "model/model_index.json").at("_class_name"), "DDIMPipeline");
+  EXPECT_EQ(read_json_file(files.config), kUnet.config);
+  EXPECT_EQ(files.folder, "unet");
+  EXPECT_EQ(read_scheduler(files), some_scheduler());
+  const Json index = read_json_file(folder / "model/model_index.json");
+  EXPECT_EQ(index.at("_class_name"), "DDIMPipeline");
+  EXPECT_EQ(index.at("unet"), Json({"diffusers", "UNet2DModel"}));
   EXPECT_EQ(folder.names(), std::vector<std::string>{"model"}) << "something was left beside the model";
 }
 
@@ -156,8 +160,8 @@ TEST(Checkpoint, ASnapshotComesBackBitForBit) {
   const TempFolder folder;
   const ParameterLayout layout = small_layout();
   const TrainingSnapshot written = some_snapshot(layout);
-  write_model(folder / "c", kUnetConfig, {}, layout, arena_of(layout, 0), &written);
-  const ModelFiles files = find_model(folder / "c");
+  write_model(folder / "c", kUnet, {}, layout, arena_of(layout, 0), &written);
+  const ModelFiles files = find_model(folder / "c", kFolders);
   ASSERT_EQ(files.state, folder / "c/ito_state.safetensors");
   const TrainingSnapshot read = read_snapshot(files.state, layout);
   EXPECT_EQ(read.state.step, written.state.step);
@@ -182,7 +186,7 @@ TEST(Checkpoint, EqualInputsGiveEqualFiles) {
   const ParameterLayout layout = small_layout();
   const TrainingSnapshot snapshot = some_snapshot(layout);
   for (const char* name : {"a", "b"})
-    write_model(folder / name, kUnetConfig, some_scheduler(), layout, arena_of(layout, 0), &snapshot);
+    write_model(folder / name, kUnet, some_scheduler(), layout, arena_of(layout, 0), &snapshot);
   const auto a = contents(folder / "a");
   EXPECT_EQ(a.size(), 5u);
   EXPECT_TRUE(a == contents(folder / "b"));
@@ -193,14 +197,14 @@ TEST(Checkpoint, ReplacesWhatIsThereAndLeavesNoRemains) {
   const ParameterLayout layout = small_layout();
   folder.write("c/old.txt", "of an older model");
   folder.write("c.partial/junk", "of a write that was interrupted");
-  write_model(folder / "c", kUnetConfig, {}, layout, arena_of(layout, 0), nullptr);
+  write_model(folder / "c", kUnet, {}, layout, arena_of(layout, 0), nullptr);
   EXPECT_EQ(folder.names(), std::vector<std::string>{"c"});
   EXPECT_FALSE(fs::exists(folder / "c/old.txt"));
   EXPECT_FALSE(fs::exists(folder / "c/junk"));
 
   const std::string file = folder.write("file", "");
   const std::string message =
-      message_of([&] { write_model(file + "/c", kUnetConfig, {}, layout, arena_of(layout, 0), nullptr); });
+      message_of([&] { write_model(file + "/c", kUnet, {}, layout, arena_of(layout, 0), nullptr); });
   EXPECT_TRUE(message.starts_with(file + "/c: cannot be written: ")) << message;
   for (const std::string& name : folder.names()) EXPECT_FALSE(name.ends_with(".partial")) << name;
 }
@@ -324,8 +328,8 @@ TEST(Checkpoint, FindsEveryLayout) {
   folder.write("flat/config.json", "{}");
   folder.write(std::string("flat/") + kWeightsFile, "");
   folder.write("flat/scheduler_config.json", "{}");
-  const ModelFiles flat = find_model(folder / "flat");
-  EXPECT_EQ(flat.unet_config, folder / "flat/config.json");
+  const ModelFiles flat = find_model(folder / "flat", kFolders);
+  EXPECT_EQ(flat.config, folder / "flat/config.json");
   EXPECT_EQ(flat.weights, folder / (std::string("flat/") + kWeightsFile));
   EXPECT_EQ(flat.scheduler, folder / "flat/scheduler_config.json");
 
@@ -333,18 +337,23 @@ TEST(Checkpoint, FindsEveryLayout) {
   folder.write("flat/unet/config.json", "{}");
   folder.write(std::string("flat/unet/") + kWeightsFile, "");
   folder.write("flat/scheduler/scheduler_config.json", "{}");
-  const ModelFiles both = find_model(folder / "flat");
-  EXPECT_EQ(both.unet_config, folder / "flat/unet/config.json");
+  const ModelFiles both = find_model(folder / "flat", kFolders);
+  EXPECT_EQ(both.config, folder / "flat/unet/config.json");
   EXPECT_EQ(both.weights, folder / (std::string("flat/unet/") + kWeightsFile));
   EXPECT_EQ(both.scheduler, folder / "flat/scheduler/scheduler_config.json");
 
-  const ModelFiles component = find_model(folder / "flat/unet");
+  folder.write("other/transformer/config.json", "{}");
+  const ModelFiles other = find_model(folder / "other", kFolders);
+  EXPECT_EQ(other.folder, "transformer");
+  EXPECT_EQ(other.config, folder / "other/transformer/config.json");
+
+  const ModelFiles component = find_model(folder / "flat/unet", kFolders);
   EXPECT_EQ(component.weights, folder / (std::string("flat/unet/") + kWeightsFile));
   EXPECT_EQ(component.scheduler, "");
-  EXPECT_EQ(read_scheduler(component, nullptr), SchedulerConfig{});
+  EXPECT_EQ(read_scheduler(component), SchedulerConfig{});
 
-  const ModelFiles bare = find_model(folder / "flat/config.json");
-  EXPECT_EQ(bare.unet_config, folder / "flat/config.json");
+  const ModelFiles bare = find_model(folder / "flat/config.json", kFolders);
+  EXPECT_EQ(bare.config, folder / "flat/config.json");
   EXPECT_EQ(bare.weights, "");
 }
 
@@ -354,14 +363,14 @@ TEST(Checkpoint, FollowsLatest) {
   folder.write("checkpoint-000010/unet/config.json", "{}");
   write_latest(folder.path(), checkpoint_name(10));
   EXPECT_EQ(read_bytes(folder / "latest"), "checkpoint-000010\n");
-  EXPECT_EQ(find_model(folder.path()).directory, folder / "checkpoint-000010");
+  EXPECT_EQ(find_model(folder.path(), kFolders).directory, folder / "checkpoint-000010");
   write_latest(folder.path(), "checkpoint-000002");
-  EXPECT_EQ(find_model(folder.path()).directory, folder / "checkpoint-000002");
+  EXPECT_EQ(find_model(folder.path(), kFolders).directory, folder / "checkpoint-000002");
   write_latest(folder.path(), "checkpoint-000003");
-  EXPECT_EQ(message_of([&] { find_model(folder.path()); }),
+  EXPECT_EQ(message_of([&] { find_model(folder.path(), kFolders); }),
             folder.path() + ": its file `latest` names " + (folder / "checkpoint-000003") + ", which is not there");
   folder.write("latest", "../elsewhere\n");
-  EXPECT_EQ(message_of([&] { find_model(folder.path()); }),
+  EXPECT_EQ(message_of([&] { find_model(folder.path(), kFolders); }),
             (folder / "latest") + ": names '../elsewhere', expected the name of a checkpoint folder beside it");
   EXPECT_EQ(checkpoint_name(600), "checkpoint-000600");
   EXPECT_EQ(checkpoint_name(12345678), "checkpoint-12345678");
@@ -369,18 +378,19 @@ TEST(Checkpoint, FollowsLatest) {
 
 TEST(Checkpoint, RefusesWhatIsNoModel) {
   const TempFolder folder;
-  EXPECT_EQ(message_of([&] { find_model(folder / "nothing"); }),
+  EXPECT_EQ(message_of([&] { find_model(folder / "nothing", kFolders); }),
             (folder / "nothing") + ": no such file or folder; expected a run, a checkpoint or a model");
-  EXPECT_EQ(
-      message_of([&] { find_model(folder.path()); }),
-      folder.path() + ": found neither unet/config.json nor config.json; expected a diffusers model or a training run");
+  EXPECT_EQ(message_of([&] { find_model(folder.path(), kFolders); }),
+            folder.path() +
+                ": found neither unet/config.json, transformer/config.json nor config.json; expected a diffusers model "
+                "or a training run");
   folder.write("pickled/unet/config.json", "{}");
   const std::string pickle = folder.write("pickled/unet/diffusion_pytorch_model.bin", "");
   EXPECT_EQ(
-      message_of([&] { find_model(folder / "pickled"); }),
+      message_of([&] { find_model(folder / "pickled", kFolders); }),
       pickle + ": a pickled checkpoint can run code when it is read and is not supported; save it as " + kWeightsFile);
   folder.write(std::string("pickled/unet/") + kWeightsFile, "");  // beside one that we do read, it is passed over
-  EXPECT_EQ(find_model(folder / "pickled").weights, folder / (std::string("pickled/unet/") + kWeightsFile));
+  EXPECT_EQ(find_model(folder / "pickled", kFolders).weights, folder / (std::string("pickled/unet/") + kWeightsFile));
 }
 
 }  // namespace

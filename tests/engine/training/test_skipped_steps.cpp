@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "engine/training/trainer.h"
-#include "models/named_models.h"
+#include "models/unet/unet.h"
 
 namespace ito {
 namespace {

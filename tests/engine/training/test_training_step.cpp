@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/snapshot.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/memory_limit.h"
 #include "tests/models/unet/tiny_unet.h"

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/reverse/predictor.h"
-#include "models/named_models.h"
+#include "models/model.h"
 
 namespace ito {
 namespace {
@@ -77,10 +77,10 @@ TEST(UNet, ReproducesTheGoldenNetwork) {
 }
 
 TEST(UNet, CountsThePublishedModels) {
-  const ParameterLayout cifar = layout_of(named_model("ddpm-cifar10"), 32, 32);
+  const ParameterLayout cifar = parameters_of(named_model("ddpm-cifar10").network(32, 32));
   EXPECT_EQ(cifar.all().size(), 328u);
   EXPECT_EQ(cifar.count(), 35746307);
-  const ParameterLayout cat = layout_of(named_model("ddpm-256"), 64, 64);
+  const ParameterLayout cat = parameters_of(named_model("ddpm-256").network(64, 64));
   EXPECT_EQ(cat.all().size(), 450u);
   EXPECT_EQ(cat.count(), 113673219);
 }
@@ -114,7 +114,7 @@ TEST(UNet, NamesUnknownKeysInOneWarning) {
 
 TEST(UNet, ConfigurationsRoundTrip) {
   for (const std::string& name : named_models()) {
-    const nlohmann::json written = to_json(named_model(name));
+    const nlohmann::json written = named_model(name).configured.config;
     EXPECT_EQ(to_json(unet_config_from_json(written, name, nullptr)), written) << name;
   }
 }

@@ -7,7 +7,6 @@
 
 #include "engine/program/network.h"
 #include "kernels/random/philox.h"
-#include "models/named_models.h"
 #include "models/unet/unet.h"
 
 namespace ito::test {

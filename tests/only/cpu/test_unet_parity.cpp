@@ -8,10 +8,11 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "engine/checkpoint/checkpoint.h"
+#include "engine/checkpoint/find_model.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/io/safetensors.h"
 #include "kernels/nn/pointwise.h"
-#include "models/named_models.h"
+#include "models/unet/unet.h"
 #include "tests/tools/child_process.h"
 
 namespace ito {
@@ -70,10 +71,10 @@ struct Case {
 };
 
 Case load_case(const std::string& folder) {
-  const ModelFiles files = find_model(folder + "/unet");
+  const ModelFiles files = find_model(folder + "/unet", {});
   const SafetensorsFile input = SafetensorsFile::open(folder + "/input.safetensors");
   Case c{fs::path(folder).filename().string(),
-         unet_config_from_json(read_json_file(files.unet_config), files.unet_config, nullptr),
+         unet_config_from_json(read_json_file(files.config), files.config, nullptr),
          {},
          {},
          {},
@@ -294,7 +295,7 @@ TEST_F(UNetParity, OutputsInBf16) {
 }
 
 TEST_F(UNetParity, RefusesOtherActivations) {
-  Json config = read_json_file(find_model(case_folder(0) + "/unet").unet_config);
+  Json config = read_json_file(find_model(case_folder(0) + "/unet", {}).config);
   for (const char* act_fn : {"mish", "gelu", "relu", "SiLU", ""}) {
     config["act_fn"] = act_fn;
     EXPECT_EQ(message_of([&] { unet_config_from_json(config, "config.json", nullptr); }),

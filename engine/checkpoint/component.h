@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The network's part of a diffusers directory. Which architecture it is, is a matter of models/: here it is a folder, a
+// class name and a configuration that is written as it is given.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/io/json_file.h"
+
+namespace ito {
+
+struct Component {
+  std::string folder;      // beside scheduler/, and its key in model_index.json
+  std::string class_name;  // in model_index.json
+  Json config;             // FOLDER/config.json
+};
+
+// Folders that a network may stand in: of one component, or of all architectures that can be read.
+using ComponentFolders = std::vector<std::string>;
+
+}  // namespace ito

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// See directory.h. A folder is written under another name and gets its own once every file is on the disk.
+#include "engine/checkpoint/directory.h"
+
+#include <filesystem>
+
+#include "engine/checkpoint/names.h"
+#include "engine/checkpoint/weights.h"
+#include "engine/io/atomic_file.h"
+#include "engine/io/atomic_folder.h"
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+namespace fs = std::filesystem;
+
+}  // namespace
+
+void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
+                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot) {
+  const fs::path temporary = directory + ".partial";
+  std::error_code ignored;
+  try {
+    fs::remove_all(temporary);
+    fs::create_directories(temporary / component.folder);
+    fs::create_directories(temporary / kSchedulerFolder);
+    const std::string class_name(name_of(scheduler.scheduler_class));
+    write_json_file(
+        (temporary / kModelIndexFile).string(),
+        {{"_class_name", scheduler.scheduler_class == SchedulerClass::Ddpm ? "DDPMPipeline" : "DDIMPipeline"},
+         {"_diffusers_version", kDiffusersVersion},
+         {kSchedulerFolder, {"diffusers", class_name}},
+         {component.folder, {"diffusers", component.class_name}}});
+    write_json_file((temporary / component.folder / kConfigFile).string(), component.config);
+    write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
+    write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
+    if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
+    put_folder_in_place(temporary, directory);
+  } catch (const fs::filesystem_error& e) {
+    fs::remove_all(temporary, ignored);
+    fail<UserError>(directory, ": cannot be written: ", e.code().message(),
+                    "; choose another folder or free some space");
+  } catch (...) {
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+}
+
+void write_latest(const std::string& out, const std::string& name) {
+  write_file_atomically((fs::path(out) / kLatestFile).string(), name + "\n");
+}
+
+}  // namespace ito

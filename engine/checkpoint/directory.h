@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing a model: a diffusers directory (model_index.json, the component's folder, scheduler/). A training checkpoint
+// is such a directory, its component holding the EMA weights, plus ito_state.safetensors with what training goes on
+// from. OUT/checkpoint-<step>/ are the checkpoints of a run, OUT/latest names the newest.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/checkpoint/component.h"
+#include "engine/checkpoint/snapshot.h"
+#include "engine/diffusion/scheduler_config.h"
+
+namespace ito {
+
+// Writes the directory whole or not at all, every file on the disk before it has its name; an existing one of that name
+// is replaced. weights: an arena. snapshot null: a plain model.
+void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
+                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot);
+
+void write_latest(const std::string& out, const std::string& name);  // OUT/latest
+
+}  // namespace ito

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the parts of a model stand, in every layout that is about.
+#pragma once
+#include <string>
+
+#include "engine/checkpoint/component.h"
+#include "engine/diffusion/scheduler_config.h"
+
+namespace ito {
+
+struct ModelFiles {
+  std::string directory;
+  std::string folder;     // the component's; "" where the layout has none
+  std::string config;     // paths of the files
+  std::string weights;    // "" if absent
+  std::string scheduler;  // "" if absent
+  std::string state;      // ito_state.safetensors; "" if absent
+};
+
+// path: a run's OUT (through `latest`; where that names nothing whole, the newest whole checkpoint), a checkpoint, a
+// diffusers directory (flat, or with one of `folders`, the first that is there), or a bare component folder or
+// config.json (then there are no weights or scheduler: "").
+ModelFiles find_model(const std::string& path, const ComponentFolders& folders);
+
+// Defaults where there is none. Warns of keys that are passed over.
+SchedulerConfig read_scheduler(const ModelFiles& files);
+
+}  // namespace ito

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words of a model on disk: names of files and folders, and of a run's checkpoints.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace ito {
+
+inline constexpr const char* kConfigFile = "config.json";  // of a component
+inline constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors";
+inline constexpr const char* kModelIndexFile = "model_index.json";
+inline constexpr const char* kSchedulerFolder = "scheduler";
+inline constexpr const char* kSchedulerFile = "scheduler_config.json";
+inline constexpr const char* kTrainingStateFile = "ito_state.safetensors";
+inline constexpr const char* kLatestFile = "latest";  // of a run: the name of its newest checkpoint
+
+// checkpoint-000600
+inline std::string checkpoint_name(int64_t step) {
+  const std::string digits = std::to_string(step);
+  return "checkpoint-" + std::string(digits.size() < 6 ? 6 - digits.size() : 0, '0') + digits;
+}
+
+}  // namespace ito

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What training goes on from, besides the EMA weights: the file ito_state.safetensors of a training checkpoint.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/io/safetensors.h"
+#include "engine/program/parameters.h"
+#include "kernels/optim/train_state.h"
+
+namespace ito {
+
+struct TrainingSnapshot {
+  TrainState state{};
+  uint64_t seed = 0;
+  uint64_t configuration_hash = 0;                          // of what else the numbers depend on; 0: not known
+  uint64_t data_fingerprint = 0;                            // Dataset::fingerprint()
+  std::string kernels;                                      // what it was computed with, in words; printable ASCII
+  std::vector<float> weights, first_moment, second_moment;  // arenas
+};
+void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot);
+TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout);
+std::string read_kernels(const SafetensorsFile& state);  // the snapshot's `kernels` alone
+
+// Memory of the host that writing a checkpoint takes at most: the snapshot's arenas, the EMA weights, and what is put
+// into the file's layout.
+size_t checkpoint_copy_bytes(const ParameterLayout& layout);
+
+}  // namespace ito

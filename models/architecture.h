@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an architecture gives to be read, trained and written: the one thing that everything above a network's ops asks
+// it. An architecture is a folder of models/ and its line in architectures.cpp; nothing in engine/ or tools/ names one.
+#pragma once
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/io/json_file.h"
+#include "engine/program/network.h"
+
+namespace ito {
+
+// What a config.json comes to.
+struct Configured {
+  Json config;            // every key spelled out, as it is written again
+  ImageShape image;       // of the samples; height or width 0: whatever is fed
+  int side_multiple = 1;  // heights and widths are multiples of it
+  std::function<Network(int height, int width)> network;
+  std::function<Json(int height, int width)> config_for;  // `config`, stated to be for images of this size
+};
+
+struct NamedConfig {
+  const char* name;
+  Json (*config)();  // as config.json has it
+};
+
+struct Architecture {
+  const char* class_name;  // "_class_name" of config.json, and in model_index.json
+  const char* folder;      // of a diffusers directory
+  // where: the file's name for messages. Unknown keys are one warning; what is not implemented or contradicts itself is
+  // a UserError.
+  Configured (*configure)(const Json& config, const std::string& where, std::vector<std::string>* warnings);
+  std::span<const NamedConfig> named;
+};
+
+// The first is what a config.json without a class is taken for.
+std::span<const Architecture* const> architectures();
+
+}  // namespace ito

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of architectures: an `extern` and a line of the list each.
+#include "models/architecture.h"
+
+namespace ito {
+
+extern const Architecture kUNet2DModel;  // models/unet/unet_architecture.cpp
+
+std::span<const Architecture* const> architectures() {
+  static constexpr const Architecture* kAll[] = {&kUNet2DModel};
+  return kAll;
+}
+
+}  // namespace ito

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a name or a path to a model, whatever its architecture: its network, its configuration as JSON, and the place of
+// its files.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/checkpoint/find_model.h"
+#include "models/architecture.h"
+
+namespace ito {
+
+struct Model {
+  const Architecture* architecture = nullptr;
+  Configured configured;
+  std::string path;   // as it was asked for
+  std::string where;  // the configuration's file, or the model's name: begins messages
+  ModelFiles files;   // of a named model none
+
+  // height, width: 0 for what the configuration says; UserError where it says nothing.
+  Network network(int height = 0, int width = 0) const;
+  Component component() const;                       // as it was read
+  Component component(int height, int width) const;  // stated to be for images of this size
+  const std::string& weights_file() const;           // UserError where there is none
+};
+
+// path: anything that find_model knows. "_class_name" of the configuration chooses the architecture; without one the
+// folder that it stands in does. Warns of what it passes over.
+Model read_model(const std::string& path);
+
+// Architectures' configurations by name, in the order of the lists: "demo", ...
+std::vector<std::string> named_models();
+bool is_named_model(const std::string& name);
+Model named_model(const std::string& name);       // UserError listing the names
+Model model_of(const std::string& name_or_path);  // a name goes before a path
+
+// Folders of a diffusers directory that any of the architectures may stand in.
+ComponentFolders component_folders();
+
+}  // namespace ito

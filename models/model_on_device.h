@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a path to a network with its weights on the device: what sampling and predicting begin with.
+#pragma once
+#include <string>
+
+#include "engine/program/device_buffer.h"
+#include "models/model.h"
+
+namespace ito {
+
+struct ModelOnDevice {
+  Model model;
+  SchedulerConfig scheduler;
+  Network network;
+  DeviceBuffer<float> weights;
+};
+
+// height, width: 0 for what the configuration says. Warns of what it passes over.
+ModelOnDevice load_model(const std::string& path, int height, int width);
+
+}  // namespace ito
