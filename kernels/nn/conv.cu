@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Direct convolution, NHWC activations, KRSC filters; definitions as in seams/conv.h:
-//   y[n,p,q,k]  = scale (bias[k] + temb[n,k] + residual[n,p,q,k]
+//   y[n,p,q,k]  = scale (bias[k] + residual[n,p,q,k]
 //               + sum_{r,s,c} x[n, p st - pt + r, q st - pl + s, c] w[k,r,s,c])
 //   dx[n,h,w,c] = sum_{r,s,k} dy[n, (h + pt - r) / st, (w + pl - s) / st, k] w[k,r,s,c]   where the divisions are exact
 //   dw[k,r,s,c] = sum over the chunk's images and p, q of dy[n,p,q,k] x[n, p st - pt + r, q st - pl + s, c]
@@ -45,7 +45,6 @@ DEVICE void conv_forward_body(int64_t item, T* y, const T* x, const T* weight, C
   }
   float value = sum.total();
   if (epilogue.bias) value += epilogue.bias[k];
-  if (epilogue.temb) value += epilogue.temb[n * epilogue.temb_stride + k];
   if (residual) value += to_float(residual[item]);
   y[item] = from_float<T>(epilogue.scale * value);
 }

@@ -56,8 +56,6 @@ DEVICE void convert_element(int64_t i, To* y, const From* x) {
 
 struct EpilogueArguments {
   const float* bias;
-  const float* temb;
-  int64_t temb_stride;
   float scale;
 };
 
@@ -69,13 +67,11 @@ KERNEL void add_epilogue_kernel(T* y, const T* x, const T* residual, EpilogueArg
   const int64_t begin = blockIdx.x % blocks * kRowsPerBlock;
   const int64_t end = begin + kRowsPerBlock < hw ? begin + kRowsPerBlock : hw;
   const float* bias = arguments.bias;
-  const float* temb = arguments.temb ? arguments.temb + image * arguments.temb_stride : nullptr;
   for (int64_t p = begin; p < end; ++p) {
     const int64_t row = (image * hw + p) * c;
     BLOCK_LOOP(k, c) {
       float v = to_float(x[row + k]);
       if (bias) v += bias[k];
-      if (temb) v += temb[k];
       if (residual) v += to_float(residual[row + k]);
       y[row + k] = from_float<T>(arguments.scale * v);
     }
@@ -232,11 +228,9 @@ void convert(Stream& stream, DataRef y, ConstDataRef x, int64_t count) {
 
 void add_epilogue(Stream& stream, DataRef y, ConstDataRef x, const PointwiseEpilogue& epilogue, int n, int hw, int c) {
   ITO_CHECK(n >= 0 && hw > 0 && c > 0, "add_epilogue: N ", n, ", HW ", hw, ", C ", c, ", expected positive sizes");
-  ITO_CHECK(!epilogue.temb || n == 1 || epilogue.temb_stride >= c, "add_epilogue: temb rows are ", epilogue.temb_stride,
-            " apart, expected at least C = ", c);
   check_same_type("add_epilogue", y.type, x.type);
   if (epilogue.residual) check_same_type("add_epilogue", y.type, epilogue.residual.type);
-  const EpilogueArguments arguments{epilogue.bias, epilogue.temb, epilogue.temb_stride, epilogue.scale};
+  const EpilogueArguments arguments{epilogue.bias, epilogue.scale};
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
     launch<add_epilogue_kernel<T>>("add_epilogue", Dim3(n * ceil_div(hw, kRowsPerBlock)), row_threads(c), 0, stream,

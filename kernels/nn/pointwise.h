@@ -16,12 +16,10 @@ void silu_forward(Stream& stream, DataRef y, ConstDataRef x, int64_t count);
 void silu_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, ConstDataRef x, int64_t count);
 // Storage conversion, fp32 <-> bf16 (round to nearest even).
 void convert(Stream& stream, DataRef y, ConstDataRef x, int64_t count);
-// y[n,p,c] = scale * (x[n,p,c] + bias[c] + temb[n,c] + residual[n,p,c]); every operand but x may be null. y may alias
+// y[n,p,c] = scale * (x[n,p,c] + bias[c] + residual[n,p,c]); every operand but x may be null. y may alias
 // x.
 struct PointwiseEpilogue {
   const float* bias = nullptr;
-  const float* temb = nullptr;
-  int64_t temb_stride = 0;
   ConstDataRef residual;
   float scale = 1.0f;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The convolution seam. x (N, H, W, C), y (N, OH, OW, K), weight (K, R, S, C) in fp32 masters:
-//   y[n,p,q,k] = scale * (bias[k] + temb[n,k] + residual[n,p,q,k]
+//   y[n,p,q,k] = scale * (bias[k] + residual[n,p,q,k]
 //              + sum_{r,s,c} x[n, p*stride - pad_top + r, q*stride - pad_left + s, c] * w[k,r,s,c])
 // x is zero outside. A layer object keeps the library's plans and the place of its packed filters.
 // Bits: image n of y and dx depends on image n alone; dweight and dbias are one partial per images_per_chunk()
@@ -26,9 +26,7 @@ struct ConvShape {
 
 struct ConvEpilogue {
   const float* bias = nullptr;  // (K)
-  const float* temb = nullptr;  // (N, K) at row distance temb_stride; null: none
-  int64_t temb_stride = 0;
-  ConstDataRef residual;  // (N, OH, OW, K), y's type; null: none
+  ConstDataRef residual;        // (N, OH, OW, K), y's type; null: none
   float scale = 1.0f;
 };
 

@@ -30,7 +30,7 @@ void conv_terms(const ConvShape& s, int n, F&& f) {
 }
 
 struct ConvEpilogueValues {
-  std::vector<double> bias, temb, residual;  // (K), (N, K) packed, (N, OH, OW, K); empty: none
+  std::vector<double> bias, residual;  // (K), (N, OH, OW, K); empty: none
   double scale = 1.0;
 };
 
@@ -42,7 +42,6 @@ inline std::vector<double> conv_forward(const std::vector<double>& x, const std:
   for (size_t o = 0; o < y.size(); ++o) {
     const size_t k = o % s.k;
     if (!e.bias.empty()) y[o] += e.bias[k];
-    if (!e.temb.empty()) y[o] += e.temb[o / image * s.k + k];
     if (!e.residual.empty()) y[o] += e.residual[o];
     y[o] *= e.scale;
   }

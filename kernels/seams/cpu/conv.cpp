@@ -28,31 +28,13 @@ const char* at(const void* base, size_t offset) {
   return static_cast<const char*>(base) + offset;
 }
 
-// What the library does not do, on pixels that are still in cache: y = scale * (y + temb + residual).
-template <class T, bool kTemb, bool kResidual>
-void finish(T* __restrict y, const float* __restrict temb, const T* __restrict residual, float scale, int64_t pixels,
-            int k) {
-  for (int64_t p = 0; p < pixels; ++p, y += k) {
-    for (int c = 0; c < k; ++c) {
-      float v = to_float(y[c]);
-      if constexpr (kTemb) v += temb[c];
-      if constexpr (kResidual) v += to_float(residual[c]);
-      y[c] = from_float<T>(scale * v);
-    }
-    if constexpr (kResidual) residual += k;
-  }
-}
-
+// What the library does not do, on pixels that are still in cache: y = scale * (y + residual).
 template <class T>
-void finish(T* y, const float* temb, const T* residual, float scale, int64_t pixels, int k) {
-  if (temb && residual)
-    finish<T, true, true>(y, temb, residual, scale, pixels, k);
-  else if (temb)
-    finish<T, true, false>(y, temb, residual, scale, pixels, k);
-  else if (residual)
-    finish<T, false, true>(y, temb, residual, scale, pixels, k);
+void finish(T* __restrict y, const T* __restrict residual, float scale, int64_t count) {
+  if (residual)
+    for (int64_t i = 0; i < count; ++i) y[i] = from_float<T>(scale * (to_float(y[i]) + to_float(residual[i])));
   else if (scale != 1.0f)
-    finish<T, false, false>(y, temb, residual, scale, pixels * k, 1);
+    for (int64_t i = 0; i < count; ++i) y[i] = from_float<T>(scale * to_float(y[i]));
 }
 
 template <class T>
@@ -131,8 +113,7 @@ struct ConvLayer::Impl {
       by_type(type, [&](auto t) {
         using T = decltype(t);
         const char* residual = e.residual ? at(e.residual.data, produced) : nullptr;
-        finish(reinterpret_cast<T*>(out), e.temb ? e.temb + image * e.temb_stride : nullptr,
-               reinterpret_cast<const T*>(residual), e.scale, band.pixels, shape.k);
+        finish(reinterpret_cast<T*>(out), reinterpret_cast<const T*>(residual), e.scale, band.pixels * shape.k);
       });
     });
   }

@@ -121,8 +121,8 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
     const Range range("conv_forward");
     m.forward->run(m.conv.name(), stream, n, x.data, m.conv.filters("forward").data, y.data, workspace);
   }
-  if (e.bias || e.temb || e.residual || e.scale != 1.0f)
-    add_epilogue(stream, y, y, {e.bias, e.temb, e.temb_stride, e.residual, e.scale}, n, s.out_h() * s.out_w(), s.k);
+  if (e.bias || e.residual || e.scale != 1.0f)
+    add_epilogue(stream, y, y, {e.bias, e.residual, e.scale}, n, s.out_h() * s.out_w(), s.k);
 }
 
 void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace) {
