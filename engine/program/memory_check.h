@@ -14,8 +14,8 @@ struct MemoryNeed {
   size_t bytes;
 };
 
-// UserError "WORK needs SUM MiB (WHAT MiB, ...) but only LIMIT MiB are free; ADVICE" if the needs exceed limit bytes;
-// A sum past SIZE_MAX counts as too much.
+// UserError "WORK needs SUM MiB (WHAT MiB, ...) but only LIMIT MiB are free; ADVICE" if the needs exceed limit bytes. A
+// sum past SIZE_MAX exceeds every limit.
 void check_memory(const char* work, std::initializer_list<MemoryNeed> needs, size_t limit, const char* advice);
 
 }  // namespace ito

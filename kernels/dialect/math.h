@@ -139,7 +139,6 @@ DEVICE Normal4 normal4(Random4 random) {
 // Sixteen running sums, folded in a fixed tree: a reduction that vectorises at every width with the same bits.
 struct Lanes16 {
   float lane[16] = {};
-  DEVICE void add(int i, float v) { lane[i] += v; }
   DEVICE float total() const {
     float a[8], b[4];
     for (int i = 0; i < 8; ++i) a[i] = lane[i] + lane[i + 8];

@@ -87,7 +87,7 @@ void host_free(void* memory) noexcept;
 
 void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes);  // returns when host is reusable
 void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);    // returns when host is filled
-// Returns at once; host, of host_allocate, is filled when the stream has come this far.
+// Returns at once; host, of host_allocate, is filled once the stream reaches this point.
 void enqueue_copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);
 void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes);  // a launch; may be captured
 void fill_bytes(Stream& stream, void* device, int byte, size_t bytes);          // a launch; may be captured

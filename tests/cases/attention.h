@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attentions: ragged tokens and widths, several heads, the UNets' own widths; shared by tests and benches.
+// Attentions: ragged tokens and widths, several heads, the UNets' own widths.
 #pragma once
 #include <cmath>
 #include <vector>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions: ragged sizes, strides and one-sided paddings, and the small UNets' own; shared by tests and benches.
+// Convolutions: ragged sizes, strides and one-sided paddings, and the small UNets' own.
 #pragma once
 #include <vector>
 

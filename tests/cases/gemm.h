@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products: ragged in every dimension, each transpose, row distances, batches; shared by tests and benches.
+// Matrix products: ragged in every dimension, each transpose, row distances, batches.
 #pragma once
 #include <vector>
 

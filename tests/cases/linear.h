@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Embedding layers: ragged ones and those of the small UNets; shared by tests and benches.
+// Embedding layers: ragged ones and those of the small UNets.
 #pragma once
 #include <vector>
 

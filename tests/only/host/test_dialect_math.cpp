@@ -131,7 +131,7 @@ TEST(DialectMath, Bf16RoundsToNearestEven) {
 
 TEST(DialectMath, SixteenLanesAddUp) {
   Lanes16 lanes;
-  for (int i = 0; i < 1000; ++i) lanes.add(i & 15, static_cast<float>(i));
+  for (int i = 0; i < 1000; ++i) lanes.lane[i & 15] += static_cast<float>(i);
   EXPECT_EQ(lanes.total(), 499500.0f);
 }
 
