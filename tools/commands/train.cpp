@@ -49,8 +49,8 @@ TrainSettings train_settings(const RunConfig& run) {
   s.learning_rate.shape = learning_rate_shape_of(run.lr_schedule, "--lr-schedule");
   s.learning_rate.warmup_steps = run.warmup;
   s.learning_rate.steps = run.steps;
-  s.optimizer.beta1 = static_cast<float>(run.adam_betas[0]);
-  s.optimizer.beta2 = static_cast<float>(run.adam_betas[1]);
+  s.optimizer.beta1 = run.adam_betas[0];
+  s.optimizer.beta2 = run.adam_betas[1];
   s.optimizer.weight_decay = static_cast<float>(run.weight_decay);
   s.optimizer.max_gradient_norm = static_cast<float>(run.grad_clip);
   s.optimizer.ema_max_decay = static_cast<float>(run.ema_decay);
