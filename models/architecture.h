@@ -35,7 +35,9 @@ struct Architecture {
   std::span<const NamedConfig> named;
 };
 
-// The first is what a config.json without a class is taken for.
-std::span<const Architecture* const> architectures();
+using Architectures = std::span<const Architecture* const>;
+
+// All there are. The first is what a config.json without a class is taken for.
+Architectures architectures();
 
 }  // namespace ito

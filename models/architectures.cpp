@@ -6,7 +6,7 @@ namespace ito {
 
 extern const Architecture kUNet2DModel;  // models/unet/unet_architecture.cpp
 
-std::span<const Architecture* const> architectures() {
+Architectures architectures() {
   static constexpr const Architecture* kAll[] = {&kUNet2DModel};
   return kAll;
 }

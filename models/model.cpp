@@ -12,8 +12,7 @@ namespace ito {
 namespace {
 
 // Files of before class names, and ours by hand, are taken for what their folder holds.
-const Architecture& architecture_of(const Json& config, const ModelFiles& files) {
-  const auto all = architectures();
+const Architecture& architecture_of(const Json& config, const ModelFiles& files, Architectures all) {
   if (config.is_object() && config.contains("_class_name")) {
     std::string names;
     for (const Architecture* a : all) {
@@ -61,13 +60,13 @@ const std::string& Model::weights_file() const {
   return files.weights;
 }
 
-Model read_model(const std::string& path) {
+Model read_model(const std::string& path, Architectures among) {
   Model model;
   model.path = path;
-  model.files = find_model(path, component_folders());
+  model.files = find_model(path, component_folders(among));
   model.where = model.files.config;
   const Json config = read_json_file(model.files.config);
-  model.architecture = &architecture_of(config, model.files);
+  model.architecture = &architecture_of(config, model.files, among);
   std::vector<std::string> warnings;
   model.configured = model.architecture->configure(config, model.where, &warnings);
   for (const std::string& warning : warnings) warn(warning);
@@ -105,9 +104,9 @@ Model model_of(const std::string& name_or_path) {
   return read_model(name_or_path);
 }
 
-ComponentFolders component_folders() {
+ComponentFolders component_folders(Architectures among) {
   ComponentFolders folders;
-  for (const Architecture* a : architectures()) folders.emplace_back(a->folder);
+  for (const Architecture* a : among) folders.emplace_back(a->folder);
   return folders;
 }
 

@@ -25,8 +25,8 @@ struct Model {
 };
 
 // path: anything that find_model knows. "_class_name" of the configuration chooses the architecture; without one the
-// folder that it stands in does. Warns of what it passes over.
-Model read_model(const std::string& path);
+// folder that it stands in does. Warns of what it passes over. among: for a program with architectures of its own.
+Model read_model(const std::string& path, Architectures among = architectures());
 
 // Architectures' configurations by name, in the order of the lists: "demo", ...
 std::vector<std::string> named_models();
@@ -35,6 +35,6 @@ Model named_model(const std::string& name);       // UserError listing the names
 Model model_of(const std::string& name_or_path);  // a name goes before a path
 
 // Folders of a diffusers directory that any of the architectures may stand in.
-ComponentFolders component_folders();
+ComponentFolders component_folders(Architectures among = architectures());
 
 }  // namespace ito

@@ -34,6 +34,9 @@ class Quantity {
     double (*loss_weight)(double alpha, double sigma);  // of its squared error in training
   };
 
+  // line: of the table, or a program's own; it must live as long as the quantity.
+  explicit Quantity(const Line* line) : line_(line) {}
+
   // The two that every sampler asks for.
   static Quantity epsilon();
   static Quantity x0();
@@ -46,7 +49,6 @@ class Quantity {
   bool operator==(const Quantity&) const = default;
 
  private:
-  explicit Quantity(const Line* line) : line_(line) {}
   const Line* line_;
 };
 
