@@ -15,8 +15,8 @@
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/io/chart.h"
+#include "engine/io/sample_grid.h"
 #include "engine/samplers/sampler.h"
-#include "tools/pictures.h"
 
 namespace ito {
 namespace {
@@ -156,15 +156,16 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
 
 void RunFolder::plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule,
                              size_t memory_limit) {
-  SamplerSettings settings;
+  SamplingSettings settings;
   settings.steps = std::min(kPreviewSteps, schedule.steps());
   ReverseSettings reverse;
   reverse.batch = kPreviewImages;
   reverse.seed = run_.seed;
   reverse.memory_limit = memory_limit;
   reverse.capture = !run_.eager;
-  preview_ = std::make_unique<ReverseProcess>(network, make_sampler("ddim")->table(schedule, settings), trainer.ema(),
-                                              reverse);
+  reverse.delivered = {.numbers = false, .bytes = true};
+  preview_ = std::make_unique<ReverseProcess>(network, sampling_table(sampler_named("ddim"), schedule, settings),
+                                              trainer.ema(), reverse);
 }
 
 void RunFolder::write_preview(Trainer& trainer, const Network& network, int64_t step) {
@@ -173,9 +174,8 @@ void RunFolder::write_preview(Trainer& trainer, const Network& network, int64_t 
   std::vector<int32_t> classes;
   if (network.labels == LabelKind::Index)
     for (int i = 0; i < kPreviewImages; ++i) classes.push_back(i % network.classes);
-  std::vector<float> samples(kPreviewImages * network.image.size());
-  preview_->run(0, nullptr, classes.empty() ? nullptr : classes.data(), samples.data());
-  write_sample_grid(path(fmt::format("samples-{:06}.png", step)), samples, kPreviewImages, network.image);
+  const DrawnImages drawn = preview_->all(0, kPreviewImages, nullptr, classes.empty() ? nullptr : classes.data());
+  write_png(path(fmt::format("samples-{:06}.png", step)), sample_grid(drawn.bytes, kPreviewImages, network.image));
 }
 
 void RunFolder::write_loss_chart() const {

@@ -25,13 +25,11 @@ void write_model(const std::string& directory, const Component& component, const
     fs::remove_all(temporary);
     fs::create_directories(temporary / component.folder);
     fs::create_directories(temporary / kSchedulerFolder);
-    const std::string class_name(name_of(scheduler.scheduler_class));
-    write_json_file(
-        (temporary / kModelIndexFile).string(),
-        {{"_class_name", scheduler.scheduler_class == SchedulerClass::Ddpm ? "DDPMPipeline" : "DDIMPipeline"},
-         {"_diffusers_version", kDiffusersVersion},
-         {kSchedulerFolder, {"diffusers", class_name}},
-         {component.folder, {"diffusers", component.class_name}}});
+    write_json_file((temporary / kModelIndexFile).string(),
+                    {{"_class_name", scheduler.class_name == "DDPMScheduler" ? "DDPMPipeline" : "DDIMPipeline"},
+                     {"_diffusers_version", kDiffusersVersion},
+                     {kSchedulerFolder, {"diffusers", scheduler.class_name}},
+                     {component.folder, {"diffusers", component.class_name}}});
     write_json_file((temporary / component.folder / kConfigFile).string(), component.config);
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);

@@ -7,6 +7,7 @@
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/io/input_file.h"
+#include "engine/samplers/sampler.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -88,7 +89,8 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
 SchedulerConfig read_scheduler(const ModelFiles& files) {
   if (files.scheduler.empty()) return {};
   std::vector<std::string> warnings;
-  const SchedulerConfig config = parse_scheduler_config(read_json_file(files.scheduler), files.scheduler, warnings);
+  const SchedulerConfig config =
+      read_scheduler_config(read_python_json_file(files.scheduler), files.scheduler, warnings);
   for (const std::string& warning : warnings) warn(warning);
   return config;
 }

@@ -14,7 +14,6 @@ namespace ito {
 namespace {
 
 // Names in the order of the enumerators.
-constexpr std::array<std::string_view, 2> kSchedulerClasses = {"DDPMScheduler", "DDIMScheduler"};
 constexpr std::array<std::string_view, 4> kBetaSchedules = {"linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid"};
 constexpr std::array<std::string_view, 5> kVarianceTypes = {"fixed_small", "fixed_small_log", "fixed_large",
                                                             "fixed_large_log", "learned_range"};
@@ -73,6 +72,11 @@ class Reader {
       values->push_back(item.get<double>());
     }
   }
+  // null is the solvers' word for a variance that the network does not choose.
+  template <class E, size_t N>
+  void read_unless_null(const char* key, E& value, const std::array<std::string_view, N>& names) {
+    if (const Json* found = find(key); !found || !found->is_null()) read(key, value, names);
+  }
   template <class E, size_t N>
   void read(const char* key, E& value, const std::array<std::string_view, N>& names) {
     if (const Json* found = find(key)) {
@@ -88,12 +92,20 @@ class Reader {
     }
   }
 
-  // Names, quoted and joined, of the keys that no read asked for; those that begin with '_' are diffusers' own.
-  std::string unread() const {
-    std::vector<std::string> names;
+  void read(const char* key, std::string& value) {
+    if (const Json* found = find(key)) {
+      expect(found->is_string(), key, *found, "a name");
+      value = found->get<std::string>();
+    }
+  }
+
+  // The keys that no read asked for, but those that begin with '_', which are diffusers' own, and null, which asks for
+  // nothing.
+  Json unread() const {
+    Json rest = Json::object();
     for (const auto& [key, value] : json_.items())
-      if (!key.starts_with('_') && !asked_.contains(key)) names.push_back(key);
-    return list_names(names);
+      if (!key.starts_with('_') && !value.is_null() && !asked_.contains(key)) rest[key] = value;
+    return rest;
   }
 
  private:
@@ -113,9 +125,6 @@ class Reader {
 
 }  // namespace
 
-std::string_view name_of(SchedulerClass value) {
-  return name_in(kSchedulerClasses, value);
-}
 std::string_view name_of(BetaSchedule value) {
   return name_in(kBetaSchedules, value);
 }
@@ -136,17 +145,17 @@ TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& wh
   return value_of<TimestepSpacing>(kTimestepSpacings, name, where, "timestep_spacing");
 }
 
-SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings) {
+SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, const SchedulerConfig& defaults) {
   ITO_USER_CHECK(json.is_object(), where, ": is not a JSON object; expected the keys of a diffusers scheduler");
-  SchedulerConfig config;
+  SchedulerConfig config = defaults;
   Reader reader(json, where);
-  reader.read("_class_name", config.scheduler_class, kSchedulerClasses);
+  reader.read("_class_name", config.class_name);
   reader.read("num_train_timesteps", config.num_train_timesteps);
   reader.read("beta_start", config.beta_start);
   reader.read("beta_end", config.beta_end);
   reader.read("beta_schedule", config.beta_schedule, kBetaSchedules);
   reader.read("trained_betas", config.trained_betas);
-  reader.read("variance_type", config.variance_type, kVarianceTypes);
+  reader.read_unless_null("variance_type", config.variance_type, kVarianceTypes);
   reader.read("clip_sample", config.clip_sample);
   reader.read("prediction_type", config.prediction_type);
   reader.read("thresholding", config.thresholding);
@@ -157,15 +166,14 @@ SchedulerConfig parse_scheduler_config(const Json& json, const std::string& wher
   reader.read("steps_offset", config.steps_offset);
   reader.read("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
   reader.read("set_alpha_to_one", config.set_alpha_to_one);
-  if (const std::string unknown = reader.unread(); !unknown.empty())
-    warnings.push_back(join_text(where, ": ignored what is no argument of DDPMScheduler or DDIMScheduler: ", unknown));
+  config.sampler_keys = reader.unread();
   check_scheduler_config(config, where);
   return config;
 }
 
 Json scheduler_config_json(const SchedulerConfig& config) {
-  Json json;
-  json["_class_name"] = name_of(config.scheduler_class);
+  Json json = config.sampler_keys;
+  json["_class_name"] = config.class_name;
   json["_diffusers_version"] = kDiffusersVersion;
   json["num_train_timesteps"] = config.num_train_timesteps;
   json["beta_start"] = config.beta_start;
@@ -181,10 +189,10 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   json["timestep_spacing"] = name_of(config.timestep_spacing);
   json["steps_offset"] = config.steps_offset;
   json["rescale_betas_zero_snr"] = config.rescale_betas_zero_snr;
-  if (config.scheduler_class == SchedulerClass::Ddpm)
-    json["variance_type"] = name_of(config.variance_type);
-  else
+  if (config.class_name == "DDIMScheduler")
     json["set_alpha_to_one"] = config.set_alpha_to_one;
+  else
+    json["variance_type"] = name_of(config.variance_type);
   return json;
 }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// scheduler_config.json of a diffusers directory: every constructor argument of DDPMScheduler and DDIMScheduler.
+// scheduler_config.json of a diffusers directory: the noise schedule and how a network was trained on it, which every
+// diffusers scheduler has, and DDPMScheduler's and DDIMScheduler's own arguments. What other samplers' classes have
+// besides is kept for them as it was read.
 #pragma once
 #include <optional>
 #include <string>
@@ -11,7 +13,6 @@
 
 namespace ito {
 
-enum class SchedulerClass : uint8_t { Ddpm, Ddim };
 enum class BetaSchedule : uint8_t { Linear, ScaledLinear, SquaredCosCapV2, Sigmoid };
 // FixedSmallLog is another spelling of FixedSmall. FixedLargeLog is meant as one of FixedLarge: the published code
 // takes the root of a log-variance there, which is NaN, so we draw with the variance its name says. The published
@@ -20,7 +21,6 @@ enum class VarianceType : uint8_t { FixedSmall, FixedSmallLog, FixedLarge, Fixed
 enum class TimestepSpacing : uint8_t { Leading, Linspace, Trailing };
 
 // The words of the file for each value. name_of the value and the value of a name are exact inverses.
-std::string_view name_of(SchedulerClass value);
 std::string_view name_of(BetaSchedule value);
 std::string_view name_of(VarianceType value);
 std::string_view name_of(TimestepSpacing value);
@@ -29,10 +29,10 @@ BetaSchedule beta_schedule_of(std::string_view name, const std::string& where);
 VarianceType variance_type_of(std::string_view name, const std::string& where);
 TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& where);
 
-// The defaults are those of the two classes.
+// The defaults are those of DDPMScheduler and DDIMScheduler.
 struct SchedulerConfig {
-  SchedulerClass scheduler_class = SchedulerClass::Ddpm;
-  int num_train_timesteps = 1000;  // T
+  std::string class_name = "DDPMScheduler";  // of diffusers: which sampler the model is usually sampled with
+  int num_train_timesteps = 1000;            // T
   double beta_start = 1e-4;
   double beta_end = 0.02;
   BetaSchedule beta_schedule = BetaSchedule::Linear;
@@ -47,17 +47,20 @@ struct SchedulerConfig {
   TimestepSpacing timestep_spacing = TimestepSpacing::Leading;
   int steps_offset = 0;
   bool rescale_betas_zero_snr = false;
-  bool set_alpha_to_one = true;  // DDIMScheduler only
+  bool set_alpha_to_one = true;        // DDIMScheduler only
+  Json sampler_keys = Json::object();  // all other keys of the file that say something
 
   bool operator==(const SchedulerConfig&) const = default;
 };
 
-// Reads the file's object; `where` names the file. Missing keys take the default. Keys that neither class has are
-// ignored with one line in `warnings`; keys of the other class are read, as when diffusers makes one scheduler from the
-// other's configuration. A known key with a value of the wrong type, out of range or not implemented is a UserError.
-SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings);
+// Reads the file's object; `where` names the file. Missing keys take the default; the keys of every class are read, as
+// when diffusers makes one scheduler from another's configuration. A known key with a value of the wrong type, out of
+// range or not implemented is a UserError.
+SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where,
+                                       const SchedulerConfig& defaults = {});
 
-// Every argument of config.scheduler_class, with "_class_name" and "_diffusers_version".
+// Every argument, with "_class_name" and "_diffusers_version". variance_type is no argument of DDIMScheduler, and
+// set_alpha_to_one of no other.
 Json scheduler_config_json(const SchedulerConfig& config);
 
 // Refuses (UserError, beginning with `where`) numbers that make no schedule.

@@ -49,6 +49,34 @@ Json read_json_file(const std::string& path) {
   return parse_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
 }
 
+std::string nulls_for_infinities(std::string_view text) {
+  std::string out;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size();) {
+    if (in_string && text[i] == '\\' && i + 1 < text.size()) {  // an escape, perhaps of a quote
+      out.append(text.substr(i, 2));
+      i += 2;
+      continue;
+    }
+    if (text[i] == '"') in_string = !in_string;
+    bool replaced = false;
+    if (!in_string)
+      for (const std::string_view word : {"-Infinity", "Infinity", "NaN"})
+        if (!replaced && text.substr(i).starts_with(word)) {
+          out += "null";
+          i += word.size();
+          replaced = true;
+        }
+    if (!replaced) out += text[i++];
+  }
+  return out;
+}
+
+Json read_python_json_file(const std::string& path) {
+  const std::vector<uint8_t> bytes = read_whole_file(path, uint64_t{1} << 28);
+  return parse_json(nulls_for_infinities({reinterpret_cast<const char*>(bytes.data()), bytes.size()}), path);
+}
+
 std::string json_text(const Json& value) {
   // Text that is not UTF-8 (a file name, say) is written with replacement characters rather than refused.
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

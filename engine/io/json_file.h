@@ -21,6 +21,11 @@ inline constexpr int kMaxJsonDepth = 64;
 // `where` (a file, perhaps with the part of it) begins every error.
 Json parse_json(std::string_view text, const std::string& where, int max_depth = kMaxJsonDepth);
 Json read_json_file(const std::string& path);
+// A file that Python's json module wrote, which may hold Infinity, -Infinity and NaN where JSON has no such numbers
+// (diffusers' lambda_min_clipped, say): they are read as null.
+Json read_python_json_file(const std::string& path);
+// The text with those words replaced, outside of strings.
+std::string nulls_for_infinities(std::string_view text);
 
 std::string json_text(const Json& value);
 void write_json_file(const std::string& path, const Json& value);

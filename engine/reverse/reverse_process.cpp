@@ -1,165 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
-// See reverse_process.h. Whole batches only; what is past the count is drawn and dropped.
+// Batches of one size from any number of images, and the search for the row where a number stopped being finite.
 #include "engine/reverse/reverse_process.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/program/memory_check.h"
-#include "kernels/diffusion/noising.h"
-#include "kernels/nn/pointwise.h"
-#include "kernels/random/philox.h"
 
 namespace ito {
+namespace {
 
-ReverseProcess::ReverseProcess(const Network& network, std::vector<ReverseCoefficients> table, const float* weights,
-                               const ReverseSettings& settings)
-    : network_(network),
-      settings_(settings),
-      steps_(static_cast<int>(table.size())),
-      program_({settings.batch, Mode::Inference, settings.compute}) {
-  ITO_USER_CHECK(settings.batch >= 1, "batch ", settings.batch, ": expected at least 1");
-  ITO_CHECK(steps_ > 0, "a reverse process of no steps");
-  ITO_USER_CHECK(network.labels != LabelKind::Value,
-                 "sampling from a network with real-valued class labels is not implemented");
-  const bool learned = table.front().learned_variance != 0;
-  ITO_USER_CHECK(network.out_channels == (learned ? 2 : 1) * network.image.channels, "the network has ",
-                 network.out_channels, " output channels for ", network.image.channels,
-                 " of data, but the scheduler's ", "variance is ", learned ? "learned" : "fixed",
-                 "; change variance_type");
-  inputs_ = plan_network(program_, network_);
-  check_memory(
-      "sampling",
-      {{"network", program_.plan().bytes() + sizeof(float) * 5 * settings.batch * network_.image.size()},  // x, slots
-       {"weights", sizeof(float) * program_.layout().arena_floats()},
-       {"images", settings.kept_images}},
-      settings.memory_limit, "lower the batch, the count or the image size");
-  program_.bind(weights, nullptr);
-  table_ = {table.size(), "sampler coefficients"};
-  table_.upload(stream_, table.data());
-  counters_ = {3, "step counter"};
-  const size_t floats = static_cast<size_t>(settings.batch) * network_.image.size();
-  x_ = {floats, "the state of the reverse process"};
-  for (Slot& slot : slots_) {
-    slot.finished = {floats, "finished images"};
-    slot.images = {floats, "finished images"};
-  }
-  steps_done_ = {1, "the count of steps"};
-  *steps_done_.data() = 0;
+Denoiser planned(const Network& network, const ReverseSettings& s) {
+  ITO_USER_CHECK(s.batch >= 1, "sampling: a batch of ", s.batch, " images; expected at least 1");
+  return Denoiser(network, s.batch, s.compute);
+}
+
+// Rows begin .. begin+n-1 of `values`, filled up to `size` rows with zeros; empty for null.
+template <class T>
+std::vector<T> padded(const T* values, int64_t begin, int64_t n, int64_t size, int64_t width) {
+  if (!values) return {};
+  std::vector<T> part(values + begin * width, values + (begin + n) * width);
+  part.resize(size * width);
+  return part;
+}
+
+bool all_finite(const float* values, int64_t count) {
+  return std::all_of(values, values + count, [](float v) { return std::isfinite(v); });
+}
+
+}  // namespace
+
+// Images of one batch, the first `n` of which are wanted, and what they start from.
+struct ReverseProcess::Batch {
+  int64_t first, n;
+  std::vector<float> noise;
+  std::vector<int32_t> labels;
+  const float* noise_or_null() const { return noise.empty() ? nullptr : noise.data(); }
+  const int32_t* labels_or_null() const { return labels.empty() ? nullptr : labels.data(); }
+};
+
+ReverseProcess::ReverseProcess(const Network& network, const ReverseTable& table, const float* weights,
+                               const ReverseSettings& settings, LoopHooks* hooks)
+    : settings_(settings),
+      denoiser_(planned(network, settings)),
+      loop_(denoiser_, table, settings.seed, settings.capture, hooks, buffers_),
+      delivery_(static_cast<size_t>(settings.batch * network.image.size()), settings.delivered, buffers_) {
+  check_memory("sampling",
+               {{"network", denoiser_.planned_bytes() + buffers_.bytes()},
+                {"weights", sizeof(float) * denoiser_.program().layout().arena_floats()},
+                {"images", settings.kept_images}},
+               settings.memory_limit, "lower the batch, the count or the image size");
+  denoiser_.bind(weights);
+  buffers_.allocate();
+  loop_.prepare();
   pack();
 }
 
 void ReverseProcess::pack() {
-  program_.pack(stream_);
+  denoiser_.pack(loop_.stream());
 }
 
-void ReverseProcess::launch_step() {
-  const int n = settings_.batch;
-  SampleCounter counter;
-  counter.seed = settings_.seed;
-  counter.step = counters_.data();
-  counter.first_on_device = counters_.data() + 1;
-  counter.counter_uses_step = true;
-  const DataRef sample = program_.data(inputs_.sample);
-  set_timesteps(stream_, program_.data(inputs_.timestep).as<float>(), table_.data(), counters_.data(), n);
-  program_.forward(stream_);
-  reverse_step(stream_, x_.data(), sample, nullptr, program_.data(program_.output()), table_.data(), counter, n,
-               network_.image.height * network_.image.width, network_.image.channels);
-  advance_step(stream_, counters_.data(), counters_.data() + 2, steps_done_.data());
+int64_t ReverseProcess::rows_of(int64_t count) const {
+  return ceil_div(count, settings_.batch) * loop_.rows();
 }
 
-void ReverseProcess::begin(int64_t first, const float* initial_noise, const int32_t* labels) {
-  ITO_CHECK(started_ - collected_ < 2, "a third batch started before the first was collected");
-  const int64_t start[3] = {0, first, started_ * steps_};
-  copy_to_device(stream_, counters_.data(), start, sizeof start);
-  SampleCounter counter;
-  counter.seed = settings_.seed;
-  counter.first_on_device = counters_.data() + 1;
-  if (initial_noise)
-    copy_to_device(stream_, x_.data(), initial_noise, x_.bytes());
-  else
-    fill_normal(stream_, x_.data(), counter, purpose_word(Purpose::InitialNoise), settings_.batch,
-                network_.image.size());
-  convert(stream_, program_.data(inputs_.sample), x_.data(), static_cast<int64_t>(x_.count()));
-  if (network_.labels == LabelKind::Index) {
-    ITO_CHECK(labels, "a class-conditional network sampled without classes");
-    copy_to_device(stream_, program_.data(inputs_.labels).as<int32_t>(), labels, settings_.batch * sizeof(int32_t));
-  }
-}
-
-// A first step of the batch that begin has prepared, and then the beginning anew.
-void ReverseProcess::warm(int64_t first, const float* initial_noise, const int32_t* labels) {
-  const int64_t done = steps_done();
-  stream_.warm([this] { launch_step(); });
-  if (steps_done() == done) return;  // nothing ran
-  __atomic_store_n(steps_done_.data(), done, __ATOMIC_RELAXED);
-  begin(first, initial_noise, labels);
-}
-
-// x moves aside at once, so that the next batch may begin; from there it goes to the host on a stream of its own.
-void ReverseProcess::send_out() {
-  Slot& slot = slots_[started_ % 2];
-  if (started_ >= 2) stream_.wait(slot.copied);
-  copy_on_device(stream_, slot.finished.data(), x_.data(), x_.bytes());
-  stream_.record(ready_);
-  copies_.wait(ready_);
-  enqueue_copy_to_host(copies_, slot.images.data(), slot.finished.data(), slot.images.bytes());
-  copies_.record(slot.copied);
-  ++started_;
-}
-
-void ReverseProcess::start(int64_t first, const float* initial_noise, const int32_t* labels) {
-  begin(first, initial_noise, labels);
-  if (settings_.capture) {
-    if (!loop_) {
-      warm(first, initial_noise, labels);
-      loop_ = stream_.capture_loop(steps_, [this] { launch_step(); });
-    }
-    stream_.replay(loop_);
-  } else {
-    for (int i = 0; i < steps_; ++i) launch_step();
-  }
-  send_out();
-}
-
-void ReverseProcess::collect(float* out) {
-  ITO_CHECK(collected_ < started_, "a batch collected that was never started");
-  const Slot& slot = slots_[collected_ % 2];
-  copies_.synchronize(slot.copied);
-  std::copy_n(slot.images.data(), slot.images.count(), out);
-  ++collected_;
-}
-
-void ReverseProcess::run(int64_t first, const float* initial_noise, const int32_t* labels, float* out,
-                         const std::function<void(int)>& after_step) {
-  ITO_CHECK(started_ == collected_, "run while a started batch is not collected");
-  if (!after_step) {
-    start(first, initial_noise, labels);
-    return collect(out);
-  }
-  begin(first, initial_noise, labels);
-  if (settings_.capture && !step_) {
-    warm(first, initial_noise, labels);
-    step_ = stream_.capture([this] { launch_step(); });
-  }
-  for (int i = 0; i < steps_; ++i) {
-    if (settings_.capture)
-      stream_.replay(step_);
+DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
+                                const std::function<void(int)>& after_row) {
+  const int64_t size = settings_.batch, image = denoiser_.network().image.size(), batches = ceil_div(count, size);
+  const auto batch_of = [&](int64_t k) {
+    const int64_t begin = k * size, n = std::min(size, count - begin);
+    return Batch{.first = first + begin,
+                 .n = n,
+                 .noise = padded(initial_noise, begin, n, size, image),
+                 .labels = padded(labels, begin, n, size, 1)};
+  };
+  DrawnImages drawn;
+  if (settings_.delivered.numbers) drawn.numbers.resize(count * image);
+  if (settings_.delivered.bytes) drawn.bytes.resize(count * image);
+  int64_t collected = 0;
+  const auto collect = [&] {
+    const int64_t at = collected * size * image, n = std::min(size, count - collected * size);
+    float* numbers = drawn.numbers.empty() ? nullptr : drawn.numbers.data() + at;
+    delivery_.collect(n * image, numbers, drawn.bytes.empty() ? nullptr : drawn.bytes.data() + at);
+    if (numbers && !all_finite(numbers, n * image)) report_not_finite(batch_of(collected));
+    ++collected;
+  };
+  for (int64_t k = 0; k < batches; ++k) {
+    const Batch batch = batch_of(k);
+    if (k == 0 && after_row)
+      loop_.run_by_rows(batch.first, batch.noise_or_null(), batch.labels_or_null(), after_row);
     else
-      launch_step();
-    after_step(i);
+      loop_.run(batch.first, batch.noise_or_null(), batch.labels_or_null());
+    delivery_.send(loop_.stream(), loop_.x().data());
+    if (k > collected) collect();  // the batch before goes out while this one runs
   }
-  send_out();
-  collect(out);
+  while (collected < batches) collect();
+  return drawn;
 }
 
-int64_t ReverseProcess::steps_done() const {
-  return __atomic_load_n(steps_done_.data(), __ATOMIC_RELAXED);
-}
-
-std::vector<float> ReverseProcess::state() {
-  std::vector<float> state(x_.count());
-  x_.download(stream_, state.data());
-  return state;
+// A batch is a function of its images' numbers, so running it again shows where it went wrong, at no cost to the runs
+// that do not.
+void ReverseProcess::report_not_finite(const Batch& batch) {
+  const int64_t image = denoiser_.network().image.size();
+  int64_t found = -1;
+  int found_row = -1;
+  loop_.run_by_rows(batch.first, batch.noise_or_null(), batch.labels_or_null(), [&](int row) {
+    if (found >= 0) return;
+    const std::vector<float> x = loop_.state();
+    for (int64_t i = 0; i < batch.n && found < 0; ++i)
+      if (!all_finite(x.data() + i * image, image)) found = i, found_row = row;
+  });
+  ITO_CHECK(found >= 0, "sampling: images from ", batch.first, " on held a value that was not finite, and none when ",
+            "drawn again; is the machine sound?");
+  fail<Error>("sampling: image ", batch.first + found, " holds a value that is not finite after step ", found_row + 1,
+              " of ", loop_.rows(), " (timestep ", loop_.table().rows[found_row].timestep,
+              "); are the model's weights whole, and is the precision enough for them?");
 }
 
 }  // namespace ito

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reverse loop (Ho et al. 2020, algorithm 2, and every sampler that is a table of coefficients): network, fused
-// update and step counter captured once as a loop; the step index, the coefficients and the noise's place live on the
-// device, so that nothing comes from the host between the first step and the last. Finished images leave through two
-// slots while the next batch runs. Image i is a function of (seed, i) alone.
+// Images from noise: a network, a sampler's table, and as many images as wanted in batches of one size (row_loop.h,
+// delivery.h). Image i is a function of (seed, i) alone, whatever the batch.
 #pragma once
 #include <functional>
 #include <vector>
 
-#include "engine/program/device_buffer.h"
-#include "engine/program/network.h"
-#include "kernels/diffusion/reverse_step.h"
+#include "engine/reverse/delivery.h"
+#include "engine/reverse/row_loop.h"
 
 namespace ito {
 
@@ -17,60 +14,48 @@ struct ReverseSettings {
   int batch = 64;
   uint64_t seed = 0;
   DType compute = DType::F32;
-  bool capture = true;             // false: launch every kernel of every step anew (the same bits)
+  bool capture = true;             // false: launch every kernel of every row anew (the same bits)
+  Delivered delivered = {};        // of every image
   size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
   size_t kept_images = 0;          // bytes of images that the caller keeps in the same memory, for that sum
 };
 
+// (count, H, W, C); empty where not asked for.
+struct DrawnImages {
+  std::vector<float> numbers;
+  std::vector<uint8_t> bytes;  // round(255 clamp(x/2 + 1/2, 0, 1))
+};
+
 class ReverseProcess {
  public:
-  // table: one row a network call. weights: an arena in device memory that outlives this object.
-  ReverseProcess(const Network& network, std::vector<ReverseCoefficients> table, const float* weights,
-                 const ReverseSettings& settings);
+  // weights: an arena in device memory that outlives this object, as do the hooks.
+  ReverseProcess(const Network& network, const ReverseTable& table, const float* weights,
+                 const ReverseSettings& settings, LoopHooks* hooks = nullptr);
 
-  const Program& program() const { return program_; }
+  const Program& program() const { return denoiser_.program(); }
   void pack();  // after the weights have changed
 
-  // Enqueues the drawing of images first .. first+batch-1 and, on a GPU, returns at once. initial_noise
-  // (batch, H, W, C) or null: from the counter. labels: (batch) class numbers or null. At most two batches may be
-  // started and not collected.
-  void start(int64_t first, const float* initial_noise, const int32_t* labels);
-  // Waits for the oldest batch that was started, and gives its images (batch, H, W, C), fp32.
-  void collect(float* out);
-  // start and collect. after_step(i) is called once step i is enqueued, when given; it may ask for state(), and then
-  // the host waits there.
-  void run(int64_t first, const float* initial_noise, const int32_t* labels, float* out,
-           const std::function<void(int)>& after_step = {});
-  std::vector<float> state();  // x of the batch now
-  // Steps done since construction, in all batches; another thread may ask while this one waits.
-  int64_t steps_done() const;
+  // Images first .. first+count-1, of which all but the last batch go out while the next one runs. A short last batch
+  // is filled up with further images, which are drawn and dropped. initial_noise (count, H, W, C) standard normals or
+  // null: from the counter. labels: (count) class numbers or null. after_row(i), when given, is called once row i of
+  // the first batch is enqueued; it may ask for state().
+  // Error, naming image and row, if a number that is delivered is not finite.
+  DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
+                  const std::function<void(int)>& after_row = {});
+
+  std::vector<float> state() { return loop_.state(); }     // x of the running batch now
+  int64_t rows_done() const { return loop_.rows_done(); }  // in all batches
+  int64_t rows_of(int64_t count) const;                    // that `count` images take, all batches together
 
  private:
-  // A finished batch on its way out.
-  struct Slot {
-    DeviceBuffer<float> finished;
-    HostBuffer<float> images;
-    Event copied;
-  };
-  void launch_step();
-  void begin(int64_t first, const float* initial_noise, const int32_t* labels);
-  void warm(int64_t first, const float* initial_noise, const int32_t* labels);
-  void send_out();
+  struct Batch;
+  [[noreturn]] void report_not_finite(const Batch& batch);
 
-  Network network_;
   ReverseSettings settings_;
-  int steps_;
-  Program program_;
-  NetworkInputs inputs_;
-  Stream stream_, copies_;
-  Graph loop_, step_;
-  Event ready_;
-  Slot slots_[2];
-  int64_t started_ = 0, collected_ = 0;
-  HostBuffer<int64_t> steps_done_;
-  DeviceBuffer<ReverseCoefficients> table_;
-  DeviceBuffer<int64_t> counters_;  // [0] the step, [1] the batch's first image, [2] steps of all batches
-  DeviceBuffer<float> x_;
+  BufferList buffers_;
+  Denoiser denoiser_;
+  RowLoop loop_;
+  Delivery delivery_;
 };
 
 }  // namespace ito

@@ -12,41 +12,51 @@
 namespace ito {
 namespace {
 
-class DdimSampler final : public Sampler {
- public:
-  std::string_view name() const override { return "ddim"; }
+// Above 1 the variance left for eps would be negative on the full grid.
+constexpr SamplerOption kEta = {"eta", 0, 0, 1, "0 is deterministic, 1 as noisy as ddpm"};
+constexpr SamplerOption kClippedOutput =
+    flag_option("use_clipped_model_output", false, "eps follows from the clipped x0");
 
- private:
-  void check(const SamplerSettings& settings) const override {
-    // Above 1 the variance left for eps would be negative on the full grid.
-    ITO_USER_CHECK(settings.eta >= 0 && settings.eta <= 1, "sampler ddim: eta is ", settings.eta, "; expected 0 to 1");
-  }
-
-  void set_step(ReverseCoefficients& row, const NoiseSchedule& schedule, const SamplerSettings& settings,
-                const std::vector<int>& timesteps, int i) const override {
-    const SchedulerConfig& config = schedule.config();
-    const int previous = timesteps[i] - schedule.steps() / settings.steps;
-    const Step final_step = config.set_alpha_to_one ? Step::clean() : Step::from_timestep(0);
-    const double abar = schedule.abar(Step::from_timestep(timesteps[i]));
-    const double abar_previous = schedule.abar(previous >= 0 ? Step::from_timestep(previous) : final_step);
-    const double sigma = settings.eta * std::sqrt(gaussian_posterior(abar, abar_previous).variance);
-    row.mean_x0 = static_cast<float>(std::sqrt(abar_previous));
-    row.mean_eps = static_cast<float>(std::sqrt(std::max(1 - abar_previous - sigma * sigma, 0.0)));
-    row.noise_std = static_cast<float>(sigma);
-    row.eps_from_clipped = settings.use_clipped_model_output ? 1 : 0;
-    if (config.variance_type == VarianceType::LearnedRange) {
-      // The network's second half of channels is there and must be skipped, which learned_variance does; DDIM's own
-      // sigma is kept by making both ends of the range its logarithm.
-      row.learned_variance = 1;
-      row.log_beta = row.log_beta_tilde = sigma > 0 ? static_cast<float>(2 * std::log(sigma)) : 0;
+ReverseTable ddim(const SamplingProblem& p) {
+  RowBuilder rows(p.reading, Space::Vp, p.clip);
+  const Level final_level = p.levels.at(p.config.set_alpha_to_one ? -1 : 0);
+  const int stride = p.levels.steps() / p.steps();
+  for (int i = 0; i < p.steps(); ++i) {
+    const Level& from = p.node(i);
+    const double previous = from.time - stride;
+    const Level to = previous >= 0 ? p.levels.at(previous) : final_level;
+    const double sigma = p.option(kEta.key) * std::sqrt(gaussian_posterior(from.abar, to.abar).variance);
+    rows.call(from);
+    if (p.flag(kClippedOutput.key)) rows.eps_from_clipped_x0();
+    rows.state().x0(to.alpha).eps(std::sqrt(std::max(1 - to.abar - sigma * sigma, 0.0)));
+    if (p.config.variance_type == VarianceType::LearnedRange && sigma > 0) {
+      // DDIM's own sigma, as a range of no width: the bits that a model with a learned variance has always had here.
+      rows.learned_variance(2 * std::log(sigma), 2 * std::log(sigma)).noise(1);
+    } else {
+      rows.noise(sigma);
     }
   }
-};
+  return rows.table();
+}
+
+constexpr SamplerOption kOptions[] = {kEta, kClippedOutput};
+constexpr const char* kClasses[] = {"DDIMScheduler"};
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_ddim_sampler() {
-  return std::make_unique<DdimSampler>();
-}
+extern const Sampler kDdim;
+const Sampler kDdim = {
+    .name = "ddim",
+    .summary = "deterministic, or with noise between steps (Song, Meng and Ermon 2021)",
+    .usual_steps = 50,
+    .grid = GridKind::Whole,
+    .clips = true,
+    .divides_alpha = false,
+    .options = kOptions,
+    .scheduler_classes = kClasses,
+    .fixed = {},
+    .class_defaults = nullptr,
+    .table = ddim,
+};
 
 }  // namespace ito

@@ -11,53 +11,52 @@
 namespace ito {
 namespace {
 
-class DdpmSampler final : public Sampler {
- public:
-  std::string_view name() const override { return "ddpm"; }
-
- private:
-  void check(const SamplerSettings& settings) const override {
-    ITO_USER_CHECK(settings.eta == 0, "sampler ddpm: eta ", settings.eta,
-                   " has no meaning here; leave it out, or use ddim");
-    ITO_USER_CHECK(!settings.use_clipped_model_output,
-                   "sampler ddpm: use_clipped_model_output has no meaning here; leave it out, or use ddim");
-  }
-
-  void set_step(ReverseCoefficients& row, const NoiseSchedule& schedule, const SamplerSettings&,
-                const std::vector<int>& timesteps, int i) const override {
-    const Step from = Step::from_timestep(timesteps[i]);
-    const bool last = i + 1 == static_cast<int>(timesteps.size());
-    const Step to = last ? Step::clean() : Step::from_timestep(timesteps[i + 1]);
-    const Posterior posterior = gaussian_posterior(schedule.abar(from), schedule.abar(to));
-    row.mean_x = static_cast<float>(posterior.from_x);
-    row.mean_x0 = static_cast<float>(posterior.from_x0);
-
+ReverseTable ddpm(const SamplingProblem& p) {
+  RowBuilder rows(p.reading, Space::Vp, p.clip);
+  for (int i = 0; i < p.steps(); ++i) {
+    const Level &from = p.node(i), &to = p.node(i + 1);
+    const Posterior q = gaussian_posterior(from.abar, to.abar);
+    rows.call(from).state().x(q.from_x).x0(q.from_x0);
+    if (from.time == 0) {
+      rows.skip_draw();
+      continue;
+    }
     // The floor keeps the logarithm finite where the posterior is a point (a last step from a timestep above 0).
-    const double small = std::max(posterior.variance, 1e-20);
-    const bool noisy = timesteps[i] > 0;
-    switch (schedule.config().variance_type) {
+    const double small = std::max(q.variance, 1e-20);
+    switch (p.config.variance_type) {
       case VarianceType::FixedSmall:
       case VarianceType::FixedSmallLog:
-        row.noise_std = noisy ? static_cast<float>(std::sqrt(small)) : 0;
+        rows.noise(std::sqrt(small));
         break;
       case VarianceType::FixedLarge:
       case VarianceType::FixedLargeLog:
-        row.noise_std = noisy ? static_cast<float>(std::sqrt(posterior.beta)) : 0;
+        rows.noise(std::sqrt(q.beta));
         break;
       case VarianceType::LearnedRange:
-        row.learned_variance = 1;
-        row.log_beta = static_cast<float>(std::log(posterior.beta));
-        row.log_beta_tilde = static_cast<float>(std::log(small));
-        row.noise_std = noisy ? 1 : 0;  // only says whether there is noise
+        rows.learned_variance(std::log(q.beta), std::log(small)).noise(1);
         break;
     }
   }
-};
+  return rows.table();
+}
+
+constexpr const char* kClasses[] = {"DDPMScheduler"};
 
 }  // namespace
 
-std::unique_ptr<Sampler> make_ddpm_sampler() {
-  return std::make_unique<DdpmSampler>();
-}
+extern const Sampler kDdpm;
+const Sampler kDdpm = {
+    .name = "ddpm",
+    .summary = "ancestral sampling (Ho et al. 2020)",
+    .usual_steps = 0,
+    .grid = GridKind::Whole,
+    .clips = true,
+    .divides_alpha = false,
+    .options = {},
+    .scheduler_classes = kClasses,
+    .fixed = {},
+    .class_defaults = nullptr,
+    .table = ddpm,
+};
 
 }  // namespace ito

@@ -1,51 +1,101 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sampler turns a noise schedule into the device table of a run: one row of coefficients a network call, all known
-// before the first one. To add a sampler: one file beside ddpm.cpp that derives from Sampler, its make_ function here,
-// and its line in sampler.cpp.
+// A sampler is data: its name, its options, the diffusers classes it answers to, and a function that writes its table
+// of rows (row_builder.h), one network call a row, all known before the first one. To add a sampler: one file beside
+// ddpm.cpp that defines a Sampler, and its line in sampler.cpp. Nothing here launches anything.
 #pragma once
-#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "engine/diffusion/schedule.h"
-#include "kernels/diffusion/reverse_step.h"
+#include "engine/samplers/grids.h"
+#include "engine/samplers/row_builder.h"
 
 namespace ito {
 
-// What a user chooses for a run; what is left out comes from the model's scheduler configuration.
-struct SamplerSettings {
-  int steps = 50;                                  // network calls
-  double eta = 0;                                  // ddim: 0 deterministic .. 1 as noisy as ddpm
-  bool use_clipped_model_output = false;           // ddim: eps follows from the clipped x0
-  std::optional<bool> clip_sample = std::nullopt;  // clip the x0 estimate to +-clip_sample_range
+// What a user may set for one sampler, by key=value or by the same key in the scheduler's configuration.
+struct SamplerOption {
+  const char* key;
+  double usual, least, most;
+  const char* help;
+  std::span<const char* const> words = {};  // a choice: the value is the index of one of these
+};
+
+inline constexpr const char* kFalseTrue[] = {"false", "true"};
+constexpr SamplerOption choice_option(const char* key, std::span<const char* const> words, const char* help) {
+  return {key, 0, 0, static_cast<double>(words.size() - 1), help, words};
+}
+constexpr SamplerOption flag_option(const char* key, bool usual, const char* help) {
+  return {key, usual ? 1.0 : 0.0, 0, 1, help, kFalseTrue};
+}
+
+// Options that more than one sampler has: the grid and its end are made from them (see SamplingProblem).
+inline constexpr const char* kFinalSigmas[] = {"zero", "sigma_min"};
+inline constexpr SamplerOption kKarrasOption =
+    flag_option("use_karras_sigmas", false, "levels spaced as Karras et al. 2022 do, rho 7");
+inline constexpr SamplerOption kFinalSigmasOption =
+    choice_option("final_sigmas_type", kFinalSigmas, "where the last step ends: clean data, or the first timestep");
+
+// An argument of a sampler's diffusers classes that is implemented at one value alone: JSON text.
+struct FixedArgument {
+  const char *key, *value;
+};
+
+struct Sampler;
+
+// What a table is made from.
+struct SamplingProblem {
+  const Sampler& sampler;
+  const SchedulerConfig& config;
+  Levels levels;  // of the training schedule
+  Reading reading;
+  std::vector<Level> nodes;  // of the steps, from noise to data, and behind them the level where the run ends
+  double clip;               // of the x0 estimates; 0: none
+  TimestepSpacing spacing;
+  std::vector<double> values;  // of the sampler's options, in their order
+
+  int steps() const { return static_cast<int>(nodes.size()) - 1; }
+  const Level& node(int i) const { return nodes.at(i); }
+  double option(std::string_view key) const;  // Error for a key that the sampler does not have
+  bool flag(std::string_view key) const { return option(key) != 0; }
+};
+
+struct Sampler {
+  const char* name;
+  const char* summary;
+  int usual_steps;  // 0: all timesteps of the schedule
+  GridKind grid;
+  bool clips;          // the x0 estimates, as the scheduler's clip_sample says
+  bool divides_alpha;  // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
+  std::span<const SamplerOption> options;
+  std::span<const char* const> scheduler_classes;  // "_class_name"s; the first is written for it
+  std::span<const FixedArgument> fixed;
+  void (*class_defaults)(SchedulerConfig&);  // the classes' own, where they differ from DDPMScheduler's; may be null
+  ReverseTable (*table)(const SamplingProblem&);
+};
+
+// What a user chooses for a run; what is left out comes from the model's scheduler configuration, then from the
+// sampler.
+struct SamplingSettings {
+  int steps = 0;  // 0: the sampler's usual number
+  std::optional<bool> clip_sample = std::nullopt;
   std::optional<TimestepSpacing> timestep_spacing = std::nullopt;
+  std::vector<std::string> set = {};  // key=value, for the sampler's options
 };
 
-class Sampler {
- public:
-  virtual ~Sampler() = default;
-  virtual std::string_view name() const = 0;
-
-  // The timesteps at which the network is called, descending.
-  virtual std::vector<int> timesteps(const NoiseSchedule& schedule, const SamplerSettings& settings) const;
-  // Row i takes x from timesteps()[i] to the next level. UserError for what this sampler or the table cannot do.
-  std::vector<ReverseCoefficients> table(const NoiseSchedule& schedule, const SamplerSettings& settings) const;
-
- protected:
-  // Refuses settings that have no meaning for this sampler.
-  virtual void check(const SamplerSettings& settings) const = 0;
-  // Adds to `row`, in which the estimates of x0 and eps, the clip and the timestep are set, the mean and the noise.
-  virtual void set_step(ReverseCoefficients& row, const NoiseSchedule& schedule, const SamplerSettings& settings,
-                        const std::vector<int>& timesteps, int i) const = 0;
-};
-
-// By name ("ddpm", "ddim"); UserError with the names there are, and the nearest one, for another.
-std::unique_ptr<Sampler> make_sampler(std::string_view name);
+std::span<const Sampler* const> samplers();
+// UserError with the names there are, and the nearest one, for another.
+const Sampler& sampler_named(std::string_view name);
 std::vector<std::string> sampler_names();
+// The sampler that answers to a diffusers class; `where` begins the UserError for a class that none does.
+const Sampler& sampler_of_class(std::string_view class_name, const std::string& where);
 
-std::unique_ptr<Sampler> make_ddpm_sampler();
-std::unique_ptr<Sampler> make_ddim_sampler();
+// UserError, naming the sampler, for what it, its options or the row kernel cannot do.
+ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings);
+
+// scheduler_config.json's object with the defaults of its class. Keys that belong to the class's sampler stay in
+// SchedulerConfig::sampler_keys; others are ignored with one line in `warnings`.
+SchedulerConfig read_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings);
 
 }  // namespace ito

@@ -27,7 +27,7 @@ DEVICE SampleDraws sample_draws(const SampleCounter& counter, int64_t image) {
   const int64_t step = counter.step ? *counter.step : 0;
   const int64_t first = counter.first + (counter.first_on_device ? *counter.first_on_device : 0);
   const int64_t sample = first + step * counter.samples_per_step + image;
-  return {counter.seed, counter.counter_uses_step ? static_cast<uint32_t>(step) : 0u, static_cast<uint32_t>(sample)};
+  return {counter.seed, 0, static_cast<uint32_t>(sample)};
 }
 
 // The 128 bits of elements 4 quad .. 4 quad + 3 of the image.

@@ -314,7 +314,7 @@ def sampling(ito, oracle, folder, seed):
         model = os.path.join(folder, f"loop-{i}")
         oracle.save(model, unet, dict(options, _class_name="DDIMScheduler" if sampler == "ddim" else "DDPMScheduler"))
         noise = torch.randn(3, 3, 16, 16)
-        arguments = ["--sampler", sampler, "--steps", steps, "--seed", seed] + (["--eta", eta] if eta else [])
+        arguments = ["--sampler", sampler, "--steps", steps, "--seed", seed] + (["--set", f"eta={eta}"] if eta else [])
         ours = ito.sample(model, noise, *arguments)
         pipeline_class = oracle.library.DDIMPipeline if sampler == "ddim" else oracle.library.DDPMPipeline
         scheduler = pipeline_class.from_pretrained(model).scheduler

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws and the reverse step as plain fp64 loops.
+// Draws as plain fp64 loops.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
-#include "kernels/diffusion/reverse_step.h"
 #include "kernels/random/philox.h"
 
 namespace ito::ref {
@@ -28,29 +27,6 @@ inline Values normals(uint64_t seed, uint32_t step, uint32_t first_sample, uint3
     out[i] = normal(seed, static_cast<int64_t>(i) % row, step, first_sample + static_cast<uint32_t>(i / row), purpose);
   }
   return out;
-}
-
-// One element of a reverse step; v is the network's variance output.
-struct Reversed {
-  double next, x0, magnitude;  // magnitude: sum of the absolute terms of next
-};
-
-inline Reversed reverse_element(const ReverseCoefficients& k, double x, double pred, double v, double z) {
-  double x0 = k.x0_from_x * x + k.x0_from_pred * pred;
-  double size = std::fabs(k.x0_from_x * x) + std::fabs(k.x0_from_pred * pred);
-  if (k.clip > 0) x0 = std::min(std::max(x0, -static_cast<double>(k.clip)), static_cast<double>(k.clip));
-  const bool again = k.eps_from_clipped != 0;
-  const double eps = again ? k.eps_clip_x * x + k.eps_clip_x0 * x0 : k.eps_from_x * x + k.eps_from_pred * pred;
-  const double eps_size = again ? std::fabs(k.eps_clip_x * x) + std::fabs(k.eps_clip_x0) * size
-                                : std::fabs(k.eps_from_x * x) + std::fabs(k.eps_from_pred * pred);
-  double std = k.noise_std;
-  if (std != 0 && k.learned_variance != 0) {
-    const double f = (v + 1) / 2;
-    std = std::exp(0.5 * (f * k.log_beta + (1 - f) * k.log_beta_tilde));
-  }
-  return {
-      k.mean_x * x + k.mean_x0 * x0 + k.mean_eps * eps + std * z, x0,
-      std::fabs(k.mean_x * x) + std::fabs(k.mean_x0) * size + std::fabs(k.mean_eps) * eps_size + std::fabs(std * z)};
 }
 
 }  // namespace ito::ref

@@ -136,7 +136,8 @@ TEST_F(BadInput, SchedulerConfigurations) {
       row({{"clip_sample", 1}}, "clip_sample is 1; expected true or false"),
       row({{"trained_betas", {0.1, 0.2}}}, "trained_betas holds 2 numbers; expected num_train_timesteps, 1000"),
       row({{"_class_name", "EulerDiscreteScheduler"}},
-          "_class_name 'EulerDiscreteScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler"),
+          "_class_name 'EulerDiscreteScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
+          "HeunDiscreteScheduler, DPMSolverMultistepScheduler*"),
       row({{"thresholding", true}},
           "thresholding is true, which sampling does not implement; set it to false to clip the "
           "estimate of x0 to clip_sample_range instead"),
@@ -175,8 +176,8 @@ TEST_F(BadInput, UnknownSettingsAreWarnedOf) {
     if (result.err.compare(at, 5, "ito: ") == 0) lines += result.err.substr(at, end + 1 - at);
   EXPECT_EQ(lines, "ito: warning: " + model + "/unet/config.json: ignoring unknown keys: 'num_quantum_heads'\n" +
                        "ito: warning: " + model +
-                       "/scheduler/scheduler_config.json: ignored what is no argument of DDPMScheduler or "
-                       "DDIMScheduler: 'flow_shift', 'use_magic'\n");
+                       "/scheduler/scheduler_config.json: ignored what is no argument of DDPMScheduler: 'flow_shift', "
+                       "'use_magic'\n");
 }
 
 TEST_F(BadInput, Tensors) {
@@ -277,8 +278,8 @@ TEST_F(BadInput, SamplesThatAreNotFinite) {
     const ChildResult result = run_ito(sample(with_bias(name, value), {"--sampler", "ddim", "--no-clip"}));
     EXPECT_EQ(result.exit_code, 1) << name << ": " << result.err;
     EXPECT_TRUE(result.err.ends_with(
-        "ito: sample: image 0 holds a value that is not finite; are the model's weights whole, and is --precision "
-        "enough for them?\n"))
+        "ito: sampling: image 0 holds a value that is not finite after step 1 of 2 (timestep 500); are the model's "
+        "weights whole, and is the precision enough for them?\n"))
         << name << ": " << result.err;
     EXPECT_EQ(result.out, "");
     EXPECT_TRUE(files_below(out()).empty()) << name;

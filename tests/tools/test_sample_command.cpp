@@ -53,7 +53,7 @@ std::vector<float> rows(const std::vector<float>& samples, int64_t first, int64_
 
 const Words kDdpm{"--sampler", "ddpm", "--steps", "12"};
 const Words kDdim{"--sampler", "ddim", "--steps", "6"};
-const Words kNoisyDdim{"--sampler", "ddim", "--steps", "6", "--eta", "0.7"};
+const Words kNoisyDdim{"--sampler", "ddim", "--steps", "6", "--set", "eta=0.7"};
 
 TEST_F(SampleCommand, WritesSamplesAndPictures) {
   for (const Words& sampler : {kDdpm, kDdim}) {
@@ -146,7 +146,7 @@ TEST_F(SampleCommand, RefusesBadValues) {
                                                  {{"--steps", "100000"}, "steps"},
                                                  {{"--class", "3"}, "--class 3"},
                                                  {{"--spacing", "cosine"}, "--spacing"},
-                                                 {{"--sampler", "ddim", "--eta", "-1"}, "eta"},
+                                                 {{"--sampler", "ddim", "--set", "eta=-1"}, "eta"},
                                                  {{"--precision", "fp8"}, "--precision fp8"},
                                                  {{"--height", "7", "--width", "8"}, "7 x 8"},
                                                  {{"--initial-noise", "no-such-file"}, "no-such-file"},

@@ -49,7 +49,7 @@ TEST_P(Variants, GiveTheSameBits) {
     expect_same_files((tiny / "trainv3/") + part, (tiny / "trainv4/") + part);
   EXPECT_EQ(read_bytes(tiny / "trainv3/metrics.jsonl"), read_bytes(tiny / "trainv4/metrics.jsonl"));
   for (const Words& sampler :
-       {Words{"--sampler", "ddpm", "--steps", "20"}, Words{"--sampler", "ddim", "--steps", "10", "--eta", "0.5"}}) {
+       {Words{"--sampler", "ddpm", "--steps", "20"}, Words{"--sampler", "ddim", "--steps", "10", "--set", "eta=0.5"}}) {
     run_both(Words{"sample", "--checkpoint", tiny / "trainv3", "--count", "5", "--strip"} + sampler, "--out");
     expect_same_files(tiny / "samplev3", tiny / "samplev4");
   }

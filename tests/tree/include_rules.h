@@ -78,6 +78,25 @@ inline Violations check_include_direction(const SourceFile& file) {
   return found;
 }
 
+// engine/samplers and engine/diffusion are arithmetic on the host: of kernels/ they see errors, types, draws and the
+// plain rows that they fill in, and no stream to launch on.
+inline Violations check_launches_nothing(const SourceFile& file) {
+  Violations found;
+  if (!starts_with(file.path, "engine/samplers/") && !starts_with(file.path, "engine/diffusion/")) return found;
+  const SourceViews views = views_of(file.text);
+  for (const Include& include : views.includes) {
+    const std::string_view target = include.target;
+    if (!starts_with(target, "kernels/") || target == "kernels/error.h" || target == "kernels/types.h") continue;
+    if (target == "kernels/random/philox.h" || ends_with(target, "_row.h")) continue;
+    found.push_back(at_line(file.path, include.line) + "includes " + include.target +
+                    "; samplers and levels launch nothing, and may include rows (kernels/diffusion/*_row.h) alone");
+  }
+  const size_t at = find_word(views.code, "Stream");
+  if (at != std::string::npos)
+    found.push_back(at_line(file.path, line_of(views.code, at)) + "names a Stream; samplers and levels launch nothing");
+  return found;
+}
+
 inline Violations check_device_library_headers(const SourceFile& file) {
   Violations found;
   for (const char* folder : {"kernels/dialect/cuda/", "tests/only/cuda/", "tests/injected/"})

@@ -12,6 +12,7 @@ FileRule cpp_only(Violations (*rule)(const SourceFile&)) {
 }
 
 const FileRule kDirection = cpp_only(check_include_direction);
+const FileRule kLaunches = cpp_only(check_launches_nothing);
 const FileRule kLibraries = cpp_only(check_device_library_headers);
 const FileRule kPlain = cpp_only(check_plain_header);
 const FileRule kArchitecture = cpp_only(check_no_architecture);
@@ -78,6 +79,27 @@ TEST(IncludeDirection, DownwardIsAccepted) {
 
 TEST(IncludeDirection, HoldsInTheTree) {
   expect_tree_accepted(kDirection);
+}
+
+TEST(SamplersAndLevels, LaunchingIsRefused) {
+  for (const char* path : {"engine/samplers/ddpm.cpp", "engine/diffusion/levels.h"}) {
+    for (const char* target : {"kernels/diffusion/noising.h", "kernels/nn/pointwise.h", "kernels/seams/device.h",
+                               "kernels/diffusion/pack.h"})
+      expect_refused(kLaunches, path, including(target));
+    expect_refused(kLaunches, path, "void f(Stream& stream);\n");
+  }
+}
+
+TEST(SamplersAndLevels, RowsAndArithmeticAreAccepted) {
+  for (const char* target : {"kernels/diffusion/reverse_row.h", "kernels/error.h", "kernels/types.h",
+                             "kernels/random/philox.h", "engine/diffusion/levels.h"})
+    expect_accepted(kLaunches, "engine/samplers/ddpm.cpp", including(target));
+  expect_accepted(kLaunches, "engine/samplers/ddpm.cpp", "// on a Stream\nint upstream;\n");
+  expect_accepted(kLaunches, "engine/reverse/row_loop.cpp", including("kernels/diffusion/noising.h"));
+}
+
+TEST(SamplersAndLevels, HoldsInTheTree) {
+  expect_tree_accepted(kLaunches);
 }
 
 TEST(DeviceLibraryHeaders, AreRefusedOutsideTheSeams) {

@@ -85,25 +85,24 @@ class Bench {
         weights_ = DeviceBuffer<float>(weights.size(), "weights");
         weights_.upload(stream, weights.data());
       }
-      SamplerSettings settings;
+      SamplingSettings settings;
       settings.steps = kReverseSteps;
       ReverseSettings reverse;
       reverse.batch = batch;
       reverse.compute = compute_type_of(o_.precision, "--precision");
       reverse.memory_limit = device_memory_limit();
-      process = std::make_unique<ReverseProcess>(network_, make_sampler("ddpm")->table(schedule_, settings),
+      process = std::make_unique<ReverseProcess>(network_, sampling_table(sampler_named("ddpm"), schedule_, settings),
                                                  weights_.data(), reverse);
-      out_.resize(std::max<size_t>(out_.size(), batch * network_.image.size()));
-      process->run(0, nullptr, nullptr, out_.data());
+      process->all(0, batch, nullptr, nullptr);
     }
-    return seconds_of([&] { process->run(0, nullptr, nullptr, out_.data()); }) / kReverseSteps;
+    return seconds_of([&] { process->all(0, batch, nullptr, nullptr); }) / kReverseSteps;
   }
 
   BenchOptions o_;
   NoiseSchedule schedule_;
   Network network_;
   DeviceBuffer<float> weights_;
-  std::vector<float> images_, out_;
+  std::vector<float> images_;
   std::map<int, std::unique_ptr<Trainer>> trainers_;
   std::map<int, std::unique_ptr<ReverseProcess>> processes_;
 };

@@ -1,36 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // ito sample: draws images from a model into samples.png and samples.safetensors.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "engine/io/atomic_file.h"
-#include "engine/io/image.h"
 #include "engine/io/safetensors.h"
+#include "engine/io/sample_grid.h"
 #include "engine/program/compute_type.h"
 #include "engine/program/memory_check.h"
 #include "engine/reverse/reverse_process.h"
-#include "engine/samplers/sampler.h"
+#include "engine/reverse/strip.h"
+#include "engine/samplers/sampler_options.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/pictures.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, out, sampler = "ddpm", precision = "fp32", initial_noise, spacing;
+  std::string checkpoint, out, sampler, precision = "fp32", initial_noise, spacing;
+  std::vector<std::string> set;
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
-  double eta = 0;
   bool steps_given = false, no_clip = false, strip = false, eager = false;
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
+constexpr int64_t kMostPictured = 1024;  // images in samples.png
 
 std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
   if (options.initial_noise.empty()) return {};
@@ -68,10 +71,7 @@ void check(const SampleOptions& o) {
   ITO_USER_CHECK(!o.steps_given || o.steps >= 1, "--steps ", o.steps,
                  ": expected at least 1; leave it out for the sampler's usual number");
   check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
-  make_sampler(o.sampler);
-  ITO_USER_CHECK(o.sampler == "ddim" || o.eta == 0, "--eta ", o.eta, ": the sampler ", o.sampler,
-                 " has no eta; use --sampler ddim or leave it out");
-  check_range("--eta", o.eta, 0.0, 1.0);
+  if (!o.sampler.empty()) sampler_named(o.sampler);
 }
 
 // What the model's scheduler and outputs ask of the sampler.
@@ -88,17 +88,17 @@ void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
 }
 
-// A network of log t has no value at timestep 0, and a network that overflows no image.
-void check_timesteps(const ModelOnDevice& model, const std::vector<int>& timesteps) {
-  ITO_USER_CHECK(!model.network.time.positive || timesteps.back() > 0, model.model.where, ": ", model.network.time.why,
-                 ", but the last timestep is 0; use --spacing leading with steps_offset 1 in the scheduler "
-                 "configuration");
-}
-
-void check_finite(const std::vector<float>& samples, int64_t row, int64_t first) {
-  for (size_t i = 0; i < samples.size(); ++i)
-    ITO_CHECK(std::isfinite(samples[i]), "sample: image ", first + static_cast<int64_t>(i) / row,
-              " holds a value that is not finite; are the model's weights whole, and is --precision enough for them?");
+// A network that embeds log t has no value at timestep 0, and one with a table of timesteps none between two of them.
+void check_timesteps(const ModelOnDevice& model, const ReverseTable& table) {
+  const TimeDomain& time = model.network.time;
+  for (const ReverseRow& row : table.rows) {
+    ITO_USER_CHECK(!time.positive || row.timestep > 0, model.model.where, ": ", time.why,
+                   ", but the last timestep is 0; use --spacing leading with steps_offset 1 in the scheduler "
+                   "configuration");
+    ITO_USER_CHECK(time.rows == 0 || row.timestep == std::floor(row.timestep), model.model.where, ": ", time.why,
+                   ", but the sampler asks at timestep ", row.timestep,
+                   "; use --spacing leading or trailing without use_karras_sigmas, or another --sampler");
+  }
 }
 
 // The folder and the right to write in it, known before the hours that sampling may take.
@@ -110,56 +110,6 @@ void make_output_folder(const std::string& out) {
   const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
 }
 
-// All images, `size` at a time, of `steps` network calls each.
-std::vector<float> draw(const SampleOptions& o, const Network& network, ReverseProcess& process, int size,
-                        int64_t steps, const std::vector<float>& noise, const std::vector<int32_t>& classes,
-                        StripRecorder& strip) {
-  const int64_t row = network.image.size();
-  std::vector<float> samples(o.count * row), batch(size * row);
-  const int64_t batches = ceil_div(o.count, size);
-  Progress progress("sampling", batches * steps, size, "image steps");
-  progress.watch([&process] { return process.steps_done(); });
-  int64_t collected = 0;
-  const auto images_in = [&](int64_t k) { return std::min<int64_t>(size, o.count - k * size); };
-  const auto keep = [&] {
-    std::copy_n(batch.begin(), images_in(collected) * row, samples.begin() + collected * size * row);
-    ++collected;
-  };
-  for (int64_t k = 0; k < batches; ++k) {
-    // A short last batch is filled up with further images, which are drawn and dropped.
-    const int64_t begin = k * size, n = images_in(k);
-    std::vector<float> start;
-    if (!noise.empty()) {
-      start.assign(noise.begin() + begin * row, noise.begin() + (begin + n) * row);
-      start.resize(batch.size(), 0.0f);
-    }
-    std::vector<int32_t> labels;
-    if (!classes.empty()) {
-      labels.assign(classes.begin() + begin, classes.begin() + begin + n);
-      labels.resize(size, 0);
-    }
-    const float* x = start.empty() ? nullptr : start.data();
-    const int32_t* y = labels.empty() ? nullptr : labels.data();
-    if (o.strip && k == 0) {
-      process.run(o.first, x, y, batch.data(), [&](int step) {
-        if (strip.wants(step)) strip.record(process.state().data());
-      });
-      keep();
-      continue;
-    }
-    process.start(o.first + begin, x, y);
-    if (k > collected) {  // the batch before goes out while this one runs
-      process.collect(batch.data());
-      keep();
-    }
-  }
-  while (collected < batches) {
-    process.collect(batch.data());
-    keep();
-  }
-  return samples;
-}
-
 void run(const SampleOptions& o) {
   check(o);
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
@@ -169,45 +119,69 @@ void run(const SampleOptions& o) {
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
   check_model(model, schedule);
-  const std::unique_ptr<Sampler> sampler = make_sampler(o.sampler);
-  SamplerSettings settings;
-  settings.steps = o.steps ? o.steps : (o.sampler == "ddpm" ? schedule.steps() : 50);
-  check_range("--steps", settings.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
-  settings.eta = o.eta;
+  const Sampler& sampler = o.sampler.empty() ? sampler_of_class(model.scheduler.class_name, model.model.files.scheduler)
+                                             : sampler_named(o.sampler);
+  SamplingSettings settings;
+  settings.steps = o.steps;
+  if (o.steps_given)
+    check_range("--steps", o.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
   if (o.no_clip) settings.clip_sample = false;
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
-  const std::vector<ReverseCoefficients> table = sampler->table(schedule, settings);
-  check_timesteps(model, sampler->timesteps(schedule, settings));
+  settings.set = o.set;
+  const ReverseTable table = sampling_table(sampler, schedule, settings);
+  check_timesteps(model, table);
 
   const std::vector<float> noise = read_noise(o, network);
   const std::vector<int32_t> classes = classes_of(o, network);
-  const int64_t row = network.image.size();
+  const int64_t pictured = std::min<int64_t>(o.count, kMostPictured);
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
   reverse.capture = !o.eager;
   reverse.compute = compute_type_of(o.precision, "--precision");
+  reverse.delivered.bytes = true;
   reverse.memory_limit = device_memory_limit();
   // Twice: once more in the planes of the file.
-  reverse.kept_images = saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(row), sizeof(float)});
+  reverse.kept_images =
+      saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(network.image.size()), sizeof(float)});
   ReverseProcess process(network, table, model.weights.data(), reverse);
   make_output_folder(o.out);
 
-  StripRecorder strip(schedule, sampler->timesteps(schedule, settings), network.image);
-  const std::vector<float> samples =
-      draw(o, network, process, reverse.batch, static_cast<int64_t>(table.size()), noise, classes, strip);
-  check_finite(samples, row, o.first);
+  Strip strip(table, network.image);
+  std::function<void(int)> record;
+  if (o.strip)
+    record = [&](int step) {
+      if (strip.wants(step)) strip.record(process.state().data());
+    };
+  DrawnImages drawn;
+  {
+    Progress progress("sampling", process.rows_of(o.count), reverse.batch, "image steps");
+    progress.watch([&process] { return process.rows_done(); });
+    drawn = process.all(o.first, o.count, noise.empty() ? nullptr : noise.data(),
+                        classes.empty() ? nullptr : classes.data(), record);
+  }
 
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   SafetensorsWriter writer;
   writer.add("samples", {o.count, network.image.channels, network.image.height, network.image.width},
-             to_planar(samples, o.count, network.image));
+             to_planar(drawn.numbers, o.count, network.image));
   if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
   writer.write(path(kSamplesFile));
-  write_sample_grid(path("samples.png"), samples, std::min<int64_t>(o.count, 1024), network.image);
-  if (o.strip) strip.write(path("strip.png"), samples.data());
+  write_png(path("samples.png"), sample_grid(drawn.bytes, pictured, network.image));
+  if (o.strip) write_png(path("strip.png"), strip.picture(drawn.numbers.data()));
   std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
   if (o.strip) std::printf("%s\n", path("strip.png").c_str());
+}
+
+// Every sampler with its options, for --help.
+std::string samplers_help() {
+  std::string text = "Samplers, and what --set takes for each:\n";
+  for (const Sampler* sampler : samplers()) {
+    text += join_text("  ", sampler->name, ": ", sampler->summary, "; ",
+                      sampler->usual_steps ? std::to_string(sampler->usual_steps) : "all", " steps usually\n");
+    for (const std::string& line : option_lines(*sampler)) text += "    " + line + "\n";
+  }
+  return text;
 }
 
 }  // namespace
@@ -222,10 +196,12 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");
   command->add_option("--seed", o->seed, "seed of all noise")->check(refuse_negative);
-  command->add_option("--sampler", o->sampler, "ddpm or ddim");
-  CLI::Option* steps = command->add_option("--steps", o->steps, "network calls");
-  steps->default_str("all for ddpm, 50 for ddim");
-  command->add_option("--eta", o->eta, "ddim: 0 deterministic to 1 as noisy as ddpm");
+  command->add_option("--sampler", o->sampler, "which, of those below; empty: as the model's scheduler says");
+  CLI::Option* steps = command->add_option("--steps", o->steps, "steps of the sampler");
+  steps->default_str("the sampler's usual");
+  command->add_option("--set", o->set, "an option of the sampler, key=value; may be given more than once")
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
   command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");
@@ -237,6 +213,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
   command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
+  command->footer(samplers_help);
   command->callback([o, steps] {
     o->steps_given = steps->count() > 0;
     run(*o);

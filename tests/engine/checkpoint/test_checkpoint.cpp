@@ -70,7 +70,7 @@ const ComponentFolders kFolders{"unet", "transformer"};
 
 SchedulerConfig some_scheduler() {
   SchedulerConfig c;
-  c.scheduler_class = SchedulerClass::Ddim;
+  c.class_name = "DDIMScheduler";
   c.num_train_timesteps = 77;
   c.beta_schedule = BetaSchedule::SquaredCosCapV2;
   c.prediction_type = quantity_of("v_prediction", "");

@@ -15,6 +15,14 @@
 namespace ito {
 namespace {
 
+TEST(PythonJson, InfinitiesAreNullOutsideOfStrings) {
+  EXPECT_EQ(nulls_for_infinities(R"({"a": -Infinity, "b": [Infinity,NaN], "-Infinity": "NaN \" Infinity", "c": 1})"),
+            R"({"a": null, "b": [null,null], "-Infinity": "NaN \" Infinity", "c": 1})");
+  EXPECT_EQ(nulls_for_infinities(R"("\\" NaN)"), R"("\\" null)") << "an escaped backslash before the closing quote";
+  EXPECT_EQ(nulls_for_infinities("\"open \\"), "\"open \\");
+  EXPECT_EQ(nulls_for_infinities(""), "");
+}
+
 TEST(JsonFile, WritesSortedIndentedAndWithAFinalNewline) {
   TempFolder folder;
   write_json_file(folder / "x.json", {{"b", 1}, {"a", {1.5, nullptr}}, {"c", "\xc3\xa9"}});

@@ -8,10 +8,10 @@
 #include <cstring>
 
 #include "engine/reverse/predictor.h"
-#include "engine/samplers/sampler.h"
 #include "kernels/diffusion/noising.h"
-#include "tests/models/unet/tiny_unet.h"
+#include "tests/engine/reverse/model_with_weights.h"
 #include "tests/ref/diffusion.h"
+#include "tests/ref/reverse_row.h"
 
 namespace ito::test {
 namespace {
@@ -19,39 +19,25 @@ namespace {
 constexpr uint64_t kSeed = 77;
 constexpr int kSteps = 3;
 
-struct Model {
-  explicit Model(const std::string& overrides = "{}") : network(tiny_network(overrides)) {
-    const std::vector<float> host = busy_weights(parameters_of(network), 9);
-    weights = {host.size(), "weights"};
-    weights.upload(stream, host.data());
-  }
-  Network network;
-  Stream stream;
-  DeviceBuffer<float> weights;
-};
-
-std::vector<ReverseCoefficients> table_of(const char* sampler, int steps = kSteps, double eta = 0) {
-  SamplerSettings settings;
-  settings.steps = steps;
-  settings.eta = eta;
-  return make_sampler(sampler)->table(NoiseSchedule(SchedulerConfig{}), settings);
+ReverseTable table_of(const char* sampler, const std::vector<std::string>& set = {}) {
+  return tiny_table(sampler, kSteps, set);
 }
 
-// Images first .. first+count-1 in batches of `batch` (a divisor of count).
-std::vector<float> sample(Model& model, const char* sampler, int batch, int64_t first, int count, bool capture = true) {
+ReverseSettings settings_of(int batch) {
   ReverseSettings settings;
   settings.batch = batch;
   settings.seed = kSeed;
+  return settings;
+}
+
+// Images first .. first+count-1 in batches of `batch`, of classes that follow from their numbers.
+std::vector<float> sample(Model& model, const char* sampler, int batch, int64_t first, int count, bool capture = true) {
+  ReverseSettings settings = settings_of(batch);
   settings.capture = capture;
   ReverseProcess process(model.network, table_of(sampler), model.weights.data(), settings);
-  const int64_t row = model.network.image.size();
-  std::vector<float> out(count * row);
-  std::vector<int32_t> labels(batch);
-  for (int i = 0; i < count; i += batch) {
-    for (int k = 0; k < batch; ++k) labels[k] = static_cast<int32_t>((first + i + k) % 3);
-    process.run(first + i, nullptr, labels.data(), out.data() + i * row);
-  }
-  return out;
+  std::vector<int32_t> labels(count);
+  for (int i = 0; i < count; ++i) labels[i] = static_cast<int32_t>((first + i) % 3);
+  return process.all(first, count, nullptr, labels.data()).numbers;
 }
 
 class ReverseLoop : public ::testing::TestWithParam<const char*> {
@@ -72,7 +58,7 @@ TEST_P(ReverseLoop, AnImageIsAFunctionOfItsNumber) {
   const int64_t row = model.network.image.size();
   const std::vector<float> all = sample(model, GetParam(), 8, 0, 8);
   EXPECT_EQ(sample(model, GetParam(), 1, 0, 8), all) << "one at a time";
-  EXPECT_EQ(sample(model, GetParam(), 3, 0, 6), std::vector<float>(all.begin(), all.begin() + 6 * row)) << "by threes";
+  EXPECT_EQ(sample(model, GetParam(), 3, 0, 8), all) << "by threes, the last batch filled up";
   EXPECT_EQ(sample(model, GetParam(), 3, 5, 3), std::vector<float>(all.begin() + 5 * row, all.end())) << "from 5 on";
   EXPECT_NE(std::vector<float>(all.begin(), all.begin() + row),
             std::vector<float>(all.begin() + row, all.begin() + 2 * row));
@@ -95,120 +81,183 @@ TEST_P(ReverseLoop, ThreadsDoNotChangeTheBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Samplers, ReverseLoop, ::testing::Values("ddpm", "ddim"));
+INSTANTIATE_TEST_SUITE_P(Samplers, ReverseLoop, ::testing::Values("ddpm", "ddim", "heun", "dpm++2m"),
+                         [](const auto& info) {
+                           return std::string(info.param == std::string("dpm++2m") ? "dpmpp2m" : info.param);
+                         });
 
 TEST(ReverseProcess, GivenNoiseIsTheDrawnNoise) {
   Model model;
-  const int n = 2;
-  ReverseSettings settings;
-  settings.batch = n;
-  settings.seed = kSeed;
-  ReverseProcess process(model.network, table_of("ddpm"), model.weights.data(), settings);
-  const size_t count = static_cast<size_t>(n * model.network.image.size());
-  std::vector<float> drawn(count), given(count), noise(count), other(count);
-  process.run(10, nullptr, nullptr, drawn.data());
-  DeviceBuffer<float> device_noise(count, "noise");
-  SampleCounter counter;
-  counter.seed = kSeed;
-  counter.first = 10;
-  fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n,
-              model.network.image.size());
-  device_noise.download(model.stream, noise.data());
-  process.run(10, noise.data(), nullptr, given.data());
-  EXPECT_EQ(given, drawn);
-  noise[5] += 1.0f;
-  process.run(10, noise.data(), nullptr, other.data());
-  EXPECT_NE(other, drawn);
+  const int n = 3;
+  for (const char* sampler : {"ddpm", "heun"}) {  // heun scales what it is given, as it does what it draws
+    ReverseProcess process(model.network, table_of(sampler), model.weights.data(), settings_of(2));
+    const size_t count = static_cast<size_t>(n * model.network.image.size());
+    const std::vector<float> drawn = process.all(10, n, nullptr, nullptr).numbers;
+    DeviceBuffer<float> device_noise(count, "noise");
+    SampleCounter counter;
+    counter.seed = kSeed;
+    counter.first = 10;
+    fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n,
+                model.network.image.size());
+    std::vector<float> noise(count);
+    device_noise.download(model.stream, noise.data());
+    EXPECT_EQ(process.all(10, n, noise.data(), nullptr).numbers, drawn) << sampler;
+    noise[5] += 1.0f;
+    EXPECT_NE(process.all(10, n, noise.data(), nullptr).numbers, drawn) << sampler;
+  }
 }
 
-// Each step from the state before it: the network once by predict(), the update in fp64 with the noise of the counter.
+TEST(ReverseProcess, BytesAreThoseOfTheNumbers) {
+  Model model;
+  const int n = 5;
+  ReverseSettings settings = settings_of(2);
+  settings.delivered = {.numbers = true, .bytes = true};
+  const DrawnImages both =
+      ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).all(3, n, nullptr, nullptr);
+  settings.delivered = {.numbers = false, .bytes = true};
+  const DrawnImages bytes =
+      ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).all(3, n, nullptr, nullptr);
+  EXPECT_TRUE(bytes.numbers.empty());
+  EXPECT_EQ(bytes.bytes, both.bytes);
+  ASSERT_EQ(both.bytes.size(), both.numbers.size());
+  for (size_t i = 0; i < both.bytes.size(); ++i) {
+    const float unit = std::min(std::max(both.numbers[i] / 2 + 0.5f, 0.0f), 1.0f);
+    ASSERT_EQ(both.bytes[i], static_cast<uint8_t>(std::nearbyint(255.0f * unit))) << i;
+  }
+}
+
+// Each row from the state before it: the network once by predict(), the update in fp64 with the noise of the counter.
 // predict() gives the very bits of the network in the loop, so what is left is the update's own rounding: 16u of its
 // terms (as in the kernel's test), and the noise's: fast_log and fast_sincos are right to a few 1e-6 of its size.
-class ReverseStepByStep : public ::testing::TestWithParam<std::pair<const char*, double>> {};
+class ReverseStepByStep : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
 
 TEST_P(ReverseStepByStep, MatchesFp64) {
-  const auto [sampler, eta] = GetParam();
+  const auto [sampler, set] = GetParam();
   Model model(R"({"num_class_embeds": 3})");
   const int n = 3;
-  const int64_t row = model.network.image.size(), first = 20;
-  ReverseSettings settings;
-  settings.batch = n;
-  settings.seed = kSeed;
-  const std::vector<ReverseCoefficients> table = table_of(sampler, kSteps, eta);
-  ReverseProcess process(model.network, table, model.weights.data(), settings);
+  const int64_t size = model.network.image.size(), first = 20;
+  const ReverseTable table = table_of(sampler, *set ? std::vector<std::string>{set} : std::vector<std::string>{});
+  ReverseProcess process(model.network, table, model.weights.data(), settings_of(n));
   const int32_t labels[n] = {2, 0, 1};
   const std::vector<float> float_labels = {2, 0, 1};
-  std::vector<float> out(n * row);
   std::vector<std::vector<float>> states;
-  process.run(first, nullptr, labels, out.data(), [&](int step) {
-    EXPECT_EQ(step, static_cast<int>(states.size()));
-    states.push_back(process.state());
-  });
-  ASSERT_EQ(states.size(), static_cast<size_t>(kSteps));
+  const std::vector<float> out = process
+                                     .all(first, n, nullptr, labels,
+                                          [&](int row) {
+                                            EXPECT_EQ(row, static_cast<int>(states.size()));
+                                            states.push_back(process.state());
+                                          })
+                                     .numbers;
+  ASSERT_EQ(states.size(), table.rows.size());
   EXPECT_EQ(states.back(), out);
 
-  const std::vector<double> initial =
-      ref::normals(kSeed, 0, static_cast<uint32_t>(first), purpose_word(Purpose::InitialNoise), n, row);
-  std::vector<float> x(n * row);
-  DeviceBuffer<float> device_noise(x.size(), "noise");
+  DeviceBuffer<float> device_noise(n * size, "noise");
   SampleCounter counter;
   counter.seed = kSeed;
   counter.first = first;
-  fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n, row);
+  fill_normal(model.stream, device_noise.data(), counter, purpose_word(Purpose::InitialNoise), n, size);
+  std::vector<float> x(n * size);
   device_noise.download(model.stream, x.data());
-  for (size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], initial[i], 1e-5);
+  const std::vector<double> initial =
+      ref::normals(kSeed, 0, static_cast<uint32_t>(first), purpose_word(Purpose::InitialNoise), n, size);
+  for (size_t i = 0; i < x.size(); ++i) {
+    ASSERT_NEAR(x[i], initial[i], 1e-5);
+    x[i] *= static_cast<float>(table.start_scale);
+  }
 
+  // Registers are followed in float: what the kernel kept is within the bound of what is kept here.
+  std::vector<std::vector<float>> registers(table.registers, std::vector<float>(x.size()));
+  float input_scale = static_cast<float>(table.first_input_scale);
   bool noisy = false;
-  for (int step = 0; step < kSteps; ++step) {
-    const ReverseCoefficients& k = table[step];
-    const std::vector<float> pred =
-        predict(model.network, model.weights.data(), DType::F32, n, x, std::vector<float>(n, k.timestep), float_labels);
-    const std::vector<double> z = ref::normals(kSeed, static_cast<uint32_t>(step), static_cast<uint32_t>(first),
-                                               purpose_word(Purpose::ReverseNoise), n, row);
-    noisy = noisy || k.noise_std > 0;
+  for (size_t number = 0; number < table.rows.size(); ++number) {
+    const ReverseRow& row = table.rows[number];
+    std::vector<float> input = x;
+    for (float& value : input) value *= input_scale;
+    input_scale = row.next_input_scale;
+    const std::vector<float> pred = predict(model.network, model.weights.data(), DType::F32, n, input,
+                                            std::vector<float>(n, row.timestep), float_labels);
+    const std::vector<double> z = ref::normals(kSeed, static_cast<uint32_t>(row.draw), static_cast<uint32_t>(first),
+                                               purpose_word(Purpose::ReverseNoise), n, size);
+    noisy = noisy || row.draw >= 0;
     double worst = 0;
     for (size_t i = 0; i < x.size(); ++i) {
-      const ref::Reversed want = ref::reverse_element(k, x[i], pred[i], 0, z[i]);
-      const double allowed = 16 * 0x1p-24 * want.magnitude + 5e-6 * static_cast<double>(k.noise_std);
-      worst = std::max(worst, std::fabs(states[step][i] - want.next) / allowed);
+      ref::RowInput in;
+      in.x = x[i], in.pred = pred[i], in.z = z[i];
+      for (int r = 0; r < table.registers; ++r) in.registers[r] = registers[r][i];
+      const ref::RowOutput want = ref::reverse_element(row, in);
+      for (int w = 0; w < row.writes; ++w) {
+        if (row.to[w] != kState) {
+          registers[row.to[w]][i] = static_cast<float>(want.to[w]);
+          continue;
+        }
+        const double allowed =
+            16 * 0x1p-24 * want.magnitude[w] + 5e-6 * std::fabs(static_cast<double>(row.weight[w][kNoise]));
+        worst = std::max(worst, std::fabs(states[number][i] - want.to[w]) / allowed);
+      }
     }
-    EXPECT_LE(worst, 1) << sampler << " step " << step << ", in units of what is allowed";
-    x = states[step];
+    EXPECT_LE(worst, 1) << sampler << " row " << number << ", in units of what is allowed";
+    x = states[number];
   }
-  EXPECT_EQ(noisy, std::string(sampler) == "ddpm" || eta > 0);
+  EXPECT_EQ(noisy, std::string(sampler) == "ddpm" || std::string(set) == "eta=1");
 }
 
 INSTANTIATE_TEST_SUITE_P(Samplers, ReverseStepByStep,
-                         ::testing::Values(std::pair{"ddpm", 0.0}, std::pair{"ddim", 0.0}, std::pair{"ddim", 1.0}));
+                         ::testing::Values(std::pair{"ddpm", ""}, std::pair{"ddim", ""}, std::pair{"ddim", "eta=1"},
+                                           std::pair{"heun", ""}, std::pair{"dpm++2m", ""}));
 
 TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   Model model(R"({"out_channels": 6})");
-  std::vector<ReverseCoefficients> table = table_of("ddpm");
-  EXPECT_THROW(ReverseProcess(model.network, table, model.weights.data(), {}), UserError)
-      << "a table without learned variance for a network with it";
-  for (ReverseCoefficients& row : table) row.learned_variance = 1, row.log_beta = -4, row.log_beta_tilde = -5;
-  ReverseSettings settings;
-  settings.batch = 1;
-  ReverseProcess process(model.network, table, model.weights.data(), settings);
-  std::vector<float> out(model.network.image.size());
-  process.run(0, nullptr, nullptr, out.data());
-  for (float x : out) ASSERT_TRUE(std::isfinite(x));
+  SchedulerConfig config;
+  config.variance_type = VarianceType::LearnedRange;
+  const ReverseTable learned = tiny_table("ddpm", kSteps, {}, config);
+  ReverseProcess process(model.network, learned, model.weights.data(), settings_of(1));
+  for (float x : process.all(0, 1, nullptr, nullptr).numbers) ASSERT_TRUE(std::isfinite(x));
+  // A row without it passes the second half over.
+  ReverseProcess deterministic(model.network, table_of("ddim"), model.weights.data(), settings_of(1));
+  for (float x : deterministic.all(0, 1, nullptr, nullptr).numbers) ASSERT_TRUE(std::isfinite(x));
   Model plain;
-  EXPECT_THROW(ReverseProcess(plain.network, table, plain.weights.data(), {}), UserError);
+  EXPECT_THROW(ReverseProcess(plain.network, learned, plain.weights.data(), settings_of(1)), UserError);
+  Model odd(R"({"out_channels": 4})");
+  EXPECT_THROW(ReverseProcess(odd.network, table_of("ddpm"), odd.weights.data(), settings_of(1)), UserError);
   Model valued(R"({"class_embed_type": "timestep"})");
-  EXPECT_THROW(ReverseProcess(valued.network, table_of("ddpm"), valued.weights.data(), {}), UserError);
+  EXPECT_THROW(ReverseProcess(valued.network, table_of("ddpm"), valued.weights.data(), settings_of(1)), UserError);
+}
+
+TEST(ReverseProcess, AGaugeIsRefused) {
+  Model model;
+  ReverseTable table = table_of("ddim");
+  table.rows[1].gauge = Gauge::Quantile;
+  EXPECT_THROW(ReverseProcess(model.network, table, model.weights.data(), settings_of(1)), Error);
+}
+
+// A weight that overflows: the error says which image, and where along the way.
+TEST(ReverseProcess, ANumberThatIsNotFiniteIsTracedToItsRow) {
+  Model model;
+  ReverseTable table = table_of("ddim");
+  table.rows[1].weight[0][kX0] = 3e38f;
+  table.rows[1].weight[0][kEps] = 3e38f;
+  ReverseProcess process(model.network, table, model.weights.data(), settings_of(2));
+  std::string said;
+  try {
+    process.all(6, 3, nullptr, nullptr);
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  EXPECT_NE(said.find("image 6 holds a value that is not finite after step 2 of 3"), std::string::npos) << said;
 }
 
 TEST(ReverseProcess, Bf16StaysNearFp32) {
   if (!device_has_bf16()) GTEST_SKIP() << "this device has no bf16 products";
   Model model;
-  ReverseSettings settings;
-  settings.batch = 2;
-  settings.seed = kSeed;
-  std::vector<float> fp32(2 * model.network.image.size()), bf16(fp32.size());
-  ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).run(0, nullptr, nullptr, fp32.data());
+  ReverseSettings settings = settings_of(2);
+  const auto draw = [&] {
+    return ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings)
+        .all(0, 2, nullptr, nullptr)
+        .numbers;
+  };
+  const std::vector<float> fp32 = draw();
   settings.compute = DType::BF16;
-  ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings).run(0, nullptr, nullptr, bf16.data());
+  const std::vector<float> bf16 = draw();
   double squares = 0;
   for (size_t i = 0; i < fp32.size(); ++i) squares += std::pow(fp32[i] - bf16[i], 2) / static_cast<double>(fp32.size());
   EXPECT_LT(std::sqrt(squares), 0.1);

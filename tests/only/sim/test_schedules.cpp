@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/seams/device.h"
+
 namespace ito {
 namespace {
 

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop's body and its capture: inputs from the row, network, update, the row's number.
+#include "engine/reverse/row_loop.h"
+
+#include "kernels/diffusion/noising.h"
+#include "kernels/nn/pointwise.h"
+#include "kernels/random/philox.h"
+
+namespace ito {
+
+RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, bool capture, LoopHooks* hooks,
+                 BufferList& buffers)
+    : denoiser_(denoiser), table_(table), seed_(seed), capture_(capture), hooks_(hooks) {
+  const Network& network = denoiser.network();
+  ITO_CHECK(!table_.rows.empty(), "a reverse process of no steps");
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "sampling from a network with real-valued class labels is not implemented");
+  const int channels = network.image.channels;
+  ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, "the network has ",
+                 network.out_channels, " output channels for ", channels, " of data; sampling expects as many, or ",
+                 "twice as many with a learned variance");
+  for (size_t i = 0; i < table_.rows.size(); ++i) {
+    const ReverseRow& row = table_.rows[i];
+    ITO_CHECK(row.gauge == Gauge::None, "sampling: row ", i, " asks for a gauge, which no kernel measures yet");
+    const bool learned = row.log_variance_high != 0 || row.log_variance_low != 0;
+    ITO_USER_CHECK(!learned || network.out_channels == 2 * channels, "the network has ", network.out_channels,
+                   " output channels for ", channels,
+                   " of data, but the scheduler's variance is learned; change variance_type");
+  }
+  const size_t floats = static_cast<size_t>(denoiser.batch() * network.image.size());
+  buffers.add(x_, floats, "the state of the reverse process");
+  buffers.add(registers_, floats * table_.registers, "a sampler's registers");
+  buffers.add(rows_, table_.rows.size(), "a sampler's rows");
+  buffers.add(counters_, 3, "row counter");
+  buffers.add(rows_done_, 1, "the count of rows");
+}
+
+void RowLoop::prepare() {
+  rows_.upload(stream_, table_.rows.data());
+  *rows_done_.data() = 0;
+}
+
+LoopState RowLoop::view() {
+  LoopState state;
+  state.x = x_.data();
+  state.x_network = denoiser_.sample();
+  state.registers = registers_.data();
+  state.pred = denoiser_.prediction();
+  state.rows = rows_.data();
+  state.row = counters_.data();
+  state.first = counters_.data() + 1;
+  state.counter = SampleCounter::of_sampling(seed_, state.first);
+  state.n = denoiser_.batch();
+  return state;
+}
+
+void RowLoop::launch_row() {
+  const LoopState state = view();
+  const Network& network = denoiser_.network();
+  const int64_t count = static_cast<int64_t>(x_.count());
+  const auto copy_for_network = [&] { scale_input(stream_, state.x_network, state.x, state.rows, state.row, count); };
+  set_timesteps(stream_, denoiser_.timestep(), state.rows, state.row, state.n);
+  denoiser_.evaluate(stream_);
+  if (hooks_) hooks_->after_estimate(stream_, state);
+  if (hooks_ && hooks_->update(stream_, state)) {
+    copy_for_network();
+  } else {
+    reverse_row(stream_, state.x, state.x_network, state.registers, table_.registers, state.pred,
+                network.out_channels != network.image.channels, state.rows, state.row, state.counter, state.n,
+                network.image.height * network.image.width, network.image.channels);
+  }
+  if (hooks_ && hooks_->after_update(stream_, state)) copy_for_network();
+  advance_row(stream_, counters_.data(), counters_.data() + 2, rows_done_.data());
+}
+
+void RowLoop::begin(int64_t first, const float* initial_noise, const int32_t* labels) {
+  const Network& network = denoiser_.network();
+  const LoopState state = view();
+  const int64_t count = static_cast<int64_t>(x_.count());
+  const int64_t start[3] = {0, first, batches_ * rows()};
+  copy_to_device(stream_, counters_.data(), start, sizeof start);
+  if (initial_noise)
+    copy_to_device(stream_, state.x, initial_noise, x_.bytes());
+  else
+    fill_normal(stream_, state.x, state.counter, purpose_word(Purpose::InitialNoise), state.n, network.image.size());
+  if (table_.start_scale != 1) affine(stream_, state.x, state.x, static_cast<float>(table_.start_scale), 0, count);
+  if (network.labels == LabelKind::Index) {
+    ITO_CHECK(labels, "a class-conditional network sampled without classes");
+    copy_to_device(stream_, denoiser_.labels().data, labels, state.n * sizeof(int32_t));
+  }
+  if (hooks_) hooks_->start(stream_, state);
+  scale_input(stream_, state.x_network, state.x, static_cast<float>(table_.first_input_scale), count);
+}
+
+// Runs one row so that code and libraries are loaded, then prepares the batch again.
+void RowLoop::warm(int64_t first, const float* initial_noise, const int32_t* labels) {
+  const int64_t done = rows_done();
+  stream_.warm([this] { launch_row(); });
+  if (rows_done() == done) return;  // nothing ran
+  __atomic_store_n(rows_done_.data(), done, __ATOMIC_RELAXED);
+  begin(first, initial_noise, labels);
+}
+
+void RowLoop::run(int64_t first, const float* initial_noise, const int32_t* labels) {
+  begin(first, initial_noise, labels);
+  if (capture_) {
+    if (!loop_) {
+      warm(first, initial_noise, labels);
+      loop_ = stream_.capture_loop(rows(), [this] { launch_row(); });
+    }
+    stream_.replay(loop_);
+  } else {
+    for (int i = 0; i < rows(); ++i) launch_row();
+  }
+  ++batches_;
+}
+
+void RowLoop::run_by_rows(int64_t first, const float* initial_noise, const int32_t* labels,
+                          const std::function<void(int)>& after_row) {
+  begin(first, initial_noise, labels);
+  if (capture_ && !row_) {
+    warm(first, initial_noise, labels);
+    row_ = stream_.capture([this] { launch_row(); });
+  }
+  for (int i = 0; i < rows(); ++i) {
+    if (capture_)
+      stream_.replay(row_);
+    else
+      launch_row();
+    after_row(i);
+  }
+  ++batches_;
+}
+
+int64_t RowLoop::rows_done() const {
+  return __atomic_load_n(rows_done_.data(), __ATOMIC_RELAXED);
+}
+
+std::vector<float> RowLoop::state() {
+  std::vector<float> state(x_.count());
+  x_.download(stream_, state.data());
+  return state;
+}
+
+}  // namespace ito

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// The network along a table of rows: call it at row i, then update the state. Sampling is this with the row kernel as
+// the update; what else walks levels (encoding, restoring, bounds, statistics) puts hooks around it. A whole run is
+// captured once as a loop: the row's number, the rows and the images' numbers live on the device, so that nothing comes
+// from the host between the first row and the last. Image i is a function of (seed, i) alone.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "engine/program/buffer_list.h"
+#include "engine/program/denoiser.h"
+#include "engine/samplers/row_builder.h"
+
+namespace ito {
+
+// What a hook sees; all of it on the device but n.
+struct LoopState {
+  float* x = nullptr;                // (N, H, W, C)
+  DataRef x_network;                 // the network's copy of x, times the row's input scale, in its type
+  float* registers = nullptr;        // (R, N, H, W, C)
+  ConstDataRef pred;                 // the network's answer
+  const ReverseRow* rows = nullptr;  // the table
+  const int64_t* row = nullptr;      // the number of the row that is running
+  const int64_t* first = nullptr;    // the number of the batch's first image
+  SampleCounter counter;             // of the batch's images
+  int n = 0;
+};
+
+// Launches around the steps of a row. They are captured: whatever they launch must not depend on the row but through
+// device memory, and what they return must be the same every time. A hook owns its scratch and its tables.
+class LoopHooks {
+ public:
+  virtual ~LoopHooks() = default;
+  virtual void start(Stream&, const LoopState&) {}           // once x is set; not captured
+  virtual void after_estimate(Stream&, const LoopState&) {}  // between network and update
+  // In place of the row kernel; true: x was updated, its network copy is made anew.
+  virtual bool update(Stream&, const LoopState&) { return false; }
+  // true: x was edited, its network copy is made anew.
+  virtual bool after_update(Stream&, const LoopState&) { return false; }
+};
+
+class RowLoop {
+ public:
+  // Declares its memory in `buffers`. The denoiser outlives the loop, as do the hooks. capture false: launches every
+  // kernel of every row anew (the same bits).
+  RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, bool capture, LoopHooks* hooks,
+          BufferList& buffers);
+  void prepare();  // once the buffers are allocated
+
+  // Enqueues all rows for images first .. first+batch-1 and, on a GPU, returns at once. initial_noise (batch, H, W, C)
+  // standard normals or null: from the counter. labels: (batch) class numbers or null.
+  void run(int64_t first, const float* initial_noise, const int32_t* labels);
+  // The same, and after_row(i) once row i is enqueued; it may ask for state(), and then the host waits there.
+  void run_by_rows(int64_t first, const float* initial_noise, const int32_t* labels,
+                   const std::function<void(int)>& after_row);
+
+  Stream& stream() { return stream_; }
+  int rows() const { return static_cast<int>(table_.rows.size()); }
+  const ReverseTable& table() const { return table_; }
+  const DeviceBuffer<float>& x() const { return x_; }
+  std::vector<float> state();  // x of the batch now
+  // Rows done since construction, in all batches; another thread may ask while this one waits.
+  int64_t rows_done() const;
+
+ private:
+  LoopState view();
+  void begin(int64_t first, const float* initial_noise, const int32_t* labels);
+  void warm(int64_t first, const float* initial_noise, const int32_t* labels);
+  void launch_row();
+
+  Denoiser& denoiser_;
+  ReverseTable table_;
+  uint64_t seed_;
+  bool capture_;
+  LoopHooks* hooks_;
+  Stream stream_;
+  Graph loop_, row_;
+  int64_t batches_ = 0;
+  HostBuffer<int64_t> rows_done_;
+  DeviceBuffer<ReverseRow> rows_;
+  DeviceBuffer<int64_t> counters_;  // [0] the row, [1] the batch's first image, [2] rows of all batches
+  DeviceBuffer<float> x_, registers_;
+};
+
+}  // namespace ito

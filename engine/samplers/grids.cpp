@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Grids of timesteps and levels. trailing is written by index: the published half-open range of floats gives count + 1
+// entries, the last of them -1, for some counts (61, 103, 121, ...).
+#include "engine/samplers/grids.h"
+
+#include <cmath>
+
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+void check_count(int steps, int count) {
+  ITO_USER_CHECK(count >= 1 && count <= steps, "sampling steps: ", count, "; expected 1 to ", steps,
+                 ", the timesteps the model was trained on");
+}
+
+void check_first(double first, int steps, int count, int offset) {
+  ITO_USER_CHECK(first < steps, "sampling steps: ", count, " with timestep_spacing leading and steps_offset ", offset,
+                 " begin at timestep ", first, ", past the last, ", steps - 1, "; use fewer steps or another spacing");
+}
+
+// Point i of `points` on the line from 0 to steps - 1; a line of one point is at 0.
+double on_line(int i, int steps, int points) {
+  if (points > 1 && i == points - 1) return steps - 1;  // the product may round past it
+  const double stride = points > 1 ? (steps - 1.0) / (points - 1.0) : 0;
+  return i * stride;
+}
+
+int trailing(int i, int steps, int count) {
+  // The whole-number product keeps a tie (x.5) exact.
+  const double down = static_cast<double>(static_cast<int64_t>(i) * steps) / count;
+  return static_cast<int>(std::nearbyint(steps - down)) - 1;
+}
+
+std::vector<int> whole(const std::vector<double>& times) {
+  std::vector<int> timesteps;
+  for (const double time : times) timesteps.push_back(static_cast<int>(std::nearbyint(time)));
+  return timesteps;
+}
+
+}  // namespace
+
+std::vector<double> real_timesteps(TimestepSpacing spacing, int steps, int count, int offset) {
+  check_count(steps, count);
+  std::vector<double> times(count);
+  for (int i = 0; i < count; ++i) {
+    const int ascending = count - 1 - i;
+    switch (spacing) {
+      case TimestepSpacing::Leading:
+        times[i] = ascending * (steps / count) + offset;
+        break;
+      case TimestepSpacing::Linspace:
+        times[i] = on_line(ascending, steps, count);
+        break;
+      case TimestepSpacing::Trailing:
+        times[i] = trailing(i, steps, count);
+        break;
+    }
+  }
+  check_first(times.front(), steps, count, offset);
+  return times;
+}
+
+std::vector<int> spaced_timesteps(TimestepSpacing spacing, int steps, int count, int offset) {
+  return whole(real_timesteps(spacing, steps, count, offset));
+}
+
+std::vector<int> timesteps_above_smallest(TimestepSpacing spacing, int steps, int count, int offset) {
+  if (spacing == TimestepSpacing::Trailing) return spaced_timesteps(spacing, steps, count, offset);
+  check_count(steps, count);
+  std::vector<double> times(count);
+  for (int i = 0; i < count; ++i) {
+    const int ascending = count - i;
+    times[i] = spacing == TimestepSpacing::Leading ? ascending * (steps / (count + 1)) + offset
+                                                   : on_line(ascending, steps, count + 1);
+  }
+  check_first(times.front(), steps, count, offset);
+  return whole(times);
+}
+
+std::vector<double> karras_sigmas(double high, double low, int count) {
+  constexpr double kRho = 7;
+  std::vector<double> sigmas(count);
+  const double top = std::pow(high, 1 / kRho), bottom = std::pow(low, 1 / kRho);
+  for (int i = 0; i < count; ++i)
+    sigmas[i] = count == 1 ? high : std::pow(top + i * (bottom - top) / (count - 1), kRho);
+  return sigmas;
+}
+
+std::vector<Level> grid_levels(const Levels& levels, const GridSettings& s) {
+  std::vector<Level> nodes;
+  const int steps = levels.steps();
+  switch (s.kind) {
+    case GridKind::Whole:
+      for (const int t : spaced_timesteps(s.spacing, steps, s.count, s.offset)) nodes.push_back(levels.at(t));
+      break;
+    case GridKind::AboveSmallest:
+      for (const int t : timesteps_above_smallest(s.spacing, steps, s.count, s.offset)) nodes.push_back(levels.at(t));
+      break;
+    case GridKind::Real:
+      for (const double t : real_timesteps(s.spacing, steps, s.count, s.offset)) nodes.push_back(levels.at(t));
+      break;
+  }
+  if (!s.karras) return nodes;
+  const bool real = s.kind == GridKind::Real;
+  const double high = real ? nodes.front().s() : levels.at(steps - 1).s();
+  const double low = real ? nodes.back().s() : levels.at(0).s();
+  nodes.clear();
+  for (const double sigma : karras_sigmas(high, low, s.count)) {
+    Level& node = nodes.emplace_back(levels.of_s(sigma));
+    if (!real) node.time = s.truncated ? std::floor(node.time) : std::nearbyint(node.time);
+  }
+  return nodes;
+}
+
+}  // namespace ito

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The levels at which a sampler calls the network, by the names diffusers gives the ways to space them. Every rounding
+// is half to even.
+#pragma once
+#include <vector>
+
+#include "engine/diffusion/levels.h"
+#include "engine/diffusion/scheduler_config.h"
+
+namespace ito {
+
+// `count` of the timesteps 0..steps-1, descending:
+//   leading   i * floor(steps / count) + offset,          i = count-1 .. 0
+//   linspace  round(i * (steps - 1) / (count - 1)),       i = count-1 .. 0
+//   trailing  round(steps - i * steps / count) - 1,       i = 0 .. count-1
+// The offset belongs to leading only. UserError if count is not in 1..steps or the offset leads past the last timestep.
+std::vector<int> spaced_timesteps(TimestepSpacing spacing, int steps, int count, int offset);
+
+// The same of count + 1 timesteps without the smallest (DPM-Solver, UniPC, DEIS):
+//   leading   i * floor(steps / (count + 1)) + offset,    i = count .. 1
+//   linspace  round(i * (steps - 1) / count),             i = count .. 1
+//   trailing  as above, of count
+std::vector<int> timesteps_above_smallest(TimestepSpacing spacing, int steps, int count, int offset);
+
+// As spaced_timesteps, but linspace is not rounded (Euler, Heun, LMS).
+std::vector<double> real_timesteps(TimestepSpacing spacing, int steps, int count, int offset);
+
+// `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5, rho 7).
+std::vector<double> karras_sigmas(double high, double low, int count);
+
+// Which of the three a sampler walks.
+enum class GridKind : uint8_t { Whole, AboveSmallest, Real };
+
+struct GridSettings {
+  GridKind kind = GridKind::Whole;
+  TimestepSpacing spacing = TimestepSpacing::Leading;
+  int count = 50;
+  int offset = 0;
+  // Karras' ratios in place of the timesteps': from the schedule's last to its first (AboveSmallest, whose times are
+  // then rounded, or cut off with truncated) or between the ends of the spaced grid (Real).
+  bool karras = false, truncated = false;
+};
+
+// The levels of the calls, from noise to data.
+std::vector<Level> grid_levels(const Levels& levels, const GridSettings& settings);
+
+}  // namespace ito

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// See row_builder.h. Errors name the row: they are a sampler's mistakes, found when its table is made.
+#include "engine/samplers/row_builder.h"
+
+#include <cmath>
+
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+float finite(double value, const char* what, size_t row) {
+  const float rounded = static_cast<float>(value);
+  ITO_CHECK(std::isfinite(rounded), "sampler: row ", row, ": ", what, " is ", value, ", expected a finite number");
+  return rounded;
+}
+
+constexpr const char* name_of_source(int source) {
+  constexpr const char* kNames[] = {"the weight of x", "the weight of x0", "the weight of eps", "the weight of pred",
+                                    "the weight of noise"};
+  return source < kRegister0 ? kNames[source] : "the weight of a register";
+}
+
+}  // namespace
+
+ReverseRow& RowBuilder::row() {
+  ITO_CHECK(!table_.rows.empty(), "sampler: a row's part before the first call");
+  return table_.rows.back();
+}
+
+Register RowBuilder::reserve() {
+  ITO_CHECK(table_.registers < kRegisters, "sampler: more than ", kRegisters, " registers");
+  Register r;
+  r.number_ = table_.registers++;
+  return r;
+}
+
+void RowBuilder::check_register(Register r) const {
+  ITO_CHECK(r.number_ >= 0 && r.number_ < table_.registers, "sampler: row ", table_.rows.size() - 1,
+            ": a register that was not reserved");
+}
+
+void RowBuilder::close() {
+  if (table_.rows.empty()) return;
+  const ReverseRow& done = row();
+  ITO_CHECK(done.writes > 0, "sampler: row ", table_.rows.size() - 1, " writes nothing");
+  for (int w = 0; w < done.writes; ++w)
+    if (done.to[w] != kState) written_ |= 1u << done.to[w];
+}
+
+RowBuilder& RowBuilder::call(const Level& level) {
+  close();
+  const CallAt at = reading_.call(level, space_);
+  if (table_.rows.empty())
+    table_.first_input_scale = at.input_scale;
+  else
+    row().next_input_scale = finite(at.input_scale, "the input's scale", table_.rows.size());
+  eps_from_x0_ = at.eps_from_x0;
+  counted_ = false;
+
+  const size_t number = table_.rows.size();
+  ReverseRow& next = table_.rows.emplace_back();
+  next.timestep = finite(at.time, "the timestep", number);
+  next.x0_from_x = finite(at.x0.from_x, "x0's part of x", number);
+  next.x0_from_pred = finite(at.x0.from_given, "x0's part of pred", number);
+  next.clip = finite(clip_, "the clip", number);
+  next.eps_from_x = finite(at.eps.from_x, "eps's part of x", number);
+  next.eps_from_pred = finite(at.eps.from_given, "eps's part of pred", number);
+  next.next_input_scale = 1;
+  const bool scaled = space_ == Space::Sigma;
+  next.alpha = finite(scaled ? 1 : level.alpha, "alpha", number);
+  next.sigma = finite(scaled ? level.s() : level.sigma, "sigma", number);
+  next.guidance = 1;
+  next.draw = -1;
+  return *this;
+}
+
+RowBuilder& RowBuilder::eps_from_clipped_x0() {
+  const size_t number = table_.rows.size() - 1;
+  row().eps_from_x = finite(eps_from_x0_.from_x, "eps's part of x", number);
+  row().eps_from_pred = 0;
+  row().eps_from_x0 = finite(eps_from_x0_.from_given, "eps's part of x0", number);
+  return *this;
+}
+
+RowBuilder& RowBuilder::learned_variance(double log_high, double log_low) {
+  const size_t number = table_.rows.size() - 1;
+  row().log_variance_high = finite(log_high, "a log-variance", number);
+  row().log_variance_low = finite(log_low, "a log-variance", number);
+  return *this;
+}
+
+RowBuilder& RowBuilder::begin(int to) {
+  ReverseRow& open = row();
+  const size_t number = table_.rows.size() - 1;
+  ITO_CHECK(open.writes < kWrites, "sampler: row ", number, " has more than ", kWrites, " writes");
+  for (int w = 0; w < open.writes; ++w)
+    ITO_CHECK(open.to[w] != to, "sampler: row ", number, " writes ",
+              to == kState ? "the state" : join_text("register ", to), " twice");
+  open.to[open.writes++] = to;
+  return *this;
+}
+
+RowBuilder& RowBuilder::set(Register target) {
+  check_register(target);
+  return begin(target.number_);
+}
+
+RowBuilder& RowBuilder::add(int source, double weight) {
+  ReverseRow& open = row();
+  const size_t number = table_.rows.size() - 1;
+  ITO_CHECK(open.writes > 0, "sampler: row ", number, " has a term before state() or set()");
+  float& sum = open.weight[open.writes - 1][source];
+  // A source that is named twice in one write: its weights add.
+  sum = finite(sum + weight, name_of_source(source), number);
+  return *this;
+}
+
+RowBuilder& RowBuilder::reg(Register source, double weight) {
+  check_register(source);
+  ITO_CHECK(written_ >> source.number_ & 1, "sampler: row ", table_.rows.size() - 1, " reads register ", source.number_,
+            ", which no earlier row wrote");
+  row().reads |= 1u << source.number_;
+  return add(kRegister0 + source.number_, weight);
+}
+
+RowBuilder& RowBuilder::skip_draw() {
+  row();
+  if (!counted_) ++table_.draws;
+  counted_ = true;
+  return *this;
+}
+
+RowBuilder& RowBuilder::noise(double weight) {
+  skip_draw();
+  if (weight == 0) return *this;
+  row().draw = table_.draws - 1;
+  return add(kNoise, weight);
+}
+
+ReverseTable RowBuilder::table() {
+  ITO_CHECK(!table_.rows.empty(), "sampler: a table without rows");
+  close();
+  table_.start_scale = start_scale_;
+  return table_;
+}
+
+}  // namespace ito

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the words of a user or a file to the values of a sampler's options.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "engine/samplers/sampler.h"
+
+namespace ito {
+
+// One value an option, in their order: what it usually is, then what the scheduler's configuration says, then the
+// settings "key=value" in turn. UserError for a key that the sampler does not have, and for a value out of range.
+std::vector<double> option_values(const Sampler& sampler, const SchedulerConfig& config,
+                                  const std::vector<std::string>& set);
+
+// Refuses (UserError) a configuration that asks the sampler's class for what is not implemented.
+void check_fixed_arguments(const Sampler& sampler, const SchedulerConfig& config);
+
+// What a value is called: a number, or the word of a choice.
+std::string value_text(const SamplerOption& option, double value);
+// "eta=0 (0 to 1): what it does", a line an option, for help.
+std::vector<std::string> option_lines(const Sampler& sampler);
+
+}  // namespace ito

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole runs with known ends: an input and "networks" in closed form, and the sums that the published schedulers gave
+// for them in double precision.
+#pragma once
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/samplers/sampler.h"
+
+namespace ito::test {
+
+inline constexpr int kGoldenImages = 4, kGoldenSize = 192;  // (3, 8, 8) numbers an image
+
+// Number i (NCHW) is that of arange(768) / 768 laid out as (3, 8, 8, 4) and permuted to (4, 3, 8, 8).
+inline std::vector<double> golden_input() {
+  std::vector<double> x(kGoldenImages * kGoldenSize);
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = static_cast<double>(i % kGoldenSize * kGoldenImages + i / kGoldenSize) / static_cast<double>(x.size());
+  return x;
+}
+// Draw k at number i, where a run has noise.
+inline double golden_noise(size_t i, int k) {
+  return std::sin(1.3 * static_cast<double>(i) + 0.7 * k);
+}
+
+inline double network_a(double x, double t) {
+  return x * t / (t + 1);
+}
+inline double network_b(double x, double t) {
+  return x * t / (t + 1) + 0.02 * std::sin(3 * x + 0.05 * t);
+}
+
+struct GoldenRun {
+  const char* name;
+  const char* sampler;
+  std::function<void(SchedulerConfig&)> configure;
+  int steps;
+  std::vector<std::string> set;
+  double (*network)(double, double);
+  bool noise;
+  double sum;               // of |x| at the end
+  double after[3];          // sums after network calls 1, 2, 3; 0: not given
+  bool from_double = true;  // false: of a published run in fp32, or with digits missing
+};
+
+inline std::vector<GoldenRun> golden_runs() {
+  const auto plain = [](SchedulerConfig&) {};
+  const auto v_prediction = [](SchedulerConfig& config) { config.prediction_type = quantity_of("v_prediction", ""); };
+  const auto cosine_large = [](SchedulerConfig& config) {
+    config.beta_schedule = BetaSchedule::SquaredCosCapV2;
+    config.variance_type = VarianceType::FixedLarge;
+  };
+  const auto offset = [](SchedulerConfig& config) {
+    config.steps_offset = 1;
+    config.clip_sample = false;
+  };
+  const auto zero_snr = [=](SchedulerConfig& config) {
+    config.timestep_spacing = TimestepSpacing::Trailing;
+    config.rescale_betas_zero_snr = true;
+    v_prediction(config);
+  };
+  const auto final_abar = [](SchedulerConfig& config) {
+    config.beta_start = 0.01;
+    config.set_alpha_to_one = false;
+  };
+  const auto linspace = [](SchedulerConfig& config) {
+    config.timestep_spacing = TimestepSpacing::Linspace;
+    config.clip_sample = false;
+  };
+  const auto linspace_v = [=](SchedulerConfig& config) {
+    linspace(config);
+    v_prediction(config);
+  };
+  constexpr bool kFloat = false;
+  const auto &a = network_a, &b = network_b;
+  return {
+      {"ddpm eps 1000", "ddpm", plain, 1000, {}, a, false, 0.66093886, {379.65322, 375.84885, 372.08637}, kFloat},
+      {"ddpm v 1000", "ddpm", v_prediction, 1000, {}, a, false, 0.11322279, {}, kFloat},
+      {"ddpm eps 25", "ddpm", plain, 25, {}, b, true, 106.952181, {265.48903, 184.5347, 132.82123}},
+      {"ddpm large cosine", "ddpm", cosine_large, 10, {}, b, true, 138.506539, {178.30042, 114.48257, 78.380416}},
+      {"ddim eps", "ddim", plain, 10, {}, a, false, 172.006522, {383.91307, 383.75491, 381.87658}},
+      {"ddim v", "ddim", v_prediction, 10, {}, a, false, 52.5302, {}, kFloat},
+      {"ddim offset 1", "ddim", offset, 10, {}, b, false, 175.970588, {376.32546, 383.05948, 389.16448}},
+      {"ddim zero snr", "ddim", zero_snr, 8, {}, b, false, 39.0894638, {377.76932, 363.04134, 331.79133}},
+      {"ddim eta 1", "ddim", plain, 10, {"eta=1"}, b, true, 218.841854, {153.43085, 73.005949, 31.58946}},
+      {"ddim final abar", "ddim", final_abar, 10, {}, a, false, 149.07843, {384.15641, 384.82884, 385.50034}},
+      {"heun linspace", "heun", linspace, 10, {}, b, false, 247.167221, {19994.602, 20842.067, 7885.4935}},
+      {"dpm++2m to sigma_min",
+       "dpm++2m",
+       linspace,
+       10,
+       {"final_sigmas_type=sigma_min", "lower_order_final=false"},
+       a,
+       false,
+       253.552879,
+       {384.08541, 384.16625, 383.81889}},
+      {"dpm++2m", "dpm++2m", linspace, 10, {}, b, false, 190.459774, {368.85073, 369.98878, 386.10896}},
+      {"dpm++2m heun v",
+       "dpm++2m",
+       linspace_v,
+       20,
+       {"solver_type=heun"},
+       b,
+       false,
+       85.5755026,
+       {381.90917, 379.67218, 376.0433}},
+      {"dpm++2m karras",
+       "dpm++2m",
+       linspace,
+       16,
+       {"use_karras_sigmas=true"},
+       b,
+       false,
+       218.200635,
+       {379.58625, 387.26839, 389.14629}},
+  };
+}
+
+inline ReverseTable table_of(const GoldenRun& run) {
+  SchedulerConfig config;
+  run.configure(config);
+  return sampling_table(sampler_named(run.sampler), NoiseSchedule(config), {.steps = run.steps, .set = run.set});
+}
+
+}  // namespace ito::test
