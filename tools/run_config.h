@@ -86,9 +86,10 @@ struct RunConfig {
     visitor(run.model, RunOption{"model", "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint"});
     visitor(run.steps, RunOption{"steps", "training steps", between(1, 0x1p31)});
     visitor(run.batch, RunOption{"batch", "images a step", between(1, kMaxBatch), {}, Numbers});
-    visitor(run.micro_batch,
-            RunOption{"micro_batch", join_text("images a pass, to save memory, a multiple of ", images_per_chunk()),
-                      between(0, kMaxBatch), "the whole batch"});
+    visitor(run.micro_batch, RunOption{"micro_batch",
+                                       join_text("most images a pass, to save memory; a pass takes ",
+                                                 images_per_chunk(), " times a power of two"),
+                                       between(0, kMaxBatch), "the whole batch"});
     visitor(run.seed, RunOption{"seed", "seed of weights, order, noise"});
     visitor(run.lr, RunOption{"lr", "peak learning rate", inside(0, 10), {}, Numbers});
     visitor(run.lr_schedule,
@@ -140,7 +141,7 @@ struct RunConfig {
   Json json() const;     // every value but those of OptionRole::Start
   Json numbers() const;  // those that the numbers of the run depend on; steps are among them unless the learning rate
                          // is constant, since its other shapes stretch with them
-  void check() const;  // UserError that names the first option whose value is out of range
+  void check() const;    // UserError that names the first option whose value is out of range
 };
 
 std::string flag_of(std::string key);  // checkpoint_every -> --checkpoint-every

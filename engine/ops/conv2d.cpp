@@ -46,8 +46,7 @@ class Conv2dOp : public Op {
       workspace += scaled_bytes();
     }
     if (float* dweight = data.dparameter(0))
-      layer_->backward_weight(stream, dweight, data.dparameter(1), data.parameter_write(), dsum, data.in(0), n_,
-                              workspace);
+      layer_->backward_weight(stream, dweight, data.dparameter(1), dsum, data.in(0), n_, workspace);
     if (DataRef dx = data.din(0)) layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace);
     if (inputs.size() > 1)
       if (DataRef dres = data.din(1)) accumulate(stream, dres, data.din_write(1), dsum, 1.0f, output_elements());

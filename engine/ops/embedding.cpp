@@ -48,8 +48,7 @@ class EmbeddingOp : public Op {
   }
   void backward(Stream& stream, const OpData& data) override {
     if (float* dtable = data.dparameter(0))
-      embedding_backward(stream, dtable, data.parameter_write(), data.dout(0).as<float>(), index(stream, data), n_,
-                         rows_, d_);
+      embedding_backward(stream, dtable, data.dout(0).as<float>(), index(stream, data), n_, rows_, d_);
   }
 
  private:

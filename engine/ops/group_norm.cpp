@@ -2,6 +2,7 @@
 // GroupNorm with SiLU, time embedding and scale/shift folded in. Saves x and the statistics, recomputes the rest.
 #include "kernels/nn/group_norm.h"
 #include "engine/ops/ops.h"
+#include "kernels/nn/fold_tree.h"
 #include "kernels/nn/pointwise.h"
 
 namespace ito {
@@ -35,8 +36,8 @@ class GroupNormOp : public Op {
     group_norm_backward(stream, gradients, data.dout(0), data.in(0), data.out(1).as<float>(), data.parameter(0),
                         data.parameter(1), modulation(data), shape_);
     if (float* dgamma = data.dparameter(0)) {
-      fold_rows(stream, dgamma, data.parameter_write(), gradients.dgamma_partial, shape_.n, shape_.c);
-      fold_rows(stream, data.dparameter(1), data.parameter_write(), gradients.dbeta_partial, shape_.n, shape_.c);
+      fold_tree(stream, dgamma, gradients.dgamma_partial, shape_.n, images_per_chunk(), shape_.c);
+      fold_tree(stream, data.dparameter(1), gradients.dbeta_partial, shape_.n, images_per_chunk(), shape_.c);
     }
   }
 

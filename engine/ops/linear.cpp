@@ -20,8 +20,7 @@ class LinearOp : public Op {
   void backward(Stream& stream, const OpData& data) override {
     const float* dy = data.dout(0).as<float>();
     const float* x = data.in(0).as<float>();
-    if (float* dweight = data.dparameter(0))
-      linear_backward_weight(stream, dweight, data.dparameter(1), data.parameter_write(), dy, x, shape_);
+    if (float* dweight = data.dparameter(0)) linear_backward_weight(stream, dweight, data.dparameter(1), dy, x, shape_);
     if (DataRef dx = data.din(0))
       linear_backward_data(stream, dx.as<float>(), data.din_write(0), dy, x, data.parameter(0), shape_);
   }

@@ -47,10 +47,6 @@ float* OpData::dparameter(int i) const {
   return program_.gradients_ + program_.parameter_offsets_[p];
 }
 
-Write OpData::parameter_write() const {
-  return program_.op_plans_[op_].shares_parameter ? Write::Add : program_.parameter_write_;
-}
-
 void* OpData::workspace() const {
   const Program::OpPlan& plan = program_.op_plans_[op_];
   return program_.address(program_.in_backward_ ? plan.backward_block : plan.forward_block);

@@ -50,8 +50,8 @@ class OpData {
   // is to be added and drops it where it is not wanted. Never null.
   DataRef settable_din(int i) const;
   const float* parameter(int i) const;
-  float* dparameter(int i) const;  // null when not wanted
-  Write parameter_write() const;
+  // Null when not wanted. Set to the sum over the images, in the order of kernels/sum_tree.h; no other op has it.
+  float* dparameter(int i) const;
   void* workspace() const;
   void* packed() const;
   const SampleCounter& counter() const;  // which images these are: for dropout
@@ -97,7 +97,7 @@ struct OpSpec {
   TensorShape result;
   std::vector<Value> saved = {};  // inputs that the backward reads
   bool saves_result = false;
-  std::vector<Parameter> parameters = {};  // a name declared before is the same parameter, shared
+  std::vector<Parameter> parameters = {};  // a name declared before is the same, shared where it is not trained
   std::vector<Extra> statistics = {};      // further outputs, kept for the backward
   std::vector<int> set_only = {};          // see OpData::settable_din
 };

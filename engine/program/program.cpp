@@ -96,16 +96,13 @@ void Program::derive_gradients() {
       op_plans_[i].din_writes.push_back(written[v.id] ? Write::Add : Write::Set);
       written[v.id] = true;
     }
+    if (options_.mode != Mode::Training) continue;
     for (int p : op.parameters) {
-      // One write is stated for all of an op's parameters, so they are shared together or not at all.
-      const int first = op.parameters.front();
-      ITO_CHECK(parameter_written[p] == op_plans_[i].shares_parameter || p == first, op.name, ": shares ",
-                declared_[op_plans_[i].shares_parameter ? first : p].name, " with another op but not ",
-                declared_[op_plans_[i].shares_parameter ? p : first].name,
-                "; an op shares all of its parameters or none");
-      if (p == first) op_plans_[i].shares_parameter = parameter_written[p];
+      // Two ops' sums over images, added at the end, would not be one tree (kernels/sum_tree.h).
+      ITO_USER_CHECK(!parameter_written[p] || !declared_[p].trainable, op.name, ": shares ", declared_[p].name,
+                     " with another op; training a shared parameter is not implemented, give each op its own");
+      parameter_written[p] = true;
     }
-    for (int p : op.parameters) parameter_written[p] = true;
   }
   for (size_t id = 0; id < values_.size(); ++id) {
     const Stored& s = values_[id];
@@ -185,10 +182,14 @@ void Program::forward(Stream& stream) {
   }
 }
 
-void Program::backward(Stream& stream, Write parameter_write) {
+void Program::set_gradients(float* gradients) {
+  ITO_CHECK(options_.mode == Mode::Training && gradients, "gradients are for training mode only, and not null there");
+  gradients_ = gradients;
+}
+
+void Program::backward(Stream& stream) {
   ITO_CHECK(options_.mode != Mode::Inference, "backward of a program planned for inference");
   in_backward_ = true;
-  parameter_write_ = parameter_write;
   for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
     const bool wanted =
         std::any_of(ops_[i]->outputs.begin(), ops_[i]->outputs.end(), [&](Value v) { return wants_gradient(v); });

@@ -51,8 +51,10 @@ class Program {
   void bind(const float* weights, float* gradients, char* memory = nullptr);
   void pack(Stream& stream);  // after every change of the weights
   void forward(Stream& stream);
-  // The caller has filled gradient(output). Parameter gradients replace (Set) or add to (Add) what the arena holds.
-  void backward(Stream& stream, Write parameter_write = Write::Set);
+  // The caller has filled gradient(output). Sets the parameters' gradients: the sums over these images.
+  void backward(Stream& stream);
+  // Another arena for the gradients of the following backwards: passes over one batch are joined by the caller.
+  void set_gradients(float* gradients);
 
   // Which images the following launches work on (dropout's masks depend on it).
   void set_counter(const SampleCounter& counter) { counter_ = counter; }
@@ -73,7 +75,6 @@ class Program {
     std::vector<Write> din_writes;  // Set or Add, per input
     std::vector<bool> din_wanted;
     std::vector<int> scratch_blocks;  // per input; of those whose gradient is set and then added or dropped
-    bool shares_parameter = false;    // its parameters, with an op whose backward runs earlier: gradients add
     int forward_block = -1, backward_block = -1, packed_block = -1;
   };
 
@@ -103,7 +104,6 @@ class Program {
   char* arena_ = nullptr;
   const float* weights_ = nullptr;
   float* gradients_ = nullptr;
-  Write parameter_write_ = Write::Set;
   SampleCounter counter_;
   bool in_backward_ = false;
 };

@@ -3,12 +3,14 @@
 #include "engine/training/trainer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/forward_rows.h"
 #include "engine/program/memory_check.h"
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
+#include "kernels/nn/pointwise.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/seams/memory_limit.h"
 
@@ -23,12 +25,26 @@ TrainSettings checked(TrainSettings s, const Network& network) {
                  ": expected 1 to the batch, ", s.batch);
   ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "micro_batch ", s.micro_batch,
                  " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
+  if (s.micro_batch < s.batch) {
+    const int fits = chunk * static_cast<int>(std::bit_floor(static_cast<unsigned>(s.micro_batch / chunk)));
+    if (fits != s.micro_batch)
+      warn("micro_batch ", s.micro_batch, ": the passes take ", fits, " images, ", chunk, " times a power of two");
+    s.micro_batch = fits;
+  }
   ITO_USER_CHECK(network.image.channels == network.out_channels, "the network has ", network.out_channels,
                  " output channels for ", network.image.channels,
                  " of data; training a learned variance is not implemented");
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "training a network with real-valued class labels is not implemented");
   return s;
+}
+
+// An op whose batch is another than the images' would have other leaves in its sums than its neighbours.
+void check_sums_over_images(const Program& program) {
+  for (const auto& op : program.ops())
+    ITO_CHECK(op->parameters.empty() || program.info(op->outputs.front()).n == program.options().n, op->name,
+              ": has parameters and works on ", program.info(op->outputs.front()).n, " rows for ", program.options().n,
+              " images; training that is not implemented");
 }
 
 }  // namespace
@@ -40,6 +56,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
       schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   inputs_ = plan_network(program_, network_);
+  check_sums_over_images(program_);
   if (const int left = settings_.batch % settings_.micro_batch) {
     last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
     last_inputs_ = plan_network(*last_, network_);
@@ -70,7 +87,10 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   levels_ = {levels.size(), "noise schedule"};
   learning_rates_.upload(stream_, rates.data());
   levels_.upload(stream_, levels.data());
+  waiting_.resize(tree_slots(passes()) - 1);
+  for (DeviceBuffer<float>& buffer : waiting_) buffer = {static_cast<size_t>(trainable), "gradients of a pass"};
   gradients_.zero(stream_);  // the padding between tensors stays zero
+  for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
   activations_ = {activation_bytes(), "the network's activations"};
   program_.bind(weights_.data(), gradients_.data(), activations_.data());
   if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data());
@@ -83,7 +103,8 @@ size_t Trainer::activation_bytes() const {
 size_t Trainer::planned_bytes() const {
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
   const size_t an_image = network_.image.size() + 1 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, loss, label
-  const size_t floats = 2 * arena + 3 * trainable + batch * an_image + settings_.learning_rate.steps;
+  const size_t floats =
+      2 * arena + (2 + tree_slots(passes())) * trainable + batch * an_image + settings_.learning_rate.steps;
   return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
          sizeof(ForwardRow) * (batch + schedule_steps_) +
          sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
@@ -143,19 +164,28 @@ SampleCounter Trainer::counter_from(int offset) const {
 void Trainer::run_step() {
   draw_levels(stream_, rows_.data(), levels_.data(), schedule_steps_, counter_from(0), settings_.batch);
   program_.pack(stream_);
-  int offset = 0;
-  for (; offset + settings_.micro_batch <= settings_.batch; offset += settings_.micro_batch)
-    micro_step(program_, inputs_, offset);
-  if (last_) {
-    last_->pack(stream_);
-    micro_step(*last_, last_inputs_, offset);
-  }
+  for (int pass = 0; pass < passes(); ++pass) run_pass(pass);
   const int64_t floats = layout().trainable_floats();
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
                     static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
   adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), gradients_.data(),
             floats, state_.data(), settings_.optimizer);
+}
+
+int Trainer::passes() const {
+  return static_cast<int>(ceil_div(settings_.batch, settings_.micro_batch));
+}
+
+void Trainer::run_pass(int pass) {
+  const bool is_last = last_ && pass + 1 == passes();
+  Program& program = is_last ? *last_ : program_;
+  if (is_last) program.pack(stream_);
+  const TreeArrival arrival = tree_arrival(pass, passes());
+  program.set_gradients(gradients_of(arrival.slot));
+  micro_step(program, is_last ? last_inputs_ : inputs_, pass * settings_.micro_batch);
+  for (int slot = arrival.slot; slot > arrival.slot - arrival.joins; --slot)
+    accumulate(stream_, gradients_of(slot - 1), Write::Add, gradients_of(slot), 1.0f, layout().trainable_floats());
 }
 
 void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offset) {
@@ -173,7 +203,7 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
   program.forward(stream_);
   squared_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
                rows, counter, n, image_size, settings_.batch);
-  program.backward(stream_, offset == 0 ? Write::Set : Write::Add);
+  program.backward(stream_);
 }
 
 TrainState Trainer::state() {

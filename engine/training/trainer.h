@@ -12,12 +12,15 @@
 #include "engine/training/learning_rate.h"
 #include "kernels/diffusion/forward_row.h"
 #include "kernels/optim/gradient_norm.h"
+#include "kernels/sum_tree.h"
 
 namespace ito {
 
 struct TrainSettings {
   int batch = 128;
-  int micro_batch = 0;  // images a pass, a multiple of images_per_chunk(), the last pass what is left; 0: all of them
+  // Most images a pass, a multiple of images_per_chunk(): a pass takes the largest power of two of chunks that fits, so
+  // that it is a subtree of the batch's sums (kernels/sum_tree.h), the last one what is left. 0: all images in one.
+  int micro_batch = 0;
   uint64_t seed = 0;
   DType compute = DType::F32;
   LearningRateConfig learning_rate;
@@ -54,7 +57,10 @@ class Trainer {
   DeviceBuffer<float>& buffer_of(Arena arena);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
+  int passes() const;
+  void run_pass(int pass);
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
+  float* gradients_of(int slot) { return slot == 0 ? gradients_.data() : waiting_[slot - 1].data(); }
   size_t activation_bytes() const;
 
   Network network_;
@@ -63,12 +69,13 @@ class Trainer {
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;
   NetworkInputs inputs_, last_inputs_;
-  std::optional<Program> last_;  // the last pass where micro_batch does not divide batch; in the same memory
+  std::optional<Program> last_;  // the last pass where it has fewer images; in the same memory
   DeviceBuffer<char> activations_;
   Stream stream_;
   Graph graph_;
   bool warm_ = false;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
+  std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;
   DeviceBuffer<float> x0_, loss_;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Table look-up and its gradient, fp32: y[n,:] = table[index[n],:].
 // Forward: a block a row n. Backward: a block owns 256 columns of one table row r and walks the batch, adding dy[n,:]
-// where index[n] == r; a partial sum a chunk of images, folded in order, so that micro-batches that are multiples of
-// the chunk give the same bits. No atomics: a scatter's order of arrival would change them.
+// where index[n] == r; a partial sum a chunk of images, joined by the tree of kernels/sum_tree.h, which skips the
+// chunks without r. No atomics: a scatter's order of arrival would change the bits.
 // Bytes: forward 8 an element of y; backward 4 an element of dy, 4 a written element of dtable, 4 N a table row.
 #include "kernels/nn/embedding.h"
 
 #include "dialect.h"
-#include "kernels/nn/rows.cuh"
+#include "kernels/nn/sum_tree.cuh"
 
 namespace ito {
 namespace {
@@ -23,31 +23,26 @@ KERNEL void embedding_forward_kernel(float* y, const float* table, const int32_t
 }
 
 template <int NT>
-KERNEL void embedding_backward_kernel(float* dtable, bool add, const float* dy, const int32_t* index, int n, int chunk,
-                                      int d) {
-  constexpr int kOwn = kSpan / NT;
+KERNEL void embedding_backward_kernel(float* dtable, const float* dy, const int32_t* index, int n, int chunk, int d) {
   const int64_t strips = ceil_div(d, kSpan);
   const int64_t r = blockIdx.x / strips;
   const int first = static_cast<int>(blockIdx.x % strips) * kSpan;
   const int width = d - first < kSpan ? d - first : kSpan;
   const int column = static_cast<int>(threadIdx.x);
   float* out = dtable + r * d + first;
-  float total[kOwn] = {};
-  if (add) for_own_columns<kSpan, NT>(column, width, [&](int k, int j) { total[k] = out[j]; });
+  TreeSum<float, kSpan / NT> tree;
   for (int begin = 0; begin < n; begin += chunk) {
     const int end = begin + chunk < n ? begin + chunk : n;
-    float sum[kOwn] = {};
     bool found = false;
     for (int i = begin; i < end; ++i) {
       if (index[i] != r) continue;
-      const float* row = dy + int64_t{i} * d + first;
-      for_own_columns<kSpan, NT>(column, width, [&](int k, int j) { sum[k] += row[j]; });
+      if (!found) tree.begin(begin / chunk);
       found = true;
-    }
-    if (found) {
-      for (int k = 0; k < kOwn; ++k) total[k] += sum[k];
+      const float* row = dy + int64_t{i} * d + first;
+      for_own_columns<kSpan, NT>(column, width, [&](int k, int j) { tree.open()[k] += row[j]; });
     }
   }
+  const float* total = tree.total();
   for_own_columns<kSpan, NT>(column, width, [&](int k, int j) { out[j] = total[k]; });
 }
 
@@ -59,13 +54,14 @@ void embedding_forward(Stream& stream, float* y, const float* table, const int32
   launch<embedding_forward_kernel>("embedding_forward", Dim3(n), row_threads(d), 0, stream, y, table, index, rows, d);
 }
 
-void embedding_backward(Stream& stream, float* dtable, Write write, const float* dy, const int32_t* index, int n,
-                        int rows, int d) {
+void embedding_backward(Stream& stream, float* dtable, const float* dy, const int32_t* index, int n, int rows, int d) {
   ITO_CHECK(n >= 0 && rows > 0 && d > 0, "embedding_backward: N ", n, ", table (", rows, ", ", d,
             "), expected positive sizes");
+  const int chunk = images_per_chunk();
+  check_leaves("embedding_backward", ceil_div(n, chunk));
   constexpr int NT = block_threads(kSpan);
   launch<embedding_backward_kernel<NT>>("embedding_backward", Dim3(rows * ceil_div(d, kSpan)), NT, 0, stream, dtable,
-                                        write == Write::Add, dy, index, n, images_per_chunk(), d);
+                                        dy, index, n, chunk, d);
 }
 
 }  // namespace ito

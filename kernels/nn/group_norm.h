@@ -24,7 +24,7 @@ struct GroupNormModulation {
 struct GroupNormGradients {
   DataRef dx;                       // (N, HW, C)
   Write write = Write::Set;         // of dx
-  float* dgamma_partial = nullptr;  // (N, C), set: fold with fold_rows
+  float* dgamma_partial = nullptr;  // (N, C), set: for fold_tree, images_per_chunk() rows a leaf
   float* dbeta_partial = nullptr;   // (N, C), set
   float* dtemb = nullptr;           // (N, C) at temb_stride, set; null: not wanted
   float* dscale_shift = nullptr;    // (N, 2C) at scale_shift_stride, set; null: not wanted

@@ -4,11 +4,14 @@
 // Shapes: x (N, C), w (K, C), y (N, K), all fp32. The layers are small (embeddings: C, K <= 2048): what counts is that
 // a row's bits do not depend on N, so these are no GEMM calls.
 // Cuts: forward, a block owns a row and 128 outputs, f(x) once in shared memory, 16 lanes of sums over C;
-// dx, a thread owns a strip of one row's channels and walks K; dw, a block owns 16 x 64 elements, a thread 4 of them.
-// Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 64 and x K / 16 times.
+// dx, a thread owns a strip of one row's channels and walks K; dw, a block owns 16 x 16 elements (16 x 64 where it is
+// one thread), a thread of a GPU one of them, whose tree takes 18 registers; db is fold_tree of dy.
+// Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 16 and x K / 16 times.
 #include "kernels/nn/linear.h"
 
 #include "dialect.h"
+#include "kernels/nn/fold_tree.h"
+#include "kernels/nn/sum_tree.cuh"
 
 namespace ito {
 namespace {
@@ -66,15 +69,14 @@ DEVICE void linear_backward_data_body(int64_t item, float* dx, bool add, const f
   }
 }
 
-constexpr int kWeightRows = 16;     // k of a block's tile
-constexpr int kWeightColumns = 64;  // c of a block's tile
+constexpr int kWeightRows = 16;                      // k of a block's tile
+constexpr int kWeightColumns = WARP == 1 ? 64 : 16;  // c of a block's tile: an element a thread on a GPU
 constexpr int kWeightThreads = block_threads(256);
 constexpr int kMostChunk = 16;  // rows of a partial that fit the shared tiles
 // A thread owns one column of kOwnRows rows on a GPU, the whole tile where a block is one thread.
 constexpr int kOwnColumns = kWeightThreads == 1 ? kWeightColumns : 1;
 constexpr int kOwnRows = kWeightRows * kWeightColumns / kWeightThreads / kOwnColumns;
 
-template <bool ADD>
 KERNEL void linear_backward_weight_kernel(float* dweight, const float* dy, const float* x, LinearShape shape,
                                           int chunk) {
   SHARED(float, input, kMostChunk* kWeightColumns);  // (row, c)
@@ -84,13 +86,7 @@ KERNEL void linear_backward_weight_kernel(float* dweight, const float* dy, const
   const int own_column = static_cast<int>(threadIdx.x) % across * kOwnColumns;
   const int own_row = static_cast<int>(threadIdx.x) / across * kOwnRows;
 
-  float sum[kOwnRows][kOwnColumns] = {};
-  if constexpr (ADD) {
-    for (int i = 0; i < kOwnRows; ++i)
-      for (int j = 0; j < kOwnColumns; ++j)
-        if (k0 + own_row + i < shape.k && c0 + own_column + j < shape.c)
-          sum[i][j] = dweight[int64_t{1} * (k0 + own_row + i) * shape.c + c0 + own_column + j];
-  }
+  TreeSum<float, kOwnRows * kOwnColumns> tree;
   for (int first = 0; first < shape.n; first += chunk) {
     const int rows = shape.n - first < chunk ? shape.n - first : chunk;
     BLOCK_LOOP(e, rows * kWeightColumns) {
@@ -104,33 +100,22 @@ KERNEL void linear_backward_weight_kernel(float* dweight, const float* dy, const
       gradient[e] = k < shape.k ? dy[row * shape.k + k] : 0.0f;
     }
     block_sync();
+    float* sum = tree.begin(first / chunk);
     for (int i = 0; i < kOwnRows; ++i) {
-      float partial[kOwnColumns] = {};
       for (int row = 0; row < rows; ++row) {
         const float g = gradient[row * kWeightRows + own_row + i];
         const float* in = input + row * kWeightColumns + own_column;
-        for (int j = 0; j < kOwnColumns; ++j) partial[j] = fmaf(g, in[j], partial[j]);
+        float* own = sum + i * kOwnColumns;
+        for (int j = 0; j < kOwnColumns; ++j) own[j] = fmaf(g, in[j], own[j]);
       }
-      for (int j = 0; j < kOwnColumns; ++j) sum[i][j] += partial[j];
     }
     block_sync();
   }
+  const float* total = tree.total();
   for (int i = 0; i < kOwnRows; ++i)
     for (int j = 0; j < kOwnColumns; ++j)
       if (k0 + own_row + i < shape.k && c0 + own_column + j < shape.c)
-        dweight[int64_t{1} * (k0 + own_row + i) * shape.c + c0 + own_column + j] = sum[i][j];
-}
-
-DEVICE void linear_backward_bias_body(int64_t k, float* dbias, bool add, const float* dy, int n, int outputs,
-                                      int chunk) {
-  float sum = add ? dbias[k] : 0.0f;
-  for (int first = 0; first < n; first += chunk) {
-    const int end = first + chunk < n ? first + chunk : n;
-    float partial = 0.0f;
-    for (int64_t row = first; row < end; ++row) partial += dy[row * outputs + k];
-    sum += partial;
-  }
-  dbias[k] = sum;
+        dweight[int64_t{1} * (k0 + own_row + i) * shape.c + c0 + own_column + j] = total[i * kOwnColumns + j];
 }
 
 }  // namespace
@@ -157,24 +142,17 @@ void linear_backward_data(Stream& stream, float* dx, Write write, const float* d
                                       write == Write::Add, dy, x, weight, shape);
 }
 
-void linear_backward_weight(Stream& stream, float* dweight, float* dbias, Write write, const float* dy, const float* x,
+void linear_backward_weight(Stream& stream, float* dweight, float* dbias, const float* dy, const float* x,
                             const LinearShape& shape) {
   check_linear("linear_backward_weight", shape);
   const int chunk = images_per_chunk();
   ITO_CHECK(chunk >= 1 && chunk <= kMostChunk, "linear_backward_weight: images_per_chunk() is ", chunk,
             ", expected 1 to ", kMostChunk);
+  check_leaves("linear_backward_weight", ceil_div(shape.n, chunk));
   const Dim3 grid(ceil_div(shape.c, kWeightColumns), ceil_div(shape.k, kWeightRows));
-  if (write == Write::Add) {
-    launch<linear_backward_weight_kernel<true>>("linear_backward_weight", grid, kWeightThreads, 0, stream, dweight, dy,
-                                                x, shape, chunk);
-  } else {
-    launch<linear_backward_weight_kernel<false>>("linear_backward_weight", grid, kWeightThreads, 0, stream, dweight, dy,
-                                                 x, shape, chunk);
-  }
-  if (dbias) {
-    for_each<linear_backward_bias_body>("linear_backward_bias", shape.k, stream, dbias, write == Write::Add, dy,
-                                        shape.n, shape.k, chunk);
-  }
+  launch<linear_backward_weight_kernel>("linear_backward_weight", grid, kWeightThreads, 0, stream, dweight, dy, x,
+                                        shape, chunk);
+  if (dbias) fold_tree(stream, dbias, dy, shape.n, chunk, shape.k);
 }
 
 }  // namespace ito

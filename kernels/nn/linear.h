@@ -17,9 +17,9 @@ void linear_forward(Stream& stream, float* y, const float* x, const float* weigh
 // dx (N, C): dL/dx, through f.
 void linear_backward_data(Stream& stream, float* dx, Write write, const float* dy, const float* x, const float* weight,
                           const LinearShape& shape);
-// dweight (K, C), dbias (K) or null. One partial per images_per_chunk() rows, folded in order onto what is there (Add)
-// or onto zero (Set): element (k, c) = ((old + p0) + p1) + ...; no workspace (a thread owns an element).
-void linear_backward_weight(Stream& stream, float* dweight, float* dbias, Write write, const float* dy, const float* x,
+// dweight (K, C), dbias (K) or null, set: one partial per images_per_chunk() rows, joined in the order of
+// kernels/sum_tree.h; no workspace (a thread owns an element).
+void linear_backward_weight(Stream& stream, float* dweight, float* dbias, const float* dy, const float* x,
                             const LinearShape& shape);
 
 }  // namespace ito

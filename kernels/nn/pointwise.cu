@@ -7,6 +7,7 @@
 #include "kernels/nn/pointwise.h"
 
 #include "dialect.h"
+#include "kernels/nn/fold_tree.h"
 #include "kernels/nn/rows.cuh"
 
 namespace ito {
@@ -15,7 +16,6 @@ namespace {
 constexpr int kStrip = 32;  // channels a summing block owns
 constexpr int kSumThreads = 256;
 constexpr int kRun = 64;               // rows a thread sums before folding into its total
-constexpr int kFoldSpan = 256;         // elements a folding block owns
 constexpr int64_t kDivideSpan = 4096;  // elements of a row a dividing block owns
 
 template <class T>
@@ -123,21 +123,6 @@ KERNEL void column_sum_kernel(float* out, int64_t stride, bool add, const T* x, 
     for (int g = 1; g < kTeams; ++g) sum += team_sum[g * kStrip + j];
     write_element(out, group * stride + first + j, add, sum);
   }
-}
-
-template <int NT>
-KERNEL void fold_rows_kernel(float* out, bool add, const float* partial, int64_t rows, int64_t count) {
-  constexpr int kOwn = kFoldSpan / NT;
-  const int64_t first = int64_t{blockIdx.x} * kFoldSpan;
-  const int width = static_cast<int>(count - first < kFoldSpan ? count - first : kFoldSpan);
-  const int column = static_cast<int>(threadIdx.x);
-  float sum[kOwn] = {};
-  if (add) for_own_columns<kFoldSpan, NT>(column, width, [&](int k, int j) { sum[k] = out[first + j]; });
-  for (int64_t r = 0; r < rows; ++r) {
-    const float* row = partial + r * count + first;
-    for_own_columns<kFoldSpan, NT>(column, width, [&](int k, int j) { sum[k] += row[j]; });
-  }
-  for_own_columns<kFoldSpan, NT>(column, width, [&](int k, int j) { out[first + j] = sum[k]; });
 }
 
 template <class T>
@@ -248,21 +233,14 @@ void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const f
   });
 }
 
-void sum_rows(Stream& stream, float* dbias, Write write, ConstDataRef dy, float* partial, int n, int hw, int c) {
+void sum_rows(Stream& stream, float* dbias, ConstDataRef dy, float* partial, int n, int hw, int c) {
   ITO_CHECK(n > 0 && hw > 0 && c > 0, "sum_rows: N ", n, ", HW ", hw, ", C ", c, ", expected positive sizes");
   const int64_t chunk = images_per_chunk();
   by_type(dy.type, [&](auto tag) {
     using T = decltype(tag);
     sum_columns("sum_rows", stream, partial, c, false, dy.as<T>(), chunk * hw, int64_t{n} * hw, c);
   });
-  fold_rows(stream, dbias, write, partial, ceil_div(n, chunk), c);
-}
-
-void fold_rows(Stream& stream, float* out, Write write, const float* partial, int64_t rows, int64_t count) {
-  ITO_CHECK(rows >= 0 && count >= 0, "fold_rows: ", rows, " rows of ", count, " elements, expected 0 or more");
-  constexpr int NT = block_threads(256);
-  launch<fold_rows_kernel<NT>>("fold_rows", Dim3(ceil_div(count, kFoldSpan)), NT, 0, stream, out, write == Write::Add,
-                               partial, rows, count);
+  fold_tree(stream, dbias, partial, ceil_div(n, chunk), 1, c);
 }
 
 }  // namespace ito

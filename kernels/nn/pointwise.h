@@ -27,10 +27,8 @@ void add_epilogue(Stream& stream, DataRef y, ConstDataRef x, const PointwiseEpil
 // y[n,:] = x[n,:] / t[n]  (the fourier network's output); also its own backward. Rows of `row` elements.
 void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const float* t, int n, int64_t row);
 
-// dbias[c] (+)= sum_n sum_p dy[n,p,c]: one partial per images_per_chunk() images, folded in order.
-// partial (ceil(n / images_per_chunk()), C) fp32 scratch.
-void sum_rows(Stream& stream, float* dbias, Write write, ConstDataRef dy, float* partial, int n, int hw, int c);
-// out[i] (+)= partial[0][i] + partial[1][i] + ... in order, starting from what is there (Add) or zero (Set).
-void fold_rows(Stream& stream, float* out, Write write, const float* partial, int64_t rows, int64_t count);
+// dbias[c] = sum_n sum_p dy[n,p,c], set: one partial per images_per_chunk() images, joined in the order of
+// kernels/sum_tree.h. partial (ceil(n / images_per_chunk()), C) fp32 scratch.
+void sum_rows(Stream& stream, float* dbias, ConstDataRef dy, float* partial, int n, int hw, int c);
 
 }  // namespace ito

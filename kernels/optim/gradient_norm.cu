@@ -10,6 +10,7 @@
 
 #include "dialect.h"
 #include "kernels/dialect/double_math.h"
+#include "kernels/nn/sum_tree.cuh"
 
 namespace ito {
 namespace {
@@ -75,12 +76,36 @@ DEVICE void decide(TrainState* state, double loss, double norm, const float* lea
   state->step += 1;
 }
 
-KERNEL void optimizer_prepare_kernel(TrainState* state, const float* loss, int batch, const double* partial,
-                                     int64_t partials, const float* learning_rates, OptimizerSettings settings) {
-  double losses = 0.0, squares = 0.0;
-  BLOCK_LOOP(i, batch) losses += static_cast<double>(loss[i]);
+// The tree's sum of the losses. A thread sums the subtree of `own` leaves, a power of two, at its number;
+// what stands beyond the batch is nothing, and adding its zeros changes no bit.
+template <int NT>
+DEVICE double sum_losses(const float* loss, int batch, int chunk, int own) {
+  SHARED(double, subtree, NT);
+  TreeSum<double, 1> tree;
+  const int64_t first = int64_t{threadIdx.x} * own * chunk;
+  const int64_t last = first + int64_t{own} * chunk < batch ? first + int64_t{own} * chunk : batch;
+  for (int64_t begin = first; begin < last; begin += chunk) {
+    double* sum = tree.begin((begin - first) / chunk);
+    for (int64_t i = begin; i < begin + chunk && i < last; ++i) *sum += static_cast<double>(loss[i]);
+  }
+  subtree[threadIdx.x] = *tree.total();
+  for (int half = 1; half < NT; half *= 2) {
+    block_sync();
+    const int at = static_cast<int>(threadIdx.x) * 2 * half;
+    if (at + half < NT) subtree[at] += subtree[at + half];
+  }
+  block_sync();
+  return subtree[0];
+}
+
+template <int NT>
+KERNEL void optimizer_prepare_kernel(TrainState* state, const float* loss, int batch, int chunk, int own,
+                                     const double* partial, int64_t partials, const float* learning_rates,
+                                     OptimizerSettings settings) {
+  const double loss_total = sum_losses<NT>(loss, batch, chunk, own);
+  double squares = 0.0;
   BLOCK_LOOP(i, partials) squares += partial[i];
-  const double loss_total = block_sum(losses), square_total = block_sum(squares);
+  const double square_total = block_sum(squares);
   if (threadIdx.x == 0) decide(state, loss_total / batch, sqrt(square_total), learning_rates, settings);
 }
 
@@ -100,8 +125,13 @@ void optimizer_prepare(Stream& stream, TrainState* state, const float* loss, int
   ITO_CHECK(state && learning_rates, "optimizer_prepare: the state or the learning rate table is null");
   ITO_CHECK(settings.ema_inv_gamma > 0.0f, "optimizer_prepare: ema_inv_gamma is ", settings.ema_inv_gamma,
             ", expected above 0");
-  launch<optimizer_prepare_kernel>("optimizer_prepare", Dim3(1), kThreads, 0, stream, state, loss, batch, partial,
-                                   partials, learning_rates, settings);
+  constexpr int NT = block_threads(kThreads);
+  const int chunk = images_per_chunk();
+  check_leaves("optimizer_prepare", ceil_div(batch, chunk));
+  int own = 1;
+  while (int64_t{own} * NT * chunk < batch) own *= 2;
+  launch<optimizer_prepare_kernel<NT>>("optimizer_prepare", Dim3(1), NT, 0, stream, state, loss, batch, chunk, own,
+                                       partial, partials, learning_rates, settings);
 }
 
 }  // namespace ito

@@ -19,9 +19,10 @@ struct OptimizerSettings {
 // partial (ceil(count / kNormSpan)) doubles: sum of squares of each span, in a fixed order.
 void gradient_square_sums(Stream& stream, double* partial, const float* gradient, int64_t count);
 
-// One block: folds loss (batch, mean) and partials, each in a fixed order; fills the state's derived values from
-// learning_rates[step] (the table covers every step); decides apply (norm and loss finite); counts; step += 1.
-// clip factor = min(1, max_norm / (norm + 1e-6)). The EMA's s = applied before this update (decay 0 at the first).
+// One block: sums loss (batch, mean) in the order of kernels/sum_tree.h and partials in a fixed one; fills the state's
+// derived values from learning_rates[step] (the table covers every step); decides apply (norm and loss finite); counts;
+// step += 1. clip factor = min(1, max_norm / (norm + 1e-6)). The EMA's s = applied before this update (decay 0 at the
+// first).
 void optimizer_prepare(Stream& stream, TrainState* state, const float* loss, int batch, const double* partial,
                        int64_t partials, const float* learning_rates, const OptimizerSettings& settings);
 

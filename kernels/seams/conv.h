@@ -3,9 +3,8 @@
 //   y[n,p,q,k] = scale * (bias[k] + residual[n,p,q,k]
 //              + sum_{r,s,c} x[n, p*stride - pad_top + r, q*stride - pad_left + s, c] * w[k,r,s,c])
 // x is zero outside. A layer object keeps the library's plans and the place of its packed filters.
-// Bits: image n of y and dx depends on image n alone; dweight and dbias are one partial per images_per_chunk()
-// images, folded in order onto what is there (Add) or onto zero (Set), so that any micro-batch that is a multiple
-// of the chunk gives the same bits.
+// Bits: image n of y and dx depends on image n alone; dweight and dbias are one partial per images_per_chunk() images,
+// joined in the order of kernels/sum_tree.h, so that passes of whole subtrees share a batch without changing its bits.
 #pragma once
 #include <memory>
 #include <string>
@@ -50,9 +49,9 @@ class ConvLayer {
   void forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& epilogue, int n, void* workspace);
   // dx (+)= the gradient of the sum's x for dy = dL/d(sum), i.e. without the epilogue's scale.
   void backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace);
-  // dweight (K, R, S, C), dbias (K) or null.
-  void backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy, ConstDataRef x,
-                       int n, void* workspace);
+  // dweight (K, R, S, C), dbias (K) or null: set.
+  void backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
+                       void* workspace);
 
   // The library's names of the plans it chose, for tests and `inspect` (e.g. "brgconv:avx512_core").
   std::string implementations() const;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/nn/conv.h"
+#include "kernels/nn/fold_tree.h"
 #include "kernels/nn/pointwise.h"
 
 namespace ito {
@@ -56,20 +57,19 @@ class PortableConv {
 
   // make_partials(float* partial) sets the partials of the filters, one a chunk: another kernel may make them.
   template <class MakePartials>
-  void backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy, int n,
-                       void* workspace, const MakePartials& make_partials) const {
+  void backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, int n, void* workspace,
+                       const MakePartials& make_partials) const {
     ITO_CHECK(training_ && workspace, "conv ", name_, ": a weight gradient needs training and a workspace");
     const int64_t chunks = ceil_div(n, images_per_chunk());
     float* partial = static_cast<float*>(workspace);
     make_partials(partial);
-    fold_rows(stream, dweight, write, partial, chunks, shape_.weights());
+    fold_tree(stream, dweight, partial, chunks, 1, shape_.weights());
     if (!dbias) return;
-    sum_rows(stream, dbias, write, dy, partial + chunks * shape_.weights(), n, shape_.out_h() * shape_.out_w(),
-             shape_.k);
+    sum_rows(stream, dbias, dy, partial + chunks * shape_.weights(), n, shape_.out_h() * shape_.out_w(), shape_.k);
   }
-  void backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy, ConstDataRef x,
-                       int n, void* workspace) const {
-    backward_weight(stream, dweight, dbias, write, dy, n, workspace,
+  void backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
+                       void* workspace) const {
+    backward_weight(stream, dweight, dbias, dy, n, workspace,
                     [&](float* partial) { conv_backward_weight(stream, partial, dy, x, shape_, n); });
   }
 

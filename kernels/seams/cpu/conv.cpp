@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "dialect.h"
+#include "kernels/nn/sum_tree.cuh"
 #include "kernels/seams/cpu/conv_plan.h"
 #include "kernels/seams/host/stream.h"
 
@@ -42,15 +43,15 @@ void add_to(T* __restrict to, const T* __restrict from, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = from_float<T>(to_float(to[i]) + to_float(from[i]));
 }
 
-// to[i] = ((to[i] + p[0][i]) + p[1][i]) + ...
-void fold(float* to, const float* partial, int64_t rows, int64_t distance, int64_t count) {
-  constexpr int64_t kSpan = 4096;
-  onednn::parallel_items(ceil_div(count, kSpan), [&](int64_t item, int) {
-    const int64_t begin = item * kSpan, end = std::min(begin + kSpan, count);
-    for (int64_t row = 0; row < rows; ++row) {
-      const float* __restrict p = partial + row * distance;
-      for (int64_t i = begin; i < end; ++i) to[i] += p[i];
-    }
+// Subtree `arrival` of the chunks' partials: its leaves' sum goes to its slot, and is joined with those that wait.
+// Slots and leaves are `distance` apart; a span of them all stays in the first cache.
+void fold(float* slots, const float* leaves, int64_t count, TreeArrival arrival, int64_t distance, int64_t elements) {
+  constexpr int kSpan = 1024;
+  onednn::parallel_items(ceil_div(elements, kSpan), [&](int64_t item, int) {
+    const int64_t begin = item * kSpan, width = std::min<int64_t>(kSpan, elements - begin);
+    float* slot = slots + arrival.slot * distance + begin;
+    fold_leaves<kSpan, 1>(slot, leaves + begin, count, distance, 0, static_cast<int>(width));
+    for (int join = 0; join < arrival.joins; ++join, slot -= distance) add_to(slot - distance, slot, width);
   });
 }
 
@@ -65,7 +66,7 @@ struct ConvLayer::Impl {
 
   ImagePlan forward, data;
   onednn::WeightPlan weight;
-  Call pack_forward, pack_data, weight_in, weight_out;
+  Call pack_forward, pack_data, weight_out;
   bool data_shares_filters = false;  // the data gradient reads the forward's copy
   std::vector<float> no_bias;
   void* packed = nullptr;
@@ -74,7 +75,8 @@ struct ConvLayer::Impl {
   int64_t y_count() const { return int64_t{1} * shape.out_h() * shape.out_w() * shape.k; }
   size_t data_filters_offset() const { return data_shares_filters ? 0 : aligned(forward.filters.get_size()); }
 
-  // Workspace of the weight gradient: the running sum (filters, bias), then a wave of partials alike.
+  // Workspace of the weight gradient: the sums of finished subtrees (filters, bias), then a wave of partials alike. A
+  // wave is a subtree: a power of two of chunks.
   int64_t filters_count() const { return static_cast<int64_t>(weight.filters.get_size() / sizeof(float)); }
   int64_t partial_count() const {
     return static_cast<int64_t>(aligned(weight.filters.get_size()) + aligned(sizeof(float) * shape.k)) / sizeof(float);
@@ -82,8 +84,10 @@ struct ConvLayer::Impl {
   int64_t bias_offset() const { return static_cast<int64_t>(aligned(weight.filters.get_size()) / sizeof(float)); }
   int64_t wave(int n) const {
     const int64_t fit = kWaveBytes / (partial_count() * static_cast<int64_t>(sizeof(float)));
-    return std::min(ceil_div(n, chunk), std::max(fit, kMinWave));
+    const auto most = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max(fit, kMinWave))));
+    return std::min(ceil_div(n, chunk), most);
   }
+  int64_t waves(int n) const { return ceil_div(ceil_div(n, chunk), wave(n)); }
 
   void check(const char* direction, ConstDataRef a, ConstDataRef b, int n) const {
     ITO_CHECK(packed, "conv ", name, ": ", direction, " before bind(); give it the memory for packed filters first");
@@ -145,19 +149,11 @@ struct ConvLayer::Impl {
     return copy;
   }
 
-  void run_backward_weight(float* dweight, float* dbias, Write write, ConstDataRef dy, ConstDataRef x, int n,
-                           float* workspace) {
+  void run_backward_weight(float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n, float* workspace) {
     weight.call.prepare(device_threads());
     const int64_t element = static_cast<int64_t>(size_of(type));
-    float* sum = workspace;
-    float* partials = workspace + partial_count();
-    memset(sum, 0, sizeof(float) * partial_count());
-    if (write == Write::Add) {
-      const onednn::OneThread one;
-      weight_in.prepare(1);
-      weight_in.run(0, {dweight, sum});
-      if (dbias) memcpy(sum + bias_offset(), dbias, sizeof(float) * shape.k);
-    }
+    float* sums = workspace;
+    float* partials = workspace + tree_slots(waves(n)) * partial_count();
     const int64_t chunks = ceil_div(n, chunk), most = wave(n);
     for (int64_t first = 0; first < chunks; first += most) {
       const int64_t count = std::min(most, chunks - first);
@@ -168,13 +164,14 @@ struct ConvLayer::Impl {
                                  chunk_images(onednn::Scratch::Dy, dy.data, element * y_count(), image, n), partial,
                                  partial + bias_offset()});
       });
-      fold(sum, partials, count, partial_count(), filters_count());
-      fold(sum + bias_offset(), partials + bias_offset(), count, partial_count(), shape.k);
+      const TreeArrival arrival = tree_arrival(first / most, waves(n));
+      fold(sums, partials, count, arrival, partial_count(), filters_count());
+      fold(sums + bias_offset(), partials + bias_offset(), count, arrival, partial_count(), shape.k);
     }
     const onednn::OneThread one;
     weight_out.prepare(1);
-    weight_out.run(0, {sum, dweight});
-    if (dbias) memcpy(dbias, sum + bias_offset(), sizeof(float) * shape.k);
+    weight_out.run(0, {sums, dweight});
+    if (dbias) memcpy(dbias, sums + bias_offset(), sizeof(float) * shape.k);
   }
 };
 
@@ -201,7 +198,6 @@ ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool 
   m.data_shares_filters = m.data.filters == m.forward.filters;
   if (!m.data_shares_filters) m.pack_data = onednn::plan_reorder(onednn::masters(shape), m.data.filters);
   m.weight = onednn::plan_backward_weight(name, shape, type, m.chunk);
-  m.weight_in = onednn::plan_reorder(onednn::masters(shape), m.weight.filters);
   m.weight_out = onednn::plan_reorder(m.weight.filters, onednn::masters(shape));
 }
 
@@ -248,7 +244,7 @@ size_t ConvLayer::backward_data_workspace(int) const {
   return 0;
 }
 size_t ConvLayer::backward_weight_workspace(int n) const {
-  return sizeof(float) * impl_->partial_count() * (1 + impl_->wave(n));
+  return sizeof(float) * impl_->partial_count() * (tree_slots(impl_->waves(n)) + impl_->wave(n));
 }
 
 void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& epilogue, int n, void*) {
@@ -266,13 +262,13 @@ void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstData
   submit(stream, m->data_name.c_str(), [=] { m->run_backward_data(dx, write, dy, n); });
 }
 
-void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy,
-                                ConstDataRef x, int n, void* workspace) {
+void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
+                                void* workspace) {
   Impl* m = impl_.get();
   m->check("weight gradient", dy, x, n);
   ITO_CHECK(m->training && workspace, "conv ", m->name, ": a weight gradient needs training and a workspace");
   submit(stream, m->weight_name.c_str(),
-         [=] { m->run_backward_weight(dweight, dbias, write, dy, x, n, static_cast<float*>(workspace)); });
+         [=] { m->run_backward_weight(dweight, dbias, dy, x, n, static_cast<float*>(workspace)); });
 }
 
 std::string ConvLayer::implementations() const {
@@ -286,7 +282,7 @@ std::string ConvLayer::implementations() const {
   if (m.training) append("weight", {m.weight.call});
   append("reorder", {m.pack_forward});
   if (m.pack_data) append("reorder", {m.pack_data});
-  if (m.training) append("reorder", {m.weight_in, m.weight_out});
+  if (m.training) append("reorder", {m.weight_out});
   return out;
 }
 

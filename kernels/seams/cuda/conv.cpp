@@ -140,13 +140,13 @@ void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstData
   if (add) accumulate(stream, dx, Write::Add, result, 1.0f, n * m.conv.x_count());
 }
 
-void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy,
-                                ConstDataRef x, int n, void* workspace) {
+void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
+                                void* workspace) {
   const Impl& m = *impl_;
-  if (!m.weight) return m.conv.backward_weight(stream, dweight, dbias, write, dy, x, n, workspace);
+  if (!m.weight) return m.conv.backward_weight(stream, dweight, dbias, dy, x, n, workspace);
   m.check("weight gradient", dy, x, n);
   const int chunk = images_per_chunk();
-  m.conv.backward_weight(stream, dweight, dbias, write, dy, n, workspace, [&](float* partial) {
+  m.conv.backward_weight(stream, dweight, dbias, dy, n, workspace, [&](float* partial) {
     const Range range("conv_backward_weight");
     char* x_copy = at(workspace, aligned(m.conv.backward_weight_workspace(n)));
     char* dy_copy = x_copy + m.copy_bytes(n, m.conv.x_count());

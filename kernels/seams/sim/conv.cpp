@@ -42,9 +42,9 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
 void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void*) {
   impl_->conv.backward_data(stream, dx, write, dy, n);
 }
-void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Write write, ConstDataRef dy,
-                                ConstDataRef x, int n, void* workspace) {
-  impl_->conv.backward_weight(stream, dweight, dbias, write, dy, x, n, workspace);
+void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
+                                void* workspace) {
+  impl_->conv.backward_weight(stream, dweight, dbias, dy, x, n, workspace);
 }
 
 std::string ConvLayer::implementations() const {

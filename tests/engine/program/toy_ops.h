@@ -45,8 +45,8 @@ class ToyOp : public Op {
     }
     for (int i = 0; i < static_cast<int>(parameters.size()); ++i) {
       float* dp = data.dparameter(i);
-      call.parameters.push_back(asked(dp, data.parameter_write()));
-      if (dp) accumulate(stream, dp, data.parameter_write(), data.dout(0), 1.0f, count_);
+      call.parameters.push_back(asked(dp, Write::Set));
+      if (dp) accumulate(stream, dp, Write::Set, data.dout(0), 1.0f, count_);
     }
     journal_->push_back(call);
   }

@@ -10,6 +10,7 @@
 #include "engine/checkpoint/snapshot.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/memory_limit.h"
+#include "tests/engine/program/batch_ops.h"
 #include "tests/models/unet/tiny_unet.h"
 
 namespace ito::test {
@@ -135,6 +136,56 @@ TEST_F(TrainingStep, MicroBatchesDoNotChangeTheBits) {
   }
 }
 
+// Every way to cut a batch into passes, down to one chunk a pass: the sums over images are one tree of the batch's
+// chunks. 64 images are a whole tree of 16 chunks, 52, 36 and 44 have passes at their end that are not.
+TEST_F(TrainingStep, EveryCutOfTheBatchGivesTheSameBits) {
+  if (in_sim() || kSanitized) GTEST_SKIP() << "the same roads as above, of more images";
+  const Network network = tiny_network(R"({"num_class_embeds": 3, "dropout": 0.2})");
+  for (const int batch : {64, 52, 36, 44}) {
+    TrainSettings settings = small_settings(scaled(batch));
+    const Outcome whole = train(network, settings, 2);
+    for (const int micro : {4, 8, 12, 16, 20, 32, 40, 48, 64}) {
+      if (micro >= batch) continue;
+      settings.micro_batch = scaled(micro);
+      expect_same_bits(join_text(batch, " images in passes of ", micro), whole, train(network, settings, 2));
+    }
+  }
+}
+
+TEST_F(TrainingStep, PassesThatAreNoSubtreeAreSmallerAndSaySo) {
+  static std::string said;
+  const WarningSink before = warning_sink.exchange([](const std::string& text) { said += text; });
+  const Network network = tiny_network();
+  for (const auto& [micro, images] : {std::pair{12, 8}, {20, 16}, {8, 8}, {24, 24}}) {
+    said.clear();
+    TrainSettings settings = small_settings(scaled(24));
+    settings.micro_batch = scaled(micro);
+    EXPECT_EQ(Trainer(network, small_schedule(), settings).program().options().n, scaled(images));
+    EXPECT_EQ(said, micro == images ? ""
+                                    : join_text("micro_batch ", scaled(micro), ": the passes take ", scaled(images),
+                                                " images, ", images_per_chunk(), " times a power of two"));
+  }
+  warning_sink = before;
+}
+
+// What a pass keeps beside the gradients: the sums of finished subtrees, log2(passes) more arenas at most.
+TEST_F(TrainingStep, PassesTakeOneMoreArenaADoubling) {
+  const Network network = tiny_network();
+  const auto memory = [&](int batch, int micro) {
+    TrainSettings settings = small_settings(scaled(batch));
+    settings.micro_batch = scaled(micro);
+    const Trainer trainer(network, small_schedule(), settings);
+    const auto arena = static_cast<int64_t>(sizeof(float)) * trainer.layout().trainable_floats();
+    const auto rest = static_cast<int64_t>(trainer.program().plan().bytes());
+    return static_cast<double>(static_cast<int64_t>(trainer.planned_bytes()) - rest) / static_cast<double>(arena);
+  };
+  const double alone = memory(32, 0);
+  EXPECT_EQ(memory(32, 32), alone);
+  EXPECT_DOUBLE_EQ(memory(32, 16) - alone, 1);
+  EXPECT_DOUBLE_EQ(memory(32, 8) - alone, 2);
+  EXPECT_DOUBLE_EQ(memory(32, 4) - alone, 3);
+}
+
 TEST_F(TrainingStep, SizesThatDoNotFitAreRefused) {
   const Network network = tiny_network();
   const auto refused = [&](int batch, int micro) {
@@ -151,6 +202,16 @@ TEST_F(TrainingStep, SizesThatDoNotFitAreRefused) {
   EXPECT_THROW(Trainer(tiny_network(R"({"out_channels": 6})"), small_schedule(), small_settings(8)), UserError);
   EXPECT_THROW(Trainer(tiny_network(R"({"class_embed_type": "timestep"})"), small_schedule(), small_settings(8)),
                UserError);
+}
+
+// Parameters whose batch is not the images' would sum over other leaves than the passes share.
+TEST_F(TrainingStep, ABatchRepeatedInsideTheNetworkIsRefused) {
+  Network network = tiny_network();
+  network.append = [inner = network.append](Program& p, const NetworkInputs& inputs) {
+    const NetworkInputs both{repeat(p, "samples", inputs.sample), repeat(p, "timesteps", inputs.timestep), {}};
+    return fold(p, "answer", inner(p, both), 1.0f, 1.0f);
+  };
+  EXPECT_THROW(Trainer(network, small_schedule(), small_settings(8)), Error);
 }
 
 TEST_F(TrainingStep, StepsPastTheLearningRatesAreRefused) {

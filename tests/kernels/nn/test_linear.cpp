@@ -5,6 +5,7 @@
 #include "tests/cases/linear.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/linear.h"
+#include "tests/ref/sum_tree.h"
 
 namespace ito::test {
 namespace {
@@ -51,22 +52,20 @@ TEST(Linear, MatchesLoops) {
     const ref::LinearGradients size = ref::linear_backward(absolute(dy), input_sizes(x, s), absolute(w), plain);
     for (Write write : {Write::Set, Write::Add}) {
       const double add = write == Write::Add ? 1.0 : 0.0;
-      const Values old_x = stored<float>(random_values(x.size(), 5)), old_w = stored<float>(random_values(w.size(), 6));
-      const Values old_b = stored<float>(random_values(b.size(), 7));
-      const auto onto = [&](Values v, const Values& old) {
-        for (size_t i = 0; i < v.size(); ++i) v[i] += add * old[i];
+      const Values old = stored<float>(random_values(x.size(), 5));
+      const auto onto = [&](Values v, const Values& more) {
+        for (size_t i = 0; i < v.size(); ++i) v[i] += add * more[i];
         return v;
       };
-      DeviceArray<float> dx(stream, old_x), dw(stream, old_w), db(stream, old_b);
+      DeviceArray<float> dx(stream, old);
       linear_backward_data(stream, dx, write, dev_dy, dev_x, dev_w, s);
-      linear_backward_weight(stream, dw, db, write, dev_dy, dev_x, s);
-      expect_close(what + " dx", dx.values(), onto(want.dx, old_x), kRoundFloat, (s.k + 16) * kRoundFloat,
-                   onto(size.dx, absolute(old_x)));
-      expect_close(what + " dw", dw.values(), onto(want.dweight, old_w), kRoundFloat, (s.n + 12) * kRoundFloat,
-                   onto(size.dweight, absolute(old_w)));
-      expect_close(what + " db", db.values(), onto(want.dbias, old_b), kRoundFloat, (s.n + 1) * kRoundFloat,
-                   onto(size.dbias, absolute(old_b)));
+      expect_close(what + " dx", dx.values(), onto(want.dx, old), kRoundFloat, (s.k + 16) * kRoundFloat,
+                   onto(size.dx, absolute(old)));
     }
+    DeviceArray<float> dw(stream, w.size()), db(stream, b.size());
+    linear_backward_weight(stream, dw, db, dev_dy, dev_x, s);
+    expect_close(what + " dw", dw.values(), want.dweight, kRoundFloat, (s.n + 12) * kRoundFloat, size.dweight);
+    expect_close(what + " db", db.values(), want.dbias, kRoundFloat, (s.n + 1) * kRoundFloat, size.dbias);
   }
 }
 
@@ -98,17 +97,23 @@ TEST(Linear, ARowDoesNotDependOnTheOthers) {
   }
 }
 
-TEST(Linear, WeightGradientInMicroBatchesHasTheSameBits) {
+// Chunks of rows are the leaves: each gradient alone, joined as the tree says, is the whole one's bits.
+TEST(Linear, WeightGradientJoinsItsChunksByTheTree) {
   Stream stream;
-  const int chunk = images_per_chunk(), rows = 3 * chunk + 1;
-  DeviceArray<float> x(stream, random_values(rows * 70, 1)), dy(stream, random_values(rows * 19, 2));
-  DeviceArray<float> dw(stream, 19 * 70), dw2(stream, 19 * 70), db(stream, 19), db2(stream, 19);
-  linear_backward_weight(stream, dw, db, Write::Set, dy, x, {rows, 70, 19, true});
-  linear_backward_weight(stream, dw2, db2, Write::Set, dy, x, {2 * chunk, 70, 19, true});
-  linear_backward_weight(stream, dw2, db2, Write::Add, dy + 2 * chunk * 19, x + 2 * chunk * 70,
-                         {rows - 2 * chunk, 70, 19, true});
-  EXPECT_EQ(dw.bits(), dw2.bits());
-  EXPECT_EQ(db.bits(), db2.bits());
+  const int chunk = images_per_chunk(), rows = 6 * chunk + 1, c = 70, k = 19;
+  DeviceArray<float> x(stream, random_values(rows * c, 1)), dy(stream, random_values(rows * k, 2));
+  DeviceArray<float> dw(stream, k * c), db(stream, k);
+  std::vector<std::vector<float>> weights, biases;
+  for (int first = 0; first < rows; first += chunk) {
+    linear_backward_weight(stream, dw, db, dy + first * k, x + first * c, {std::min(chunk, rows - first), c, k, true});
+    weights.push_back(dw.raw());
+    biases.push_back(db.raw());
+  }
+  for (const int leaves : {1, 2, 3, 5, 7}) {
+    linear_backward_weight(stream, dw, db, dy, x, {std::min(leaves * chunk, rows), c, k, true});
+    EXPECT_EQ(dw.raw(), ref::tree_sum(std::vector(weights.begin(), weights.begin() + leaves))) << leaves << " chunks";
+    EXPECT_EQ(db.raw(), ref::tree_sum(std::vector(biases.begin(), biases.begin() + leaves))) << leaves << " chunks";
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "tests/cases/pointwise.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/pointwise.h"
+#include "tests/ref/sum_tree.h"
 
 namespace ito::test {
 namespace {
@@ -164,50 +165,24 @@ TYPED_TEST(Pointwise, DivideRows) {
 TYPED_TEST(Pointwise, SumRowsByChunks) {
   using T = TypeParam;
   const int chunk = images_per_chunk();
-  for (const cases::Rows& s : cases::kRows) {
-    const Values dy = stored<T>(random_values(s.elements(), 13)), old = stored<float>(random_values(s.c, 14));
+  std::vector<cases::Rows> shapes = cases::kRows;
+  shapes.push_back({6 * chunk + 1, 5, 33});  // of a tree with both kinds of ends
+  for (const cases::Rows& s : shapes) {
+    const Values dy = stored<T>(random_values(s.elements(), 13));
     DeviceArray<T> device_dy(this->stream, dy);
-    DeviceArray<float> dbias(this->stream, old), partial(this->stream, ceil_div(s.n, chunk) * s.c);
+    DeviceArray<float> dbias(this->stream, s.c), partial(this->stream, ceil_div(s.n, chunk) * s.c);
     const Values sums = ref::sum_groups(dy, int64_t{s.n} * s.hw, int64_t{s.n} * s.hw, s.c);
     const Values sizes = ref::sum_groups(ref::absolute(dy), int64_t{s.n} * s.hw, int64_t{s.n} * s.hw, s.c);
     const double unit = (72 + chunk * s.hw / 64 + ceil_div(s.n, chunk)) * u;
-    sum_rows(this->stream, dbias, Write::Add, device_dy.data(), partial, s.n, s.hw, s.c);
-    Values want = sums;
-    for (int k = 0; k < s.c; ++k) want[k] += old[k];
-    expect_close("sum_rows added", dbias.values(), want, u * ceil_div(s.n, chunk), unit, sizes);
-    sum_rows(this->stream, dbias, Write::Set, device_dy.data(), partial, s.n, s.hw, s.c);
-    expect_close("sum_rows", dbias.values(), sums, 0, unit, sizes);
-
-    // The same bits in micro-batches that are multiples of the chunk.
-    DeviceArray<float> pieces(this->stream, s.c);
+    std::vector<std::vector<float>> chunks;
     for (int n = 0; n < s.n; n += chunk) {
-      sum_rows(this->stream, pieces, n == 0 ? Write::Set : Write::Add, device_dy.data() + int64_t{n} * s.hw * s.c,
-               partial, std::min(chunk, s.n - n), s.hw, s.c);
+      sum_rows(this->stream, dbias, device_dy.data() + int64_t{n} * s.hw * s.c, partial, std::min(chunk, s.n - n), s.hw,
+               s.c);
+      chunks.push_back(dbias.raw());
     }
-    EXPECT_EQ(pieces.bits(), dbias.bits()) << "N " << s.n;
-  }
-}
-
-TEST(FoldRows, AddsInOrder) {
-  Stream stream;
-  for (int64_t count : {1, 255, 256, 700}) {
-    const int rows = 5;
-    const Values partial = stored<float>(random_values(rows * count, 15)),
-                 old = stored<float>(random_values(count, 16));
-    DeviceArray<float> out(stream, old), device_partial(stream, partial), set(stream, count);
-    fold_rows(stream, out, Write::Add, device_partial, rows, count);
-    fold_rows(stream, set, Write::Set, device_partial, rows, count);
-    Values want(count), want_set(count);
-    for (int64_t i = 0; i < count; ++i) {
-      float sum = static_cast<float>(old[i]), from_zero = 0;
-      for (int r = 0; r < rows; ++r) {
-        sum += static_cast<float>(partial[r * count + i]);
-        from_zero += static_cast<float>(partial[r * count + i]);
-      }
-      want[i] = sum, want_set[i] = from_zero;
-    }
-    EXPECT_EQ(out.values(), want);  // bit for bit: the order is the contract
-    EXPECT_EQ(set.values(), want_set);
+    sum_rows(this->stream, dbias, device_dy.data(), partial, s.n, s.hw, s.c);
+    expect_close("sum_rows", dbias.values(), sums, 0, unit, sizes);
+    EXPECT_EQ(dbias.raw(), ref::tree_sum(chunks)) << "N " << s.n;
   }
 }
 

@@ -2,6 +2,7 @@
 // Gradient norm, the decisions of a step, AdamW and the moving average: against fp64 and against PyTorch's numbers.
 #include "kernels/optim/adamw.h"
 #include "tests/kernels/op_test.h"
+#include "tests/ref/sum_tree.h"
 
 namespace ito::test {
 namespace {
@@ -91,6 +92,28 @@ TEST(OptimizerPrepare, ManyPartialsAndLosses) {
   optimizer_prepare(stream, state, loss, batch, partial, count, table, {});
   EXPECT_NEAR(state.raw()[0].last_loss, mean, batch * 0x1p-53 * size);
   EXPECT_NEAR(state.raw()[0].gradient_norm, std::sqrt(sum), count * 0x1p-53 * std::sqrt(sum));
+}
+
+// Losses over many decades, so that every order of their sum has bits of its own.
+TEST(OptimizerPrepare, LossesJoinByTheTree) {
+  Stream stream;
+  const int chunk = images_per_chunk();
+  for (const int batch : {1, chunk, 5 * chunk + 1, 64 * chunk, 700, 300 * chunk - 1}) {
+    Values losses = random_values(batch, 5), decade = random_values(batch, 6);
+    std::vector<std::vector<double>> chunks;
+    for (int i = 0; i < batch; ++i) {
+      losses[i] = static_cast<float>(std::fabs(losses[i]) * std::pow(10.0, 3 * decade[i]));
+      if (i % chunk == 0) chunks.push_back({0.0});
+      chunks.back()[0] += losses[i];
+    }
+    DeviceArray<float> loss(stream, losses), table(stream, Values{1e-3});
+    DeviceArray<double> partial(stream, 1);
+    partial.upload_raw({1.0});
+    DeviceArray<TrainState> state(stream, 1);
+    state.upload_raw({fresh_state()});
+    optimizer_prepare(stream, state, loss, batch, partial, 1, table, {});
+    EXPECT_EQ(state.raw()[0].last_loss, ref::tree_sum(chunks)[0] / batch) << batch;
+  }
 }
 
 TEST(OptimizerPrepare, EmaDecayRamps) {

@@ -8,6 +8,7 @@
 #include "kernels/seams/conv.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/conv.h"
+#include "tests/ref/sum_tree.h"
 
 namespace ito::test {
 namespace {
@@ -89,11 +90,10 @@ struct Layer {
     DeviceArray<char> workspace(stream, layer.backward_data_workspace(count));
     layer.backward_data(stream, dx, write, dy_data + first * y_row, count, workspace);
   }
-  void backward_weight(float* dweight, float* db, Write write, int first = 0, int count = 0) {
+  void backward_weight(float* dweight, float* db, int first = 0, int count = 0) {
     count = count ? count : n;
     DeviceArray<char> workspace(stream, layer.backward_weight_workspace(count));
-    layer.backward_weight(stream, dweight, db, write, dy_data + first * y_row, x_data + first * x_row, count,
-                          workspace);
+    layer.backward_weight(stream, dweight, db, dy_data + first * y_row, x_data + first * x_row, count, workspace);
   }
 };
 
@@ -181,23 +181,17 @@ TYPED_TEST(ConvSeam, BackwardData) {
 }
 
 template <class T>
-void check_backward_weight(Stream& stream, const Case& c, int n, Write write) {
-  SCOPED_TRACE(testing::Message() << c.what << ", n " << n << (write == Write::Add ? ", add" : ", set"));
+void check_backward_weight(Stream& stream, const Case& c, int n) {
+  SCOPED_TRACE(testing::Message() << c.what << ", n " << n);
   Layer<T> l(stream, c.shape, n);
-  const Values old = stored<float>(random_values(l.s.weights(), 9)), old_bias = stored<float>(random_values(l.s.k, 10));
   DeviceArray<float> dweight(stream, l.s.weights()), dbias(stream, l.s.k);
-  if (write == Write::Add) dweight.upload(old), dbias.upload(old_bias);
-  l.backward_weight(dweight, dbias, write);
+  l.backward_weight(dweight, dbias);
   Values want = ref::conv_backward_weight(l.dy, l.x, l.s, n, n);
   Values magnitude = ref::conv_backward_weight(absolute(l.dy), absolute(l.x), l.s, n, n);
   Values want_bias(l.s.k, 0.0), magnitude_bias(l.s.k, 0.0);
   for (size_t i = 0; i < l.dy.size(); ++i) {
     want_bias[i % l.s.k] += l.dy[i];
     magnitude_bias[i % l.s.k] += std::fabs(l.dy[i]);
-  }
-  if (write == Write::Add) {
-    for (size_t i = 0; i < want.size(); ++i) want[i] += old[i], magnitude[i] += std::fabs(old[i]);
-    for (int k = 0; k < l.s.k; ++k) want_bias[k] += old_bias[k], magnitude_bias[k] += std::fabs(old_bias[k]);
   }
   const double terms = int64_t{1} * n * l.s.out_h() * l.s.out_w() + 1;
   expect_close("dweight", dweight.values(), want, kRoundFloat, terms * kRoundFloat, magnitude);
@@ -206,17 +200,16 @@ void check_backward_weight(Stream& stream, const Case& c, int n, Write write) {
 
 TYPED_TEST(ConvSeam, BackwardWeight) {
   for (const Case& c : kSmall)
-    for (int n : {1, 3, 5, 8})
-      check_backward_weight<TypeParam>(this->stream, c, n, n == 3 || n == 8 ? Write::Add : Write::Set);
-  check_backward_weight<TypeParam>(this->stream, kLarge[2], 1, Write::Set);
+    for (int n : {1, 3, 5, 8}) check_backward_weight<TypeParam>(this->stream, c, n);
+  check_backward_weight<TypeParam>(this->stream, kLarge[2], 1);
 }
 
 TYPED_TEST(ConvSeam, NullBiasGradientIsLeftOut) {
   Layer<TypeParam> l(this->stream, kSmall[0].shape, 5);
   DeviceArray<float> with(this->stream, l.s.weights()), without(this->stream, l.s.weights()),
       dbias(this->stream, l.s.k);
-  l.backward_weight(with, dbias, Write::Set);
-  l.backward_weight(without, nullptr, Write::Set);
+  l.backward_weight(with, dbias);
+  l.backward_weight(without, nullptr);
   EXPECT_EQ(with.bits(), without.bits());
 }
 
@@ -254,27 +247,26 @@ TYPED_TEST(ConvSeam, ImagesDoNotKnowTheirBatch) {
   }
 }
 
-TYPED_TEST(ConvSeam, WeightGradientsDoNotKnowThreadsOrMicroBatches) {
+// Each chunk's gradient alone, joined as the tree says, has the bits of all at once, on any number of threads.
+TYPED_TEST(ConvSeam, WeightGradientsJoinTheirChunksByTheTree) {
   using T = TypeParam;
-  const int chunk = images_per_chunk(), n = 3 * chunk - 1;
+  const int chunk = images_per_chunk(), n = 7 * chunk - 1;
   for (const Case& c : {kSmall[0], kSmall[1], kSmall[2], kSmall[4], kSmall[6]}) {
     SCOPED_TRACE(c.what);
     Layer<T> l(this->stream, c.shape, n);
     DeviceArray<float> dweight(this->stream, l.s.weights()), dbias(this->stream, l.s.k);
-    const auto bits = [&] { return dweight.bits() + dbias.bits(); };
-    set_device_threads(1);
-    l.backward_weight(dweight, dbias, Write::Set);
-    const std::string all = bits();
+    std::vector<std::vector<float>> weights, biases;
+    for (int first = 0; first < n; first += chunk) {
+      l.backward_weight(dweight, dbias, first, std::min(chunk, n - first));
+      weights.push_back(dweight.raw());
+      biases.push_back(dbias.raw());
+    }
+    const std::vector<float> weight = ref::tree_sum(weights), bias = ref::tree_sum(biases);
     for (int threads : {1, 2, 3, 5}) {
       set_device_threads(threads);
-      l.backward_weight(dweight, dbias, Write::Set);
-      EXPECT_TRUE(all == bits()) << threads << " threads";
-      l.backward_weight(dweight, dbias, Write::Set, 0, chunk);
-      l.backward_weight(dweight, dbias, Write::Add, chunk, n - chunk);
-      EXPECT_TRUE(all == bits()) << "two micro-batches, " << threads << " threads";
-      l.backward_weight(dweight, dbias, Write::Set, 0, 2 * chunk);
-      l.backward_weight(dweight, dbias, Write::Add, 2 * chunk, n - 2 * chunk);
-      EXPECT_TRUE(all == bits()) << "the last micro-batch ragged, " << threads << " threads";
+      l.backward_weight(dweight, dbias);
+      EXPECT_EQ(dweight.raw(), weight) << threads << " threads";
+      EXPECT_EQ(dbias.raw(), bias) << threads << " threads";
     }
   }
 }
@@ -293,7 +285,7 @@ TYPED_TEST(ConvSeam, CapturedEqualsEager) {
     l.layer.pack(this->stream, l.masters);
     l.layer.forward(this->stream, y.data(), l.x_data.data(), e, 5, workspace);
     l.layer.backward_data(this->stream, dx.data(), Write::Set, l.dy_data.data(), 5, workspace);
-    l.layer.backward_weight(this->stream, dweight, dbias, Write::Set, l.dy_data.data(), l.x_data.data(), 5, workspace);
+    l.layer.backward_weight(this->stream, dweight, dbias, l.dy_data.data(), l.x_data.data(), 5, workspace);
   };
   const auto bits = [&] { return y.bits() + dx.bits() + dweight.bits() + dbias.bits(); };
   run();
