@@ -4,10 +4,9 @@
 
 #include <array>
 #include <cmath>
-#include <limits>
-#include <set>
 
 #include "engine/io/input_file.h"
+#include "engine/io/json_reader.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -38,91 +37,6 @@ E value_of(const std::array<std::string_view, N>& names, std::string_view name, 
                   did_you_mean(name, known));
 }
 
-// One key of the file at a time, with the type it must have. A key that is absent leaves the default.
-class Reader {
- public:
-  Reader(const Json& json, const std::string& where) : json_(json), where_(where) {}
-
-  void read(const char* key, bool& value) {
-    if (const Json* found = find(key)) {
-      expect(found->is_boolean(), key, *found, "true or false");
-      value = found->get<bool>();
-    }
-  }
-  void read(const char* key, int& value) {
-    if (const Json* found = find(key)) {
-      constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int>::max());
-      expect(found->is_number_unsigned() && found->get<uint64_t>() <= kMax, key, *found, "a whole number, 0 or more");
-      value = found->get<int>();
-    }
-  }
-  void read(const char* key, double& value) {
-    if (const Json* found = find(key)) {
-      expect(found->is_number(), key, *found, "a number");
-      value = found->get<double>();
-    }
-  }
-  void read(const char* key, std::optional<std::vector<double>>& values) {
-    const Json* found = find(key);
-    if (!found || found->is_null()) return;
-    expect(found->is_array(), key, *found, "null or a list of numbers");
-    values.emplace();
-    for (const Json& item : *found) {
-      expect(item.is_number(), key, item, "only numbers in the list");
-      values->push_back(item.get<double>());
-    }
-  }
-  // null is the solvers' word for a variance that the network does not choose.
-  template <class E, size_t N>
-  void read_unless_null(const char* key, E& value, const std::array<std::string_view, N>& names) {
-    if (const Json* found = find(key); !found || !found->is_null()) read(key, value, names);
-  }
-  template <class E, size_t N>
-  void read(const char* key, E& value, const std::array<std::string_view, N>& names) {
-    if (const Json* found = find(key)) {
-      expect(found->is_string(), key, *found, "a name");
-      value = value_of<E>(names, found->get_ref<const std::string&>(), where_, key);
-    }
-  }
-
-  void read(const char* key, Quantity& value) {
-    if (const Json* found = find(key)) {
-      expect(found->is_string(), key, *found, "a name");
-      value = quantity_of(found->get_ref<const std::string&>(), where_);
-    }
-  }
-
-  void read(const char* key, std::string& value) {
-    if (const Json* found = find(key)) {
-      expect(found->is_string(), key, *found, "a name");
-      value = found->get<std::string>();
-    }
-  }
-
-  // The keys that no read asked for, but those that begin with '_', which are diffusers' own, and null, which asks for
-  // nothing.
-  Json unread() const {
-    Json rest = Json::object();
-    for (const auto& [key, value] : json_.items())
-      if (!key.starts_with('_') && !value.is_null() && !asked_.contains(key)) rest[key] = value;
-    return rest;
-  }
-
- private:
-  const Json* find(const char* key) {
-    asked_.insert(key);
-    const auto found = json_.find(key);
-    return found == json_.end() ? nullptr : &*found;
-  }
-  void expect(bool ok, const char* key, const Json& found, const char* expected) const {
-    ITO_USER_CHECK(ok, where_, ": ", key, " is ", printable(found.dump(), 40), "; expected ", expected);
-  }
-
-  const Json& json_;
-  const std::string& where_;
-  std::set<std::string, std::less<>> asked_;
-};
-
 }  // namespace
 
 std::string_view name_of(BetaSchedule value) {
@@ -146,23 +60,27 @@ TimestepSpacing timestep_spacing_of(std::string_view name, const std::string& wh
 }
 
 SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where, const SchedulerConfig& defaults) {
-  ITO_USER_CHECK(json.is_object(), where, ": is not a JSON object; expected the keys of a diffusers scheduler");
   SchedulerConfig config = defaults;
-  Reader reader(json, where);
-  reader.read("_class_name", config.class_name);
+  JsonReader reader(json, where);
+  // What a word of the file means; `of` throws for one that is not known.
+  const auto read_name = [&]<class E>(const char* key, E& value, E (*of)(std::string_view, const std::string&)) {
+    reader.read_name(key, value, [&](std::string_view name) { return of(name, where); });
+  };
+  reader.read_name("_class_name", config.class_name, [](std::string_view name) { return std::string(name); });
   reader.read("num_train_timesteps", config.num_train_timesteps);
   reader.read("beta_start", config.beta_start);
   reader.read("beta_end", config.beta_end);
-  reader.read("beta_schedule", config.beta_schedule, kBetaSchedules);
+  read_name("beta_schedule", config.beta_schedule, beta_schedule_of);
   reader.read("trained_betas", config.trained_betas);
-  reader.read_unless_null("variance_type", config.variance_type, kVarianceTypes);
+  // null is the solvers' word for a variance that the network does not choose.
+  if (!reader.is_null("variance_type")) read_name("variance_type", config.variance_type, variance_type_of);
   reader.read("clip_sample", config.clip_sample);
-  reader.read("prediction_type", config.prediction_type);
+  read_name("prediction_type", config.prediction_type, quantity_of);
   reader.read("thresholding", config.thresholding);
   reader.read("dynamic_thresholding_ratio", config.dynamic_thresholding_ratio);
   reader.read("clip_sample_range", config.clip_sample_range);
   reader.read("sample_max_value", config.sample_max_value);
-  reader.read("timestep_spacing", config.timestep_spacing, kTimestepSpacings);
+  read_name("timestep_spacing", config.timestep_spacing, timestep_spacing_of);
   reader.read("steps_offset", config.steps_offset);
   reader.read("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
   reader.read("set_alpha_to_one", config.set_alpha_to_one);

@@ -7,84 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/io/input_file.h"
-#include "engine/io/json_file.h"
+#include "engine/io/json_reader.h"
 #include "kernels/error.h"
 
 namespace ito {
 namespace {
 
 using nlohmann::json;
-
-// Reads one key after another and remembers which, so that the rest can be named as unknown.
-class Reader {
- public:
-  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
-    ITO_USER_CHECK(object.is_object(), where_, ": found ", object.type_name(), ", expected a JSON object of settings");
-  }
-
-  template <class T>
-  void read(const char* key, T& value) {
-    seen_.push_back(key);
-    const auto it = object_.find(key);
-    if (it != object_.end()) value = convert<T>(key, *it);
-  }
-
-  template <class T>
-  void read(const char* key, std::optional<T>& value) {
-    seen_.push_back(key);
-    const auto it = object_.find(key);
-    if (it == object_.end()) return;
-    if (it->is_null())
-      value.reset();
-    else
-      value = convert<T>(key, *it);
-  }
-
-  bool has(const char* key) const { return object_.contains(key); }
-
-  std::string unknown_keys() const {
-    std::vector<std::string> names;
-    for (const auto& [key, value] : object_.items())
-      if (!key.starts_with("_") && std::find(seen_.begin(), seen_.end(), key) == seen_.end()) names.push_back(key);
-    return list_names(names);
-  }
-
- private:
-  // Strict, since the library's own conversions wrap large numbers, cut fractions and take true for 1.
-  template <class T>
-  T convert(const char* key, const json& found) const {
-    if constexpr (std::is_same_v<T, bool>) {
-      expect(found.is_boolean(), key, found, "true or false");
-    } else if constexpr (std::is_same_v<T, int>) {
-      constexpr int64_t kMost = int64_t{1} << 30;
-      const bool fits = found.is_number_unsigned() ? found.get<uint64_t>() <= uint64_t{kMost}
-                                                   : found.is_number_integer() && found.get<int64_t>() >= -kMost;
-      expect(fits, key, found, "a whole number of reasonable size");
-    } else if constexpr (std::is_same_v<T, double>) {
-      expect(found.is_number(), key, found, "a number");
-    } else if constexpr (std::is_same_v<T, std::string>) {
-      expect(found.is_string(), key, found, "text");
-    } else if constexpr (std::is_same_v<T, std::array<int, 2>>) {
-      if (!found.is_array()) return {convert<int>(key, found), convert<int>(key, found)};
-      expect(found.size() == 2, key, found, "a size or [height, width]");
-      return {convert<int>(key, found[0]), convert<int>(key, found[1])};
-    } else {
-      expect(found.is_array(), key, found, "a list");
-      T list;
-      for (const json& item : found) list.push_back(convert<typename T::value_type>(key, item));
-      return list;
-    }
-    if constexpr (std::is_arithmetic_v<T> || std::is_same_v<T, std::string>) return found.get<T>();
-  }
-
-  void expect(bool ok, const char* key, const json& found, const char* expected) const {
-    ITO_USER_CHECK(ok, where_, ": ", key, " is ", printable(found.dump(), 60), "; expected ", expected);
-  }
-
-  const json& object_;
-  std::string where_;
-  std::vector<std::string> seen_;
-};
 
 void expect_one_of(const std::string& where, const char* key, const std::string& value,
                    const std::vector<std::string>& allowed) {
@@ -166,7 +95,7 @@ json optional_json(const auto& value) {
 }  // namespace
 
 UNetConfig unet_config_from_json(const json& object, const std::string& where, std::vector<std::string>* warnings) {
-  Reader reader(object, where);
+  JsonReader reader(object, where);
   UNetConfig c;
   reader.read("sample_size", c.sample_size);
   reader.read("in_channels", c.in_channels);
@@ -198,7 +127,7 @@ UNetConfig unet_config_from_json(const json& object, const std::string& where, s
   reader.read("num_train_timesteps", c.num_train_timesteps);
   check(c, where);
   if (warnings) {
-    if (const std::string unknown = reader.unknown_keys(); !unknown.empty())
+    if (const std::string unknown = reader.unread_names(); !unknown.empty())
       warnings->push_back(where + ": ignoring unknown keys: " + unknown);
     if (!reader.has("attention_head_dim") && written_in_2022(object))
       warnings->push_back(where +
