@@ -10,8 +10,10 @@
 
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
+#include "engine/io/option_name.h"
 #include "kernels/seams/device.h"
 #include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
 #include "tools/terminal/warnings.h"
 
 namespace {
@@ -123,6 +125,7 @@ int report(const std::filesystem::filesystem_error& e) {
 int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
   ito::warning_sink = ito::print_warning_line;
+  ito::option_spelling = ito::flag_of;
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
   app.fallthrough();  // --device may stand after the sub-command too

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "engine/io/option_name.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -13,7 +14,7 @@ namespace {
 
 template <class T>
 void check_number(const RunOption& option, T value) {
-  ITO_USER_CHECK(option.range.holds(static_cast<double>(value)), flag_of(option.key), " ", value, ": expected ",
+  ITO_USER_CHECK(option.range.holds(static_cast<double>(value)), option_name(option.key), " ", value, ": expected ",
                  option.range.text(), option.zero.empty() ? "" : " (0: " + option.zero + ")");
 }
 
@@ -30,11 +31,6 @@ std::string OptionRange::text() const {
   if (least_open) return "a number above " + whole(least) + " and below " + whole(most);
   if (most_open) return "a value in [" + whole(least) + ", " + whole(most) + ")";
   return whole(least) + " to " + whole(most);
-}
-
-std::string flag_of(std::string key) {
-  std::replace(key.begin(), key.end(), '_', '-');
-  return "--" + key;
 }
 
 Json RunConfig::json() const {
@@ -63,7 +59,7 @@ void RunConfig::check() const {
       check_number(option, value);
     }
   });
-  ITO_USER_CHECK(adam_betas.size() == 2, "--adam-betas: expected two numbers");
+  ITO_USER_CHECK(adam_betas.size() == 2, option_name("adam_betas"), ": expected two numbers");
 }
 
 }  // namespace ito

@@ -120,21 +120,22 @@ struct RunConfig {
     visitor(run.max_skipped,
             RunOption{"max_skipped",
                       "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "
-                      "is counted whole, and seen at the next of the --log-every lines",
+                      "is counted whole, and seen at the next line of metrics.jsonl",
                       at_least(0), "never"});
-    visitor(run.resume, RunOption{"resume",
-                                  "go on from the newest checkpoint of --out, or start if there is none; options not "
-                                  "given are the run's own",
-                                  {},
-                                  {},
-                                  Start});
+    visitor(run.resume,
+            RunOption{"resume",
+                      "go on from the newest checkpoint of the folder, or start if there is none; options not "
+                      "given are the run's own",
+                      {},
+                      {},
+                      Start});
     visitor(run.threads, RunOption{"threads", "threads", between(0, kMaxThreads), "all cores"});
     visitor(run.eager, RunOption{"eager",
                                  "launch every kernel of every step anew, not a captured graph: slower, the same bits; "
                                  "for profiling and for finding a kernel that fails"});
     visitor(run.other_kernels,
             RunOption{"other_kernels",
-                      "go on from a checkpoint (--resume) although the kernels of this machine or library round "
+                      "resume from a checkpoint although the kernels of this machine or library round "
                       "differently; holds for the run from then on"});
   }
 
@@ -143,7 +144,5 @@ struct RunConfig {
                          // is constant, since its other shapes stretch with them
   void check() const;    // UserError that names the first option whose value is out of range
 };
-
-std::string flag_of(std::string key);  // checkpoint_every -> --checkpoint-every
 
 }  // namespace ito

@@ -15,15 +15,12 @@
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/io/chart.h"
-#include "engine/io/sample_grid.h"
-#include "engine/samplers/sampler.h"
+#include "engine/io/option_name.h"
 
 namespace ito {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kPreviewImages = 16, kPreviewSteps = 20;
 
 }  // namespace
 
@@ -32,14 +29,15 @@ RunFolder::RunFolder(const RunConfig& run, const Component& component, const Sch
     : run_(run), component_(component), scheduler_(scheduler), identity_(identity) {
   std::error_code error;
   fs::create_directories(run.out, error);
-  ITO_USER_CHECK(!error, "--out ", run.out, ": cannot be created: ", error.message(), "; choose another folder");
+  ITO_USER_CHECK(!error, option_name("out"), " ", run.out, ": cannot be created: ", error.message(),
+                 "; choose another folder");
   if (!run.resume) {
     const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run.out, {component.folder});
     std::string found = checkpoint ? checkpoint_name(checkpoint->step) : "";
     for (const char* name : {"latest", "metrics.jsonl", "config.json"})
       if (fs::exists(path(name))) found = name;
-    ITO_USER_CHECK(found.empty(), "--out ", run.out, ": holds a run already (", found,
-                   "); go on with it (--resume), choose another folder or remove it");
+    ITO_USER_CHECK(found.empty(), option_name("out"), " ", run.out, ": holds a run already (", found,
+                   "); go on with it (", option_name("resume"), "), choose another folder or remove it");
   }
   lock();
   remove_leftovers(run.out);
@@ -54,7 +52,8 @@ void RunFolder::lock() {
   lock_ = ::open(run_.out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool taken = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   if (taken) ::close(std::exchange(lock_, -1));  // no destructor runs after a constructor that throws
-  ITO_USER_CHECK(!taken, "--out ", run_.out, ": another ito train is writing there; wait for it or stop it");
+  ITO_USER_CHECK(!taken, option_name("out"), " ", run_.out,
+                 ": another training run is writing there; wait for it or stop it");
 }
 
 int64_t RunFolder::start(Trainer& trainer) {
@@ -92,7 +91,7 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   check_kernels(identity_, snapshot, checkpoint.path);
   ITO_USER_CHECK(snapshot.state.step == checkpoint.step, files.state, ": is of step ", snapshot.state.step,
                  ", its folder is named for ", checkpoint.step, "; give the folder its own name back");
-  ITO_USER_CHECK(checkpoint.step <= run_.steps, "--steps ", run_.steps, ": ", checkpoint.path,
+  ITO_USER_CHECK(checkpoint.step <= run_.steps, option_name("steps"), " ", run_.steps, ": ", checkpoint.path,
                  " is past it; ask for more steps");
   trainer.upload(Trainer::Arena::Weights, snapshot.weights);
   trainer.upload(Trainer::Arena::FirstMoment, snapshot.first_moment);
@@ -127,10 +126,10 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
   const bool goes_on = state.skipped_in_row == state.most_skipped_in_row;
   if (run_.max_skipped != 0 && state.most_skipped_in_row >= run_.max_skipped)
     fail<RunEnded>("step ", state.step, ": ", goes_on ? "the last " : "", state.most_skipped_in_row, " steps ",
-                   goes_on ? "" : "in a row before it ",
-                   "had a non-finite loss or gradient and were skipped (--max-skipped ", run_.max_skipped, "); ",
+                   goes_on ? "" : "in a row before it ", "had a non-finite loss or gradient and were skipped (",
+                   option_name("max_skipped"), " ", run_.max_skipped, "); ",
                    latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
-                   "; look at the data, or start a new run with a lower --lr");
+                   "; look at the data, or start a new run with a lower ", option_name("lr"));
   return fmt::format("loss {:.4f}", loss);
 }
 
@@ -152,30 +151,6 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   write_latest(run_.out, latest_);
   write_loss_chart();
   prune_checkpoints(run_.out, step, run_.keep_last, run_.keep_every);
-}
-
-void RunFolder::plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule,
-                             size_t memory_limit) {
-  SamplingSettings settings;
-  settings.steps = std::min(kPreviewSteps, schedule.steps());
-  ReverseSettings reverse;
-  reverse.batch = kPreviewImages;
-  reverse.seed = run_.seed;
-  reverse.memory_limit = memory_limit;
-  reverse.capture = !run_.eager;
-  reverse.delivered = {.numbers = false, .bytes = true};
-  preview_ = std::make_unique<ReverseProcess>(network, sampling_table(sampler_named("ddim"), schedule, settings),
-                                              trainer.ema(), reverse);
-}
-
-void RunFolder::write_preview(Trainer& trainer, const Network& network, int64_t step) {
-  trainer.stream().synchronize();  // the averaged weights are read on another stream
-  preview_->pack();
-  std::vector<int32_t> classes;
-  if (network.labels == LabelKind::Index)
-    for (int i = 0; i < kPreviewImages; ++i) classes.push_back(i % network.classes);
-  const DrawnImages drawn = preview_->all(0, kPreviewImages, nullptr, classes.empty() ? nullptr : classes.data());
-  write_png(path(fmt::format("samples-{:06}.png", step)), sample_grid(drawn.bytes, kPreviewImages, network.image));
 }
 
 void RunFolder::write_loss_chart() const {

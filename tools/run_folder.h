@@ -3,15 +3,13 @@
 // loss.svg, samples-<step>.png, checkpoint-<step>/ and `latest`. Whenever the process is killed, what is there is a run
 // that can be resumed: files and checkpoints appear whole, and metrics.jsonl is cut back to the checkpoint.
 #pragma once
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "engine/checkpoint/component.h"
 #include "engine/checkpoint/run_checkpoints.h"
-#include "engine/diffusion/schedule.h"
-#include "engine/reverse/reverse_process.h"
+#include "engine/diffusion/scheduler_config.h"
 #include "engine/training/trainer.h"
 #include "tools/run_config.h"
 #include "tools/run_identity.h"
@@ -19,7 +17,7 @@
 
 namespace ito {
 
-// The end of a run that --max-skipped asks for; its text is whole.
+// The end of a run that max_skipped asks for; its text is whole.
 class RunEnded : public Error {
  public:
   using Error::Error;
@@ -44,9 +42,6 @@ class RunFolder {
   std::string log(Trainer& trainer, double seconds);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
-  // Makes the sampler of the previews before training begins, so that a lack of memory shows then (UserError).
-  void plan_preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, size_t memory_limit);
-  void write_preview(Trainer& trainer, const Network& network, int64_t step);
   void write_loss_chart() const;
   bool has_checkpoint() const { return !latest_.empty(); }
   std::string latest_checkpoint() const { return path(latest_); }
@@ -65,7 +60,6 @@ class RunFolder {
   double logged_seconds_ = 0;
   int64_t logged_step_ = 0;
   std::string latest_;
-  std::unique_ptr<ReverseProcess> preview_;
 };
 
 }  // namespace ito

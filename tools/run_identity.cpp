@@ -4,16 +4,15 @@
 
 #include <fmt/format.h>
 
-#include <cstdio>
-
 #include "engine/io/hash.h"
+#include "engine/io/option_name.h"
 #include "kernels/error.h"
 #include "kernels/seams/choices.h"
 
 namespace ito {
 namespace {
 
-constexpr const char* kAdvice = "; resume with the same value, or start another run in another --out";
+constexpr const char* kAdvice = "; resume with the same value, or start another run in another folder";
 
 // The library's names for what it chose, of every op: the same version may choose by more than the instruction set.
 std::string kernels_of(const Program& program) {
@@ -49,29 +48,30 @@ void check_architecture(const RunIdentity& now, const std::string& checkpoint, c
   for (const auto& [key, value] : now.architecture.items()) {
     if (key == "_diffusers_version") continue;
     const Json old = stored_architecture.value(key, Json());
-    ITO_USER_CHECK(value == old, "--model: its ", key, " is ", value.dump(), ", that of ", checkpoint, " ", old.dump(),
-                   kAdvice);
+    ITO_USER_CHECK(value == old, option_name("model"), ": its ", key, " is ", value.dump(), ", that of ", checkpoint,
+                   " ", old.dump(), kAdvice);
   }
 }
 
 void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, const Json& stored_config,
                     const std::string& checkpoint) {
-  ITO_USER_CHECK(now.seed == snapshot.seed, "--seed ", now.seed, ": ", checkpoint, " was trained with seed ",
-                 snapshot.seed, kAdvice);
-  ITO_USER_CHECK(now.data_fingerprint == snapshot.data_fingerprint, "--data: the images and labels have fingerprint ",
+  ITO_USER_CHECK(now.seed == snapshot.seed, option_name("seed"), " ", now.seed, ": ", checkpoint,
+                 " was trained with seed ", snapshot.seed, kAdvice);
+  ITO_USER_CHECK(now.data_fingerprint == snapshot.data_fingerprint, option_name("data"),
+                 ": the images and labels have fingerprint ",
                  fmt::format("{:016x}, those that {} was trained on {:016x}", now.data_fingerprint, checkpoint,
                              snapshot.data_fingerprint),
-                 "; resume with the same data, or start another run in another --out");
+                 "; resume with the same data, or start another run in another folder");
   if (stored_config.is_object())
     for (const auto& [key, value] : now.numbers.items()) {
       const Json old = stored_config.value(key, Json());
-      ITO_USER_CHECK(value == old, flag_of(key), " ", value.dump(), ": ", checkpoint, " was trained with ", old.dump(),
-                     kAdvice);
+      ITO_USER_CHECK(value == old, option_name(key), " ", value.dump(), ": ", checkpoint, " was trained with ",
+                     old.dump(), kAdvice);
     }
   ITO_USER_CHECK(
       now.configuration_hash == snapshot.configuration_hash, checkpoint,
       fmt::format(": was trained with other options (configuration hash {:016x}, these give {:016x}), and config.json "
-                  "does not tell which; start another run in another --out",
+                  "does not tell which; start another run in another folder",
                   snapshot.configuration_hash, now.configuration_hash));
 }
 
@@ -82,8 +82,8 @@ void check_kernels(const RunIdentity& now, const TrainingSnapshot& snapshot, con
   const std::string advice = advice_for_choices(choices_in(snapshot.kernels));
   ITO_USER_CHECK(now.other_kernels, differ, ", which may round differently; ",
                  advice.empty() ? "resume where they are the same" : advice + " to have the former",
-                 ", or go on with these (--other-kernels)");
-  std::fprintf(stderr, "ito: %s, which it goes on with\n", differ.c_str());
+                 ", or go on with these (", option_name("other_kernels"), ")");
+  warn(differ, ", which it goes on with");
 }
 
 }  // namespace ito

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "engine/io/input_file.h"
+#include "engine/io/option_name.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -31,7 +32,7 @@ std::vector<Json> StepLog::open(const std::string& path, int64_t last_step) {
       const std::string where = join_text(path, ", line ", lines.size() + 1);
       const Json line = parse_json(text.substr(kept, end - kept), where);
       ITO_USER_CHECK(line.is_object() && line.contains("step") && line["step"].is_number_integer(), where,
-                     ": has no integer `step`; expected a line that ito train wrote");
+                     ": has no integer `step`; expected a line that a training run wrote");
       const int64_t step = line["step"];
       ITO_USER_CHECK(step > previous, where, ": step ", step, " follows step ", previous, "; expected a larger one");
       if (step > last_step) break;
@@ -40,7 +41,7 @@ std::vector<Json> StepLog::open(const std::string& path, int64_t last_step) {
     }
   }
   descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  ITO_USER_CHECK(descriptor_ >= 0, path, ": cannot be written: ", std::strerror(errno), "; choose another --out");
+  ITO_USER_CHECK(descriptor_ >= 0, path, ": cannot be written: ", std::strerror(errno), "; choose another folder");
   ITO_CHECK(::ftruncate(descriptor_, static_cast<off_t>(kept)) == 0, path, ": cannot be cut: ", std::strerror(errno));
   return lines;
 }
@@ -53,8 +54,8 @@ void StepLog::fail_append(size_t part) {
     (void)!::ftruncate(descriptor_, info.st_size - static_cast<off_t>(part));
   const bool full = error_number == ENOSPC || error_number == EDQUOT || error_number == EFBIG;
   const std::string reason = join_text(path_, ": writing failed: ", std::strerror(error_number));
-  ITO_USER_CHECK(!full, reason, "; free some space, then --resume");
-  fail<Error>(reason, "; --resume goes on from the newest checkpoint");
+  ITO_USER_CHECK(!full, reason, "; free some space, then go on with ", option_name("resume"));
+  fail<Error>(reason, "; ", option_name("resume"), " goes on from the newest checkpoint");
 }
 
 void StepLog::append(const Json& line) {

@@ -7,6 +7,7 @@
 
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/forward_rows.h"
+#include "engine/io/option_name.h"
 #include "engine/program/memory_check.h"
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
@@ -18,12 +19,12 @@ namespace ito {
 namespace {
 
 TrainSettings checked(TrainSettings s, const Network& network) {
-  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), "batch ", s.batch, ": expected 1 to ", 1 << 20);
+  ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), option_name("batch"), " ", s.batch, ": expected 1 to ", 1 << 20);
   if (s.micro_batch == 0) s.micro_batch = s.batch;
   const int chunk = images_per_chunk();
-  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, "micro_batch ", s.micro_batch,
+  ITO_USER_CHECK(s.micro_batch >= 1 && s.micro_batch <= s.batch, option_name("micro_batch"), " ", s.micro_batch,
                  ": expected 1 to the batch, ", s.batch);
-  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, "micro_batch ", s.micro_batch,
+  ITO_USER_CHECK(s.micro_batch == s.batch || s.micro_batch % chunk == 0, option_name("micro_batch"), " ", s.micro_batch,
                  " is not a multiple of ", chunk, ", the images that one partial weight gradient covers");
   if (s.micro_batch < s.batch) {
     const int fits = chunk * static_cast<int>(std::bit_floor(static_cast<unsigned>(s.micro_batch / chunk)));

@@ -303,7 +303,8 @@ TEST_F(BadInput, FilesThatCannotGrow) {
   expect_last_line(
       run({"", train({"--out", log_out, "--steps", "100", "--log-every", "1", "--sample-every", "1000"}), "", 2, two}),
       "step #: " + log_out +
-          "/metrics.jsonl: writing failed: File too large; free some space, then --resume; no checkpoint was written "
+          "/metrics.jsonl: writing failed: File too large; free some space, then go on with --resume; no checkpoint "
+          "was written "
           "yet");
   EXPECT_FALSE(has_partial(log_out));
   const std::string log = read_bytes(log_out + "/metrics.jsonl");

@@ -232,7 +232,7 @@ TEST_F(Kernels, OtherOnesAreRefusedAndTheSameGoOn) {
 
 TEST_F(Kernels, OtherOnesAreTakenWhenAskedFor) {
   ASSERT_EQ(run_.run(resume({"--other-kernels"})), 0) << run_.errors();
-  EXPECT_NE(run_.errors().find("ito: run/checkpoint-000006: was trained with the kernels of " + kernels_ +
+  EXPECT_NE(run_.errors().find("ito: warning: run/checkpoint-000006: was trained with the kernels of " + kernels_ +
                                "; here they are " + native_kernels_ + ", which it goes on with\n"),
             std::string::npos)
       << run_.errors();

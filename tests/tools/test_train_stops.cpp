@@ -91,7 +91,7 @@ TEST(Folder, TakesOneTrainerAtATime) {
   TrainingRun second;
   std::filesystem::create_directory_symlink(run.path(), second.beside("run"));
   EXPECT_EQ(second.run({"--resume", "--data", "data.safetensors", "--model", "model.json"}), 2);
-  EXPECT_NE(second.errors().find("another ito train is writing there"), std::string::npos) << second.errors();
+  EXPECT_NE(second.errors().find("another training run is writing there"), std::string::npos) << second.errors();
   EXPECT_EQ(run.kill_and_wait(SIGTERM), 128 + SIGTERM) << run.errors();
 }
 

@@ -2,7 +2,9 @@
 // What the sub-commands check of their flags' values, with one wording: "--flag VALUE: expected ...".
 #pragma once
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "kernels/error.h"
 #include "tools/run_config.h"
@@ -36,6 +38,13 @@ inline void check_image_size(int height, int width) {
 // For options of an unsigned type, into which the parser would wrap a negative number.
 inline std::string refuse_negative(const std::string& text) {
   return text.starts_with('-') ? text + ": expected a whole number, 0 or more" : "";
+}
+
+// checkpoint_every -> --checkpoint-every
+inline std::string flag_of(std::string_view key) {
+  std::string flag = "--" + std::string(key);
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
 }
 
 }  // namespace ito

@@ -18,6 +18,7 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/preview.h"
 #include "tools/run_config.h"
 #include "tools/run_folder.h"
 #include "tools/terminal/progress.h"
@@ -116,7 +117,7 @@ int train(const RunConfig& run) {
   const StopSignal stop;
   RunFolder folder(run, component, scheduler,
                    identity_of(run, component.config, trainer.program(), data.fingerprint()));
-  folder.plan_preview(trainer, network, schedule, device_memory_limit());
+  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
                data.count, data.height, data.width, data.channels, run.model.c_str(),
@@ -145,7 +146,7 @@ int train(const RunConfig& run) {
       }
       progress.update(done, note);
       between_steps = true;
-      if (done % sample_every == 0 || done == run.steps) folder.write_preview(trainer, network, done);
+      if (done % sample_every == 0 || done == run.steps) preview.write(trainer, folder.path(preview_name(done)));
     } catch (const RunEnded&) {
       throw;
     } catch (const UserError& e) {

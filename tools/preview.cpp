@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// See preview.h. DDIM in few steps: enough to see what the network has learned.
+#include "tools/preview.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/io/image.h"
+#include "engine/io/sample_grid.h"
+#include "engine/samplers/sampler.h"
+
+namespace ito {
+namespace {
+
+constexpr int kImages = 16, kSteps = 20;
+
+ReverseTable table_for(const NoiseSchedule& schedule) {
+  SamplingSettings settings;
+  settings.steps = std::min(kSteps, schedule.steps());
+  return sampling_table(sampler_named("ddim"), schedule, settings);
+}
+
+ReverseSettings settings_of(uint64_t seed, bool capture, size_t memory_limit) {
+  ReverseSettings reverse;
+  reverse.batch = kImages;
+  reverse.seed = seed;
+  reverse.memory_limit = memory_limit;
+  reverse.capture = capture;
+  reverse.delivered = {.numbers = false, .bytes = true};
+  return reverse;
+}
+
+}  // namespace
+
+Preview::Preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, uint64_t seed,
+                 bool capture, size_t memory_limit)
+    : network_(network),
+      process_(network, table_for(schedule), trainer.ema(), settings_of(seed, capture, memory_limit)) {}
+
+void Preview::write(Trainer& trainer, const std::string& path) {
+  trainer.stream().synchronize();  // the averaged weights are read on another stream
+  process_.pack();
+  std::vector<int32_t> classes;
+  if (network_.labels == LabelKind::Index)
+    for (int i = 0; i < kImages; ++i) classes.push_back(i % network_.classes);
+  const DrawnImages drawn = process_.all(0, kImages, nullptr, classes.empty() ? nullptr : classes.data());
+  write_png(path, sample_grid(drawn.bytes, kImages, network_.image));
+}
+
+std::string preview_name(int64_t step) {
+  return fmt::format("samples-{:06}.png", step);
+}
+
+}  // namespace ito

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pictures that a training run draws of itself: a few images by the averaged weights, of the same numbers each
+// time.
+#pragma once
+#include <string>
+
+#include "engine/diffusion/schedule.h"
+#include "engine/reverse/reverse_process.h"
+#include "engine/training/trainer.h"
+
+namespace ito {
+
+class Preview {
+ public:
+  // Made before training begins, so that a lack of memory shows then (UserError). capture: as ReverseSettings has it.
+  Preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, uint64_t seed, bool capture,
+          size_t memory_limit);
+  void write(Trainer& trainer, const std::string& path);  // a PNG grid
+
+ private:
+  Network network_;
+  ReverseProcess process_;
+};
+
+std::string preview_name(int64_t step);  // samples-000600.png
+
+}  // namespace ito
