@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/run/run_config.h"
 #include "kernels/error.h"
-#include "tools/run_config.h"
 
 namespace ito {
 

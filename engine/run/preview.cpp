@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See preview.h. DDIM in few steps: enough to see what the network has learned.
-#include "tools/preview.h"
+#include "engine/run/preview.h"
 
 #include <fmt/format.h>
 

@@ -10,10 +10,10 @@
 #include "engine/checkpoint/component.h"
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/diffusion/scheduler_config.h"
+#include "engine/run/run_config.h"
+#include "engine/run/run_identity.h"
+#include "engine/run/step_log.h"
 #include "engine/training/trainer.h"
-#include "tools/run_config.h"
-#include "tools/run_identity.h"
-#include "tools/step_log.h"
 
 namespace ito {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See run_identity.h.
-#include "tools/run_identity.h"
+#include "engine/run/run_identity.h"
 
 #include <fmt/format.h>
 

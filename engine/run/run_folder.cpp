@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See run_folder.h.
-#include "tools/run_folder.h"
+#include "engine/run/run_folder.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -6,7 +6,7 @@
 #pragma once
 #include "engine/checkpoint/snapshot.h"
 #include "engine/program/program.h"
-#include "tools/run_config.h"
+#include "engine/run/run_config.h"
 
 namespace ito {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See step_log.h.
-#include "tools/step_log.h"
+#include "engine/run/step_log.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be asked of the list of options: its JSON, its ranges, and which values the numbers of a run depend on.
-#include "tools/run_config.h"
+#include "engine/run/run_config.h"
 
 #include <algorithm>
 #include <cmath>
