@@ -67,15 +67,19 @@ std::string_view name_of(Quantity quantity) {
   return quantity.name();
 }
 
+std::string quantity_names() {
+  std::string names;
+  for (const Quantity quantity : Quantity::all()) names += (names.empty() ? "" : ", ") + std::string(quantity.name());
+  return names;
+}
+
 Quantity quantity_of(std::string_view name, const std::string& where) {
   std::vector<std::string> known;
-  std::string allowed;
   for (const Quantity quantity : Quantity::all()) {
     if (quantity.name() == name) return quantity;
-    allowed += (known.empty() ? "" : ", ") + std::string(quantity.name());
     known.emplace_back(quantity.name());
   }
-  fail<UserError>(where, ": prediction_type ", quote_name(name), " is not implemented; use one of ", allowed,
+  fail<UserError>(where, ": prediction_type ", quote_name(name), " is not implemented; use one of ", quantity_names(),
                   did_you_mean(name, known));
 }
 

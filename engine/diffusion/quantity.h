@@ -53,6 +53,7 @@ class Quantity {
 };
 
 std::string_view name_of(Quantity quantity);
+std::string quantity_names();  // "epsilon, sample, ..."
 // `where` (a file or a flag) begins the UserError for a word that names none; it lists those that do.
 Quantity quantity_of(std::string_view name, const std::string& where);
 

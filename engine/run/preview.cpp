@@ -48,6 +48,10 @@ void Preview::write(Trainer& trainer, const std::string& path) {
   write_png(path, sample_grid(drawn.bytes, kImages, network_.image));
 }
 
+void check_preview(const NoiseSchedule& schedule) {
+  table_for(schedule);
+}
+
 std::string preview_name(int64_t step) {
   return fmt::format("samples-{:06}.png", step);
 }

@@ -22,6 +22,9 @@ class Preview {
   ReverseProcess process_;
 };
 
+// UserError for a schedule that previews cannot be drawn from: before there is a folder.
+void check_preview(const NoiseSchedule& schedule);
+
 std::string preview_name(int64_t step);  // samples-000600.png
 
 }  // namespace ito

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/diffusion/quantity.h"
 #include "engine/io/json_file.h"
 #include "kernels/seams/conv.h"
 
@@ -67,8 +68,8 @@ struct RunConfig {
   double grad_clip = 1.0;
   double ema_decay = 0.9999;
   std::string precision = "fp32";
-  std::string prediction_type = "epsilon";
-  std::string beta_schedule = "linear";
+  std::string scheduler;                       // "": none
+  std::string prediction_type, beta_schedule;  // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
   bool flip = false;
   int resolution = 0;
   int64_t checkpoint_every = 1000, log_every = 10, sample_every = 0;
@@ -104,9 +105,20 @@ struct RunConfig {
                                      {},
                                      Numbers});
     visitor(run.precision, RunOption{"precision", "fp32 or bf16 activations (masters are fp32)", {}, {}, Numbers});
-    visitor(run.prediction_type, RunOption{"prediction_type", "epsilon, sample or v_prediction", {}, {}, Numbers});
-    visitor(run.beta_schedule,
-            RunOption{"beta_schedule", "linear, scaled_linear, squaredcos_cap_v2 or sigmoid", {}, {}, Numbers});
+    visitor(run.scheduler, RunOption{"scheduler",
+                                     "a scheduler_config.json, or a model or checkpoint that holds one: the noise "
+                                     "schedule to train with, which checkpoints write back"});
+    visitor(run.prediction_type, RunOption{"prediction_type",
+                                           "one of " + quantity_names() + "; not given: the scheduler's, or epsilon",
+                                           {},
+                                           {},
+                                           Numbers});
+    visitor(run.beta_schedule, RunOption{"beta_schedule",
+                                         "linear, scaled_linear, squaredcos_cap_v2 or sigmoid; not given: the "
+                                         "scheduler's, or linear",
+                                         {},
+                                         {},
+                                         Numbers});
     visitor(run.flip, RunOption{"flip", "mirror half of the images at random", {}, {}, Numbers});
     visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
                                       "as the model says"});

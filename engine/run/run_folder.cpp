@@ -85,6 +85,7 @@ int64_t RunFolder::start(Trainer& trainer) {
 void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   const ModelFiles files = find_model(checkpoint.path, {component_.folder});
   check_architecture(identity_, checkpoint.path, read_json_file(files.config));
+  check_scheduler(identity_, checkpoint.path, read_scheduler(files));
   const TrainingSnapshot snapshot = read_snapshot(files.state, trainer.layout());
   const Json stored = fs::exists(path("config.json")) ? read_json_file(path("config.json")) : Json();
   check_identity(identity_, snapshot, stored, checkpoint.path);

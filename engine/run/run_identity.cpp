@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "engine/io/hash.h"
+#include "engine/io/input_file.h"
 #include "engine/io/option_name.h"
 #include "kernels/error.h"
 #include "kernels/seams/choices.h"
@@ -28,16 +29,18 @@ std::string choices_in(const std::string& kernels) {
 
 }  // namespace
 
-RunIdentity identity_of(const RunConfig& run, const Json& architecture, const Program& program,
-                        uint64_t data_fingerprint) {
+RunIdentity identity_of(const RunConfig& run, const Json& architecture, const SchedulerConfig& scheduler,
+                        const Program& program, uint64_t data_fingerprint) {
   RunIdentity identity;
   identity.seed = run.seed;
   identity.data_fingerprint = data_fingerprint;
   identity.architecture = architecture;
+  identity.scheduler = scheduler_config_json(scheduler);
   identity.numbers = run.numbers();
   Json hashed = identity.numbers;
   hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
   hashed["architecture"] = identity.architecture;
+  hashed["scheduler"] = identity.scheduler;
   identity.configuration_hash = hash_text(hashed.dump());
   identity.kernels = kernels_of(program);
   identity.other_kernels = run.other_kernels;
@@ -50,6 +53,16 @@ void check_architecture(const RunIdentity& now, const std::string& checkpoint, c
     const Json old = stored_architecture.value(key, Json());
     ITO_USER_CHECK(value == old, option_name("model"), ": its ", key, " is ", value.dump(), ", that of ", checkpoint,
                    " ", old.dump(), kAdvice);
+  }
+}
+
+void check_scheduler(const RunIdentity& now, const std::string& checkpoint, const SchedulerConfig& stored) {
+  const Json before = scheduler_config_json(stored);
+  for (const auto& [key, value] : now.scheduler.items()) {
+    if (now.numbers.contains(key)) continue;  // check_identity calls it by its own option
+    const Json old = before.value(key, Json());
+    ITO_USER_CHECK(value == old, option_name("scheduler"), ": its ", key, " is ", printable(value.dump(), 60),
+                   ", that of ", checkpoint, " ", printable(old.dump(), 60), kAdvice);
   }
 }
 

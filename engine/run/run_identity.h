@@ -5,6 +5,7 @@
 // it. So do the kernels that compute them, unless other_kernels says that they may differ.
 #pragma once
 #include "engine/checkpoint/snapshot.h"
+#include "engine/diffusion/scheduler_config.h"
 #include "engine/program/program.h"
 #include "engine/run/run_config.h"
 
@@ -13,17 +14,19 @@ namespace ito {
 struct RunIdentity {
   uint64_t seed = 0, data_fingerprint = 0;
   Json architecture;  // the component's config.json
+  Json scheduler;     // scheduler_config.json
   Json numbers;       // RunConfig::numbers()
   uint64_t configuration_hash = 0;
   std::string kernels;         // kernel_choices(), and a hash of what runs each op
   bool other_kernels = false;  // RunConfig's
 };
-RunIdentity identity_of(const RunConfig& run, const Json& architecture, const Program& program,
-                        uint64_t data_fingerprint);
+RunIdentity identity_of(const RunConfig& run, const Json& architecture, const SchedulerConfig& scheduler,
+                        const Program& program, uint64_t data_fingerprint);
 
 // UserError naming the first difference with both values. stored_config: OUT/config.json, or null where it is gone
 // (then a difference in `numbers` is told by the hash alone).
 void check_architecture(const RunIdentity& now, const std::string& checkpoint, const Json& stored_architecture);
+void check_scheduler(const RunIdentity& now, const std::string& checkpoint, const SchedulerConfig& stored);
 void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, const Json& stored_config,
                     const std::string& checkpoint);
 // UserError if the checkpoint's kernels are others and may not be; a line on stderr if they may.

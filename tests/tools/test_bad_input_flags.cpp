@@ -58,6 +58,7 @@ TEST_F(BadInput, TrainingFlags) {
     return Row{words[0] + " " + words[1], train(words), message};
   };
   const std::string file = write("file", "");
+  std::filesystem::create_directory(path("empty"));
   check({
       row({"--steps", "0"}, "--steps 0: expected 1 to 2147483648"),
       row({"--steps", "-1"}, "--steps -1: expected 1 to 2147483648"),
@@ -66,11 +67,11 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--batch", "-4"}, "--batch -4: expected 1 to 65536"),
       row({"--batch", "1000000000"}, "--batch 1000000000: expected 1 to 65536"),
       row({"--micro-batch", "-1"}, "--micro-batch -1: expected 0 to 65536 (0: the whole batch)"),
-      row({"--micro-batch", "8"}, "micro_batch 8: expected 1 to the batch, 4"),
+      row({"--micro-batch", "8"}, "--micro-batch 8: expected 1 to the batch, 4"),
       row({"--micro-batch", "3"},
-          "micro_batch 3 is not a multiple of 4, the images that one partial weight gradient covers"),
+          "--micro-batch 3 is not a multiple of 4, the images that one partial weight gradient covers"),
       row({"--micro-batch", "2"},
-          "micro_batch 2 is not a multiple of 4, the images that one partial weight gradient covers"),
+          "--micro-batch 2 is not a multiple of 4, the images that one partial weight gradient covers"),
       row({"--lr", "0"}, "--lr 0: expected a number above 0 and below 10"),
       row({"--lr", "-0.1"}, "--lr -0.1: expected a number above 0 and below 10"),
       row({"--lr", "nan"}, "--lr nan: expected a number above 0 and below 10"),
@@ -107,6 +108,25 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--beta-schedule", "lineal"},
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
+      row({"--scheduler", path("nowhere")},
+          "--scheduler " + path("nowhere") +
+              ": no such file or folder; expected a scheduler_config.json, or a folder that holds one"),
+      row({"--scheduler", path("empty")},
+          "--scheduler " + path("empty") +
+              ": found neither scheduler/scheduler_config.json nor scheduler_config.json in it"),
+      row({"--scheduler", file}, file + ": not valid JSON: *"),
+      row({"--scheduler", write("range.json", R"({"variance_type": "learned_range"})")},
+          path("range.json") + ": variance_type is learned_range; training a learned variance is not implemented, use "
+                               "fixed_small or fixed_large"),
+      row({"--scheduler", write("start.json", R"({"beta_start": 2})")},
+          path("start.json") + ": beta_start is 2; expected a number between 0 and 1"),
+      row({"--scheduler", write("betas.json", R"({"trained_betas": [0.1], "num_train_timesteps": 1})"),
+           "--beta-schedule", "sigmoid"},
+          "--beta-schedule sigmoid: " + path("betas.json") +
+              " holds trained_betas, which replace a schedule; leave one of them out"),
+      row({"--scheduler", write("noise.json", R"({"rescale_betas_zero_snr": true, "timestep_spacing": "trailing"})")},
+          "sampling: timestep 999 is pure noise (rescale_betas_zero_snr), where prediction_type epsilon determines no "
+          "image; *"),
       row({"--model", "demi"},
           "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a "
           "config.json*"),

@@ -223,7 +223,7 @@ TEST(TrainCommand, RefusesBadValues) {
                                                  {{"--steps", "many"}, "--steps"},
                                                  {{"--batch", "0"}, "batch"},
                                                  {{"--batch", "-4"}, "batch"},
-                                                 {{"--micro-batch", "3"}, "micro_batch 3"},
+                                                 {{"--micro-batch", "3"}, "--micro-batch 3"},
                                                  {{"--lr", "-1"}, "--lr -1"},
                                                  {{"--lr", "nan"}, "--lr nan"},
                                                  {{"--warmup", "-1"}, "--warmup -1"},

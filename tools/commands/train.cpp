@@ -21,6 +21,7 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/run_scheduler.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/stop_signal.h"
 
@@ -58,13 +59,6 @@ TrainSettings train_settings(const RunConfig& run) {
   return s;
 }
 
-SchedulerConfig scheduler_config(const RunConfig& run) {
-  SchedulerConfig c;
-  c.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
-  c.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
-  return c;
-}
-
 // Fills one batch in the global order: position = step * batch + i.
 void gather(const Dataset& data, DataOrder& order, const RunConfig& run, int64_t step, std::vector<float>& images,
             std::vector<int32_t>& labels) {
@@ -90,12 +84,12 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
 }
 
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
-int train(const RunConfig& run) {
+int train(RunConfig run) {
   const TrainSettings settings = train_settings(run);
   set_device_threads(run.threads);
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
-  const SchedulerConfig scheduler = scheduler_config(run);
+  const SchedulerConfig scheduler = resolve_scheduler(run);
   const Model model = model_of(run.model);
   const int channels = model.configured.image.channels;
   const Dataset data = load_data(run, model.configured.image);
@@ -109,6 +103,7 @@ int train(const RunConfig& run) {
                    "; give it data with labels, or as many class embeddings as there are classes");
 
   const NoiseSchedule schedule(scheduler);
+  check_preview(schedule);
   check_timestep_count(network.time, "--model " + run.model, schedule.steps());
   ITO_USER_CHECK(!network.time.positive, "--model ", run.model, ": ", network.time.why,
                  "; training draws t = 0 too, so use a model that takes it");
@@ -116,7 +111,7 @@ int train(const RunConfig& run) {
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
   const StopSignal stop;
   RunFolder folder(run, component, scheduler,
-                   identity_of(run, component.config, trainer.program(), data.fingerprint()));
+                   identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
   Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),

@@ -9,8 +9,8 @@ namespace {
 
 TEST(OptionName, IsTheKeyUnlessAProgramSpellsItOtherwise) {
   EXPECT_EQ(option_name("micro_batch"), "micro_batch");
-  option_spelling = [](std::string_view key) { return "/" + std::string(key); };
-  EXPECT_EQ(option_name("micro_batch"), "/micro_batch");
+  option_spelling = [](std::string_view key) { return std::string(key).append("!"); };
+  EXPECT_EQ(option_name("micro_batch"), "micro_batch!");
   option_spelling = option_key;
   EXPECT_EQ(option_name("micro_batch"), "micro_batch");
 }

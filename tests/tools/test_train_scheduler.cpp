@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `ito train` takes for a noise schedule and a prediction type: --scheduler, and every prediction there is,
+// trained and sampled.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "engine/diffusion/schedule.h"
+#include "engine/io/json_file.h"
+#include "engine/samplers/sampler.h"
+#include "tests/tools/tiny_run.h"
+
+namespace ito {
+namespace {
+
+const char* const kSchedulerFile = "/checkpoint-000002/scheduler/scheduler_config.json";
+const char* const kWeights = "/checkpoint-000002/unet/diffusion_pytorch_model.safetensors";
+
+SchedulerConfig read_config(const std::string& file) {
+  std::vector<std::string> warnings;
+  const SchedulerConfig config = read_scheduler_config(read_json_file(file), file, warnings);
+  EXPECT_TRUE(warnings.empty());
+  return config;
+}
+
+// Two steps into `out`, which must go well.
+void train(const TinyRun& tiny, const std::string& out, const Words& more) {
+  const ChildResult result = run_ito(tiny.train + Words{"--steps", "2", "--out", tiny / out} + more);
+  ASSERT_EQ(result.exit_code, 0) << out << ": " << result.err;
+}
+
+TEST(TrainScheduler, IsWrittenBackWhole) {
+  const TinyRun tiny;
+  SchedulerConfig config;
+  config.class_name = "DDIMScheduler";
+  config.num_train_timesteps = 50;
+  config.beta_start = 0.001;
+  config.beta_end = 0.03;
+  config.beta_schedule = BetaSchedule::ScaledLinear;
+  config.prediction_type = quantity_of("v_prediction", "");
+  config.clip_sample_range = 1.5;
+  config.timestep_spacing = TimestepSpacing::Trailing;
+  config.rescale_betas_zero_snr = true;
+  config.set_alpha_to_one = false;
+  const std::string file = tiny.folder.write("given.json", json_text(scheduler_config_json(config)));
+  train(tiny, "run", {"--scheduler", file});
+  EXPECT_EQ(read_config(tiny / ("run" + std::string(kSchedulerFile))), config);
+  const Json run = read_json_file(tiny / "run/config.json");
+  EXPECT_EQ(run.at("scheduler"), file);
+  EXPECT_EQ(run.at("prediction_type"), "v_prediction");
+  EXPECT_EQ(run.at("beta_schedule"), "scaled_linear");
+  // Its own checkpoint gives it in every form, and the same numbers.
+  const std::string checkpoint = tiny / "run/checkpoint-000002";
+  for (const auto& [name, path] : {std::pair{"of-file", checkpoint + "/scheduler/scheduler_config.json"},
+                                   {"of-folder", checkpoint + "/scheduler"},
+                                   {"of-checkpoint", checkpoint},
+                                   {"of-run", tiny / "run"}}) {
+    train(tiny, name, {"--scheduler", path});
+    expect_same_files(checkpoint, tiny / (std::string(name) + "/checkpoint-000002"));
+  }
+}
+
+// The same schedule by two roads gives the same bits, so a file is used and not only kept: names against flags, and
+// trained_betas against the line that they are.
+TEST(TrainScheduler, IsWhatTrainingUses) {
+  const TinyRun tiny;
+  const std::string named = tiny.folder.write(
+      "named.json",
+      R"({"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "num_train_timesteps": 1000})");
+  train(tiny, "file", {"--scheduler", named});
+  train(tiny, "flags", {"--beta-schedule", "squaredcos_cap_v2", "--prediction-type", "v_prediction"});
+  expect_same_files(tiny / "file/checkpoint-000002", tiny / "flags/checkpoint-000002");
+
+  const NoiseSchedule line{SchedulerConfig{}};
+  SchedulerConfig config;
+  config.trained_betas.emplace();
+  for (int timestep = 0; timestep < line.steps(); ++timestep)
+    config.trained_betas->push_back(line.beta(Step::from_timestep(timestep)));
+  const std::string betas = tiny.folder.write("betas.json", json_text(scheduler_config_json(config)));
+  train(tiny, "betas", {"--scheduler", betas});
+  train(tiny, "line", {});
+  EXPECT_EQ(read_bytes(tiny / ("betas" + std::string(kWeights))), read_bytes(tiny / ("line" + std::string(kWeights))));
+  EXPECT_EQ(read_config(tiny / ("betas" + std::string(kSchedulerFile))), config);
+  EXPECT_NE(read_bytes(tiny / ("file" + std::string(kWeights))), read_bytes(tiny / ("line" + std::string(kWeights))));
+}
+
+TEST(TrainScheduler, TheCommandLineWins) {
+  const TinyRun tiny;
+  SchedulerConfig config;
+  config.beta_end = 0.03;
+  config.prediction_type = quantity_of("v_prediction", "");
+  const std::string file = tiny.folder.write("given.json", json_text(scheduler_config_json(config)));
+  train(tiny, "run", {"--scheduler", file, "--prediction-type", "sample", "--beta-schedule", "sigmoid"});
+  config.prediction_type = Quantity::x0();
+  config.beta_schedule = BetaSchedule::Sigmoid;
+  EXPECT_EQ(read_config(tiny / ("run" + std::string(kSchedulerFile))), config);
+  EXPECT_EQ(read_json_file(tiny / "run/config.json").at("prediction_type"), "sample");
+}
+
+TEST(TrainScheduler, ResumeRefusesAnother) {
+  const TinyRun tiny;
+  SchedulerConfig config;
+  config.beta_start = 0.001;
+  const std::string file = tiny.folder.write("given.json", json_text(scheduler_config_json(config)));
+  const Words constant{"--lr-schedule", "constant"};
+  train(tiny, "run", constant + Words{"--scheduler", file});
+  train(tiny, "whole", constant + Words{"--scheduler", file, "--steps", "4"});
+  const Words resume{"train", "--out", tiny / "run", "--resume", "--steps", "4"};
+
+  config.beta_start = 0.002;
+  const std::string other = tiny.folder.write("other.json", json_text(scheduler_config_json(config)));
+  const ChildResult refused = run_ito(resume + Words{"--scheduler", other});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("ito: --scheduler: its beta_start is 0.002, that of " + (tiny / "run/checkpoint-000002") +
+                             " 0.001; resume with the same value, or start another run in another --out"),
+            std::string::npos)
+      << refused.err;
+  tiny.folder.write("given.json", json_text(scheduler_config_json(config)));  // the file that the run names has changed
+  EXPECT_EQ(run_ito(resume).exit_code, 2);
+  // The run's own checkpoint holds what it began with.
+  const ChildResult resumed = run_ito(resume + Words{"--scheduler", tiny / "run/checkpoint-000002"});
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  expect_same_files(tiny / "whole/checkpoint-000004", tiny / "run/checkpoint-000004");
+}
+
+// Every line of the table of quantities: it learns, its checkpoint names it, and every sampler draws from it.
+TEST(TrainScheduler, EveryPredictionIsTrainedAndSampled) {
+  for (const Quantity quantity : Quantity::all()) {
+    SCOPED_TRACE(std::string(name_of(quantity)));
+    const TinyRun tiny;
+    const ChildResult result = run_ito(tiny.train + Words{"--steps", "60", "--log-every", "20", "--out", tiny / "run",
+                                                          "--prediction-type", std::string(name_of(quantity))});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    std::istringstream lines(read_bytes(tiny / "run/metrics.jsonl"));
+    std::vector<double> losses;
+    for (std::string line; std::getline(lines, line);) losses.push_back(Json::parse(line).at("loss"));
+    ASSERT_EQ(losses.size(), 3u);
+    EXPECT_LT(losses[2], losses[0]);
+    EXPECT_EQ(read_config(tiny / "run/checkpoint-000060/scheduler/scheduler_config.json").prediction_type, quantity);
+    for (const std::string& sampler : sampler_names()) {
+      const ChildResult drawn = run_ito(Words{"sample", "--checkpoint", tiny / "run", "--sampler", sampler, "--steps",
+                                              "5", "--count", "2", "--out", tiny / sampler});
+      ASSERT_EQ(drawn.exit_code, 0) << sampler << ": " << drawn.err;
+      const std::vector<float> samples =
+          SafetensorsFile::open(tiny / (sampler + "/samples.safetensors")).read_f32("samples");
+      // A clipped x0 is 1 at most, and some noise stays on it; without the clip a network of 60 steps may say anything.
+      const float most = sampler_named(sampler).clips ? 3 : std::numeric_limits<float>::max();
+      for (const float value : samples) ASSERT_LE(std::fabs(value), most) << sampler;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ito

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// See run_scheduler.h.
+#include "tools/run_scheduler.h"
+
+#include <filesystem>
+
+#include "kernels/error.h"
+#include "models/model.h"
+
+namespace ito {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The file that --scheduler means: itself, or that of a scheduler's folder, a model, a checkpoint or a run.
+std::string scheduler_file(const std::string& path) {
+  ITO_USER_CHECK(fs::exists(path), "--scheduler ", path,
+                 ": no such file or folder; expected a scheduler_config.json, or a folder that holds one");
+  if (!fs::is_directory(path)) return path;
+  for (const fs::path& file :
+       {fs::path(path) / "scheduler" / "scheduler_config.json", fs::path(path) / "scheduler_config.json"})
+    if (fs::exists(file)) return file.string();
+  const std::string of_run =
+      fs::exists(fs::path(path) / "latest") ? find_model(path, component_folders()).scheduler : "";
+  ITO_USER_CHECK(!of_run.empty(), "--scheduler ", path,
+                 ": found neither scheduler/scheduler_config.json nor scheduler_config.json in it");
+  return of_run;
+}
+
+SchedulerConfig read_scheduler_for_training(const RunConfig& run) {
+  ModelFiles files;
+  files.scheduler = scheduler_file(run.scheduler);
+  const std::string& file = files.scheduler;
+  const SchedulerConfig config = read_scheduler(files);
+  ITO_USER_CHECK(config.variance_type != VarianceType::LearnedRange, file,
+                 ": variance_type is learned_range; training a learned variance is not implemented, use fixed_small or "
+                 "fixed_large");
+  // The betas are there; a schedule besides them, other than the one that the file names, would be passed over.
+  ITO_USER_CHECK(
+      !config.trained_betas || run.beta_schedule.empty() || run.beta_schedule == name_of(config.beta_schedule),
+      "--beta-schedule ", run.beta_schedule, ": ", file,
+      " holds trained_betas, which replace a schedule; leave one of them out");
+  return config;
+}
+
+}  // namespace
+
+SchedulerConfig resolve_scheduler(RunConfig& run) {
+  SchedulerConfig config;
+  if (!run.scheduler.empty()) read_scheduler_for_training(run);
+  if (!run.prediction_type.empty()) config.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
+  if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
+  run.prediction_type = name_of(config.prediction_type);
+  run.beta_schedule = name_of(config.beta_schedule);
+  return config;
+}
+
+}  // namespace ito

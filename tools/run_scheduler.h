@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The noise schedule and the prediction type of a training run: --scheduler, --prediction-type and --beta-schedule as
+// one configuration.
+#pragma once
+#include "engine/diffusion/scheduler_config.h"
+#include "engine/run/run_config.h"
+
+namespace ito {
+
+// The configuration that a run trains with and writes into its checkpoints: that of --scheduler, or DDPMScheduler's
+// usual one, with what --prediction-type and --beta-schedule replace in it. Both are then filled into `run`, so that
+// its config.json says what they came to. UserError for a file that cannot be trained with.
+SchedulerConfig resolve_scheduler(RunConfig& run);
+
+}  // namespace ito
