@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one more of anything costs, counted: besides its own file a sampler, a data set and an architecture are named in
+// one list, a prediction and a training option in one line. CONTRIBUTING.md says which.
+#include <algorithm>
+#include <regex>
+#include <set>
+
+#include "tests/tree/expect_rule.h"
+
+namespace ito {
+namespace {
+
+using Paths = std::set<std::string>;
+
+const std::string kOptions = "engine/run/run_config.h";
+
+bool is_product(const SourceFile& file) {
+  for (const char* top : {"kernels/", "engine/", "models/", "tools/"})
+    if (starts_with(file.path, top)) return is_cpp(file.path);
+  return false;
+}
+
+const SourceFile& file_at(const std::string& path) {
+  const auto at = std::find_if(tree().begin(), tree().end(), [&](const SourceFile& f) { return f.path == path; });
+  if (at == tree().end()) throw std::runtime_error(path + " is not in the tree");
+  return *at;
+}
+
+// Product files whose text without comments matches, literals included.
+Paths files_with(const std::regex& pattern) {
+  Paths found;
+  for (const SourceFile& file : tree()) {
+    if (!is_product(file)) continue;
+    std::string text = file.text;
+    const std::string comments = views_of(file.text).comments;
+    for (size_t i = 0; i < text.size(); ++i)
+      if (comments[i] != ' ' && comments[i] != '\n') text[i] = ' ';
+    if (std::regex_search(text, pattern)) found.insert(file.path);
+  }
+  return found;
+}
+
+// The first group of every match in one file.
+std::vector<std::string> matches_in(const SourceFile& file, const std::string& pattern) {
+  std::vector<std::string> found;
+  const std::regex expression(pattern);
+  for (std::sregex_iterator match(file.text.begin(), file.text.end(), expression), end; match != end; ++match)
+    found.push_back(match->str(1));
+  return found;
+}
+
+// Every `const KIND kName = {` of the folder's files stands besides its own file in the list alone.
+void expect_one_list(const std::string& folder, const std::string& kind, const std::string& list, size_t at_least) {
+  size_t count = 0;
+  for (const SourceFile& file : tree()) {
+    if (!starts_with(file.path, folder)) continue;
+    for (const std::string& name : matches_in(file, "(?:^|\\n)const " + kind + " (k\\w+)\\s*(?:=|\\{)")) {
+      ++count;
+      EXPECT_EQ(files_with(std::regex("\\b" + name + "\\b")), (Paths{file.path, list})) << name;
+    }
+  }
+  EXPECT_GE(count, at_least) << "no " << kind << " was found in " << folder << ": the count has lost its subject";
+}
+
+TEST(OneMore, ASamplerIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/samplers/", "Sampler", "engine/samplers/sampler.cpp", 4);
+}
+
+TEST(OneMore, ADataSetIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/data/", "DatasetFormat", "engine/data/load_dataset.cpp", 5);
+}
+
+TEST(OneMore, APredictionIsALine) {
+  const SourceFile& table = file_at("engine/diffusion/quantity.cpp");
+  const std::vector<std::string> names = matches_in(table, "\n    \\{\"(\\w+)\",\\s");
+  EXPECT_GE(names.size(), 5u);
+  for (const std::string& name : names) {
+    Paths found = files_with(std::regex("\"" + name + "\""));
+    if (name == "epsilon") found.erase(kOptions);  // what is predicted unless a run says otherwise
+    if (name == "sample")                          // also the name of a tensor and of a command
+      for (const char* path : {"engine/program/network.cpp", "tools/commands/bench.cpp", "tools/commands/sample.cpp",
+                               "tools/commands/predict.cpp"})
+        found.erase(path);
+    EXPECT_EQ(found, Paths{table.path}) << name;
+  }
+}
+
+TEST(OneMore, AnArchitectureIsAFolderAndItsPlaceInTheList) {
+  Paths found = files_with(std::regex("unet", std::regex::icase));
+  std::erase_if(found, [](const std::string& path) { return starts_with(path, "models/unet/"); });
+  EXPECT_EQ(found, Paths{"models/architectures.cpp"});
+}
+
+TEST(OneMore, ATrainingOptionIsALine) {
+  const SourceFile& options = file_at(kOptions);
+  const std::vector<std::string> keys = matches_in(options, "RunOption\\{\\s*\"(\\w+)\"");
+  EXPECT_GE(keys.size(), 28u);
+  EXPECT_EQ(std::set<std::string>(keys.begin(), keys.end()).size(), keys.size());
+  for (const std::string& key : keys) {
+    Paths found = files_with(std::regex("\"(--)?" + std::regex_replace(key, std::regex("_"), "[_-]") + "\""));
+    std::erase_if(found, [](const std::string& path) {
+      return !starts_with(path, "engine/run/") && path != "tools/commands/train.cpp";
+    });
+    if (key == "steps") found.erase("engine/run/run_config.cpp");  // the numbers depend on them now and then
+    EXPECT_EQ(found, Paths{options.path}) << key;
+  }
+}
+
+}  // namespace
+}  // namespace ito
