@@ -47,7 +47,7 @@ SchedulerConfig read_scheduler_for_training(const RunConfig& run) {
 
 SchedulerConfig resolve_scheduler(RunConfig& run) {
   SchedulerConfig config;
-  if (!run.scheduler.empty()) read_scheduler_for_training(run);
+  if (!run.scheduler.empty()) config = read_scheduler_for_training(run);
   if (!run.prediction_type.empty()) config.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
   if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
   run.prediction_type = name_of(config.prediction_type);

@@ -114,7 +114,7 @@ TEST(TrainScheduler, ResumeRefusesAnother) {
   const ChildResult refused = run_ito(resume + Words{"--scheduler", other});
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_NE(refused.err.find("ito: --scheduler: its beta_start is 0.002, that of " + (tiny / "run/checkpoint-000002") +
-                             " 0.001; resume with the same value, or start another run in another --out"),
+                             " 0.001; resume with the same value, or start another run in another folder"),
             std::string::npos)
       << refused.err;
   tiny.folder.write("given.json", json_text(scheduler_config_json(config)));  // the file that the run names has changed
