@@ -12,9 +12,9 @@ namespace ito {
 inline constexpr int kQuadThreads = 256;
 inline constexpr int64_t kQuadsPerBlock = 1024;  // groups of four elements a block owns
 
-// Blocks over an image of `row` elements, kQuadsPerBlock quads each; a launch has this many for every image.
-constexpr int64_t quad_blocks(int64_t row) {
-  return ceil_div(row, 4 * kQuadsPerBlock);
+// Blocks over an image of `image_size` elements, kQuadsPerBlock quads each; a launch has this many for every image.
+constexpr int64_t quad_blocks(int64_t image_size) {
+  return ceil_div(image_size, 4 * kQuadsPerBlock);
 }
 
 // The counter words of one image, resolved.
@@ -44,19 +44,20 @@ DEVICE Normal4 sample_noise(const SampleDraws& draws, int64_t quad) {
   return quad_normals(draws, quad, purpose_word(Purpose::Noise));
 }
 
-// Calls f(quad, width) for the block's share of an image of `row` elements: width is the constant 4 but for a last,
-// partial quad. `share` is the block's number within the image.
+// Calls f(quad, width) for the block's share of an image of `image_size` elements: width is the constant 4 but for a
+// last, partial quad. `share` is the block's number within the image.
 struct FullQuad {
   DEVICE constexpr operator int() const { return 4; }
 };
 
 template <class F>
-DEVICE void for_quads(int64_t row, int64_t share, F&& f) {
+DEVICE void for_quads(int64_t image_size, int64_t share, F&& f) {
   const int64_t begin = share * kQuadsPerBlock;
-  const int64_t full = row / 4 - begin;  // whole quads from begin to the end of the image
+  const int64_t full = image_size / 4 - begin;  // whole quads from begin to the end of the image
   const int64_t count = full < kQuadsPerBlock ? full : kQuadsPerBlock;
   BLOCK_LOOP(q, count) f(begin + q, FullQuad{});
-  if (full < kQuadsPerBlock && row % 4 != 0 && threadIdx.x == 0) f(row / 4, static_cast<int>(row % 4));
+  if (full < kQuadsPerBlock && image_size % 4 != 0 && threadIdx.x == 0)
+    f(image_size / 4, static_cast<int>(image_size % 4));
 }
 
 }  // namespace ito
