@@ -62,39 +62,43 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
     last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
     last_inputs_ = plan_network(*last_, network_);
   }
+  ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
+  BufferList buffers;
+  declare(buffers);
+  buffer_bytes_ = buffers.bytes();
   const bool copies = settings_.checkpoints && device_memory_is_the_hosts();
   check_memory("training",
                {{"activations", activation_bytes()},
-                {"parameters and images", planned_bytes() - activation_bytes()},
+                {"parameters and images", buffer_bytes_},
                 {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
                memory_limit, "lower micro_batch or batch, or take a smaller model or resolution");
-  const std::vector<ForwardRow> levels = forward_rows(Levels(schedule), Reading(schedule.config().prediction_type));
-  const int64_t arena = layout().arena_floats(), trainable = layout().trainable_floats();
-  weights_ = {static_cast<size_t>(arena), "weights"};
-  ema_ = {static_cast<size_t>(arena), "EMA weights"};
-  gradients_ = {static_cast<size_t>(trainable), "gradients"};
-  first_moment_ = {static_cast<size_t>(trainable), "Adam's first moment"};
-  second_moment_ = {static_cast<size_t>(trainable), "Adam's second moment"};
-  state_ = {1, "training state"};
-  const size_t batch = settings_.batch;
-  x0_ = {batch * network_.image.size(), "images"};
-  rows_ = {batch, "levels"};
-  labels_ = {network_.labels == LabelKind::None ? 0 : batch, "labels"};
-  loss_ = {batch, "losses"};
-  norm_partials_ = {static_cast<size_t>(ceil_div(trainable, kNormSpan)), "gradient norm"};
-  const std::vector<float> rates = learning_rate_table(settings_.learning_rate);
-  ITO_USER_CHECK(!rates.empty(), "steps 0: expected at least 1");
-  learning_rates_ = {rates.size(), "learning rates"};
-  levels_ = {levels.size(), "noise schedule"};
-  learning_rates_.upload(stream_, rates.data());
-  levels_.upload(stream_, levels.data());
-  waiting_.resize(tree_slots(passes()) - 1);
-  for (DeviceBuffer<float>& buffer : waiting_) buffer = {static_cast<size_t>(trainable), "gradients of a pass"};
+  buffers.allocate();
+  activations_ = {activation_bytes(), "the network's activations"};
+  learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
+  levels_.upload(stream_, forward_rows(Levels(schedule), Reading(schedule.config().prediction_type)).data());
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
-  activations_ = {activation_bytes(), "the network's activations"};
   program_.bind(weights_.data(), gradients_.data(), activations_.data());
   if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data());
+}
+
+void Trainer::declare(BufferList& buffers) {
+  const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
+  buffers.add(weights_, arena, "weights");
+  buffers.add(ema_, arena, "EMA weights");
+  buffers.add(gradients_, trainable, "gradients");
+  waiting_.resize(tree_slots(passes()) - 1);
+  for (DeviceBuffer<float>& buffer : waiting_) buffers.add(buffer, trainable, "gradients of a pass");
+  buffers.add(first_moment_, trainable, "Adam's first moment");
+  buffers.add(second_moment_, trainable, "Adam's second moment");
+  buffers.add(state_, 1, "training state");
+  buffers.add(learning_rates_, settings_.learning_rate.steps, "learning rates");
+  buffers.add(levels_, schedule_steps_, "noise schedule");
+  buffers.add(x0_, batch * network_.image.size(), "images");
+  buffers.add(rows_, batch, "levels");
+  buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
+  buffers.add(loss_, batch, "losses");
+  buffers.add(norm_partials_, ceil_div(layout().trainable_floats(), kNormSpan), "gradient norm");
 }
 
 size_t Trainer::activation_bytes() const {
@@ -102,13 +106,7 @@ size_t Trainer::activation_bytes() const {
 }
 
 size_t Trainer::planned_bytes() const {
-  const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
-  const size_t an_image = network_.image.size() + 1 + (network_.labels == LabelKind::None ? 0 : 1);  // x0, loss, label
-  const size_t floats =
-      2 * arena + (2 + tree_slots(passes())) * trainable + batch * an_image + settings_.learning_rate.steps;
-  return activation_bytes() + sizeof(float) * floats + sizeof(TrainState) +
-         sizeof(ForwardRow) * (batch + schedule_steps_) +
-         sizeof(double) * ceil_div(static_cast<int64_t>(trainable), kNormSpan);
+  return activation_bytes() + buffer_bytes_;
 }
 
 void Trainer::set_weights(const std::vector<float>& weights) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/diffusion/schedule.h"
-#include "engine/program/device_buffer.h"
+#include "engine/program/buffer_list.h"
 #include "engine/program/network.h"
 #include "engine/training/learning_rate.h"
 #include "kernels/diffusion/forward_row.h"
@@ -54,6 +54,7 @@ class Trainer {
   Stream& stream() { return stream_; }
 
  private:
+  void declare(BufferList& buffers);  // everything but the activations
   DeviceBuffer<float>& buffer_of(Arena arena);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
@@ -82,6 +83,7 @@ class Trainer {
   DeviceBuffer<int32_t> labels_;
   DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
   DeviceBuffer<double> norm_partials_;
+  size_t buffer_bytes_ = 0;  // of all these, without the activations
 };
 
 }  // namespace ito

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Warnings of the engine and its kernels on standard error, on a line of their own although a progress line may be open.
+// Warnings of the engine and its kernels on standard error, on a line of their own although a progress line may be
+// open.
 #pragma once
 #include <string>
 

@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-
 #include "tests/engine/io/temp_folder.h"
 
 namespace ito {

@@ -52,7 +52,7 @@ TEST(PlantedSampler, RunsWithItsOption) {
     for (size_t i = 0; i < count; ++i) noise[i] = 0.01f * static_cast<float>(i) - 1;
     const std::vector<float> drawn = process.all(0, 2, noise.data(), nullptr).numbers;
     for (size_t i = 0; i < count; ++i) {
-      const float first = factor * noise[i];                     // the register holds the noise
+      const float first = factor * noise[i];                           // the register holds the noise
       const float second = std::fmaf(1.0f, noise[i], factor * first);  // and then the state after one step
       EXPECT_EQ(drawn[i], std::fmaf(1.0f, first, factor * second)) << i;
     }
