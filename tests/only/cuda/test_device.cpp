@@ -38,8 +38,7 @@ TEST(Device, EachReasonHasItsLine) {
   facts.status = cudaErrorInsufficientDriver;
   EXPECT_EQ(
       why_unusable(facts),
-      "the NVIDIA driver serves CUDA up to 12.2, this program needs 13.0; install a newer driver, or use --device "
-      "cpu");
+      "the NVIDIA driver serves CUDA up to 12.2, this program needs 13.0; install a newer driver, or run on the CPU");
   facts = h100();
   facts.count = 0;
   facts.status = cudaErrorNoDevice;
