@@ -166,6 +166,41 @@ inline void expect_close(const std::string& what, const Values& got, const Value
   expect_within(what, got, want, bound);
 }
 
+inline Values absolute(Values values) {
+  for (double& v : values) v = std::fabs(v);
+  return values;
+}
+
+inline Values plus(Values a, const Values& b) {
+  for (size_t i = 0; i < a.size(); ++i) a[i] += b[i];
+  return a;
+}
+
+// check(stream, case) for every case of a list, which failures name by its number.
+template <class Cases, class Check>
+void for_each_case(const Cases& cases, const Check& check) {
+  int number = 0;
+  for (const auto& one : cases) {
+    SCOPED_TRACE(testing::Message() << "case " << number++);
+    Stream stream;
+    check(stream, one);
+  }
+}
+
+// A gradient both set and added to what is there; launch(array, write). Bounds as expect_close has them; what is added
+// to is one more term of the sum, and the sum is rounded in fp32 once more.
+template <class T, class Launch>
+void expect_set_and_added(Stream& stream, const std::string& what, const Values& want, double relative, double unit,
+                          const Values& magnitude, const Launch& launch) {
+  const Values old = stored<T>(random_values(want.size(), 0x01D));
+  DeviceArray<T> set(stream, want.size()), added(stream, old);
+  launch(set, Write::Set);
+  launch(added, Write::Add);
+  expect_close(what, set.values(), want, relative, unit, magnitude);
+  expect_close(what + " added", added.values(), plus(want, old), relative + kRoundFloat, unit,
+               plus(magnitude, absolute(old)));
+}
+
 inline double dot(const Values& a, const Values& b) {
   double sum = 0;
   for (size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];

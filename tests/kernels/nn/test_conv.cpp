@@ -9,11 +9,6 @@
 namespace ito::test {
 namespace {
 
-Values absolute(Values v) {
-  for (double& x : v) x = std::fabs(x);
-  return v;
-}
-
 // A sum of n fp32 terms in order errs by about sqrt(n) half units of the sum of absolute values, with a safety factor
 // of 4 (Higham and Mary 2019); n half units is the most there can be.
 double sum_units(double terms) {
@@ -27,8 +22,7 @@ TYPED_TEST_SUITE(Conv, StorageTypes);
 TYPED_TEST(Conv, MatchesLoops) {
   using T = TypeParam;
   int index = 0;
-  for (const cases::ConvCase& c : cases::conv_cases()) {
-    Stream stream;
+  for_each_case(cases::conv_cases(), [&](Stream& stream, const cases::ConvCase& c) {
     const ConvShape& s = c.shape;
     const std::string what = join_text("conv ", s.h, "x", s.w, "x", s.c, "->", s.k, " ", s.r, "x", s.s, " stride ",
                                        s.stride, " n=", c.n, " ", name_of(dtype_of<T>));
@@ -56,17 +50,11 @@ TYPED_TEST(Conv, MatchesLoops) {
                  sum_units(reach * ceil_div(s.c, 16) + 8) * kRoundFloat,
                  ref::conv_forward(absolute(x), absolute(w), e_size, s, c.n));
 
-    for (Write write : {Write::Set, Write::Add}) {
-      const Values old = stored<T>(random_values(in, 7));
-      DeviceArray<T> dx(stream, old);
-      conv_backward_data(stream, dx.data(), write, dev_dy.data(), dev_w.data(), s, c.n);
-      Values want = ref::conv_backward_data(dy, w, s, c.n);
-      Values size = ref::conv_backward_data(absolute(dy), absolute(w), s, c.n);
-      if (write == Write::Add) {
-        for (size_t i = 0; i < in; ++i) want[i] += old[i], size[i] += std::fabs(old[i]);
-      }
-      expect_close(what + " dx", dx.values(), want, kRound<T>, sum_units(reach * s.k) * kRoundFloat, size);
-    }
+    expect_set_and_added<T>(
+        stream, what + " dx", ref::conv_backward_data(dy, w, s, c.n), kRound<T>, sum_units(reach * s.k) * kRoundFloat,
+        ref::conv_backward_data(absolute(dy), absolute(w), s, c.n), [&](DeviceArray<T>& dx, Write write) {
+          conv_backward_data(stream, dx.data(), write, dev_dy.data(), dev_w.data(), s, c.n);
+        });
 
     const int images = images_per_chunk();
     DeviceArray<float> partial(stream, ceil_div(c.n, images) * s.weights());
@@ -74,7 +62,7 @@ TYPED_TEST(Conv, MatchesLoops) {
     expect_close(what + " dw", partial.values(), ref::conv_backward_weight(dy, x, s, c.n, images), kRoundFloat,
                  sum_units(double(images) * s.out_h() * s.out_w()) * kRoundFloat,
                  ref::conv_backward_weight(absolute(dy), absolute(x), s, c.n, images));
-  }
+  });
 }
 
 TYPED_TEST(Conv, AnImageDoesNotDependOnTheOthers) {

@@ -9,11 +9,6 @@
 namespace ito::test {
 namespace {
 
-Values absolute(Values v) {
-  for (double& x : v) x = std::fabs(x);
-  return v;
-}
-
 // A sum of k fp32 products in index order errs by at most about k half units of the sum of absolute values; products
 // with alpha and the old value add two more.
 template <class T, class C>

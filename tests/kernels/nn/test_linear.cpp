@@ -10,11 +10,6 @@
 namespace ito::test {
 namespace {
 
-Values absolute(Values v) {
-  for (double& x : v) x = std::fabs(x);
-  return v;
-}
-
 // |f(x)| where f is SiLU: the magnitude of an input term, as an input of the layer without f.
 Values input_sizes(const Values& x, const LinearShape& s) {
   Values sizes = x;
@@ -29,8 +24,7 @@ LinearShape without_silu(LinearShape s) {
 
 // f costs 10 half units (exponential 4, sum, quotient, product); a sum of n terms at most n.
 TEST(Linear, MatchesLoops) {
-  for (const LinearShape& s : cases::linear_shapes()) {
-    Stream stream;
+  for_each_case(cases::linear_shapes(), [](Stream& stream, const LinearShape& s) {
     const std::string what = join_text("linear ", s.n, "x", s.c, "->", s.k, s.silu_input ? " silu" : "");
     const Values x = stored<float>(random_values(size_t(s.n) * s.c, 1, 2.0));
     const Values w = stored<float>(random_values(size_t(s.k) * s.c, 2));
@@ -50,23 +44,14 @@ TEST(Linear, MatchesLoops) {
 
     const ref::LinearGradients want = ref::linear_backward(dy, x, w, s);
     const ref::LinearGradients size = ref::linear_backward(absolute(dy), input_sizes(x, s), absolute(w), plain);
-    for (Write write : {Write::Set, Write::Add}) {
-      const double add = write == Write::Add ? 1.0 : 0.0;
-      const Values old = stored<float>(random_values(x.size(), 5));
-      const auto onto = [&](Values v, const Values& more) {
-        for (size_t i = 0; i < v.size(); ++i) v[i] += add * more[i];
-        return v;
-      };
-      DeviceArray<float> dx(stream, old);
-      linear_backward_data(stream, dx, write, dev_dy, dev_x, dev_w, s);
-      expect_close(what + " dx", dx.values(), onto(want.dx, old), kRoundFloat, (s.k + 16) * kRoundFloat,
-                   onto(size.dx, absolute(old)));
-    }
+    expect_set_and_added<float>(
+        stream, what + " dx", want.dx, kRoundFloat, (s.k + 16) * kRoundFloat, size.dx,
+        [&](float* dx, Write write) { linear_backward_data(stream, dx, write, dev_dy, dev_x, dev_w, s); });
     DeviceArray<float> dw(stream, w.size()), db(stream, b.size());
     linear_backward_weight(stream, dw, db, dev_dy, dev_x, s);
     expect_close(what + " dw", dw.values(), want.dweight, kRoundFloat, (s.n + 12) * kRoundFloat, size.dweight);
     expect_close(what + " db", db.values(), want.dbias, kRoundFloat, (s.n + 1) * kRoundFloat, size.dbias);
-  }
+  });
 }
 
 TEST(Linear, LoopsMatchFiniteDifferences) {

@@ -38,11 +38,6 @@ const Case kLarge[] = {
     {{29, 28, 64, 64, 3, 3, 2, 1, 1, 1, 1}, "bands, stride 2, padding 1"},
 };
 
-Values absolute(Values values) {
-  for (double& v : values) v = std::fabs(v);
-  return values;
-}
-
 // A layer with its memory, and tensors of n images.
 template <class T>
 struct Layer {

@@ -10,11 +10,6 @@
 namespace ito::test {
 namespace {
 
-Values absolute(Values v) {
-  for (double& x : v) x = std::fabs(x);
-  return v;
-}
-
 // Matrices with memory behind the last row: a batch is a prefix of a larger one.
 template <class T, class C>
 struct Product {
