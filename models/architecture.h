@@ -33,11 +33,12 @@ struct Architecture {
   // a UserError.
   Configured (*configure)(const Json& config, const std::string& where, std::vector<std::string>* warnings);
   std::span<const NamedConfig> named;
+  const char* telling_key = nullptr;  // that config.json has in any case: what one without "_class_name" is told by
 };
 
 using Architectures = std::span<const Architecture* const>;
 
-// All there are. The first is what a config.json without a class is taken for.
+// All there are.
 Architectures architectures();
 
 }  // namespace ito

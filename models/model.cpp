@@ -2,8 +2,10 @@
 // See model.h. The only place that goes through the list of architectures.
 #include "models/model.h"
 
+#include <algorithm>
 #include <filesystem>
 
+#include "engine/checkpoint/foreign_config.h"
 #include "engine/checkpoint/names.h"
 #include "engine/io/input_file.h"
 #include "kernels/error.h"
@@ -11,20 +13,59 @@
 namespace ito {
 namespace {
 
-// Files of before class names, and ours by hand, are taken for what their folder holds.
 const Architecture& architecture_of(const Json& config, const ModelFiles& files, Architectures all) {
-  if (config.is_object() && config.contains("_class_name")) {
-    std::string names;
-    for (const Architecture* a : all) {
-      if (config["_class_name"] == a->class_name) return *a;
-      names += (names.empty() ? "" : ", ") + std::string(a->class_name);
-    }
-    fail<UserError>(files.config, ": _class_name is ", printable(config["_class_name"].dump(), 60),
-                    ", which is not implemented; use ", names);
+  ITO_USER_CHECK(config.is_object(), files.config, ": found ", config.type_name(),
+                 ", expected a JSON object of settings");
+  std::string names, keys;
+  for (const Architecture* a : all) {
+    if (config.contains("_class_name") ? config["_class_name"] == a->class_name
+                                       : a->telling_key && config.contains(a->telling_key))
+      return *a;
+    names += (names.empty() ? "" : ", ") + std::string(a->class_name);
+    if (a->telling_key) keys += std::string(" nor ") + a->telling_key;
   }
-  for (const Architecture* a : all)
-    if (files.folder == a->folder) return *a;
-  return *all.front();
+  const std::string foreign = foreign_config(config);
+  ITO_USER_CHECK(foreign.empty(), files.config, ": is no network's configuration but ", foreign);
+  ITO_USER_CHECK(config.contains("_class_name"), files.config, ": has neither _class_name", keys,
+                 ", so it is no network's configuration");
+  fail<UserError>(files.config, ": _class_name is ", printable(config["_class_name"].dump(), 60),
+                  ", which is not implemented; use ", names);
+}
+
+// What a pipeline has besides the network and its scheduler: [library, class] by the name of its folder.
+std::string other_parts(const Json& index, const std::string& folder) {
+  std::string parts;
+  for (const auto& [key, value] : index.items()) {
+    const bool is_part = value.is_array() && value.size() == 2 && value[1].is_string();
+    if (key.starts_with('_') || key == folder || key == kSchedulerFolder || !is_part) continue;
+    parts += (parts.empty() ? "" : ", ") + printable(key, 60) + " (" + printable(value[1].get<std::string>(), 60) + ")";
+  }
+  return parts;
+}
+
+// What stands beside the network and changes the meaning of what it draws, or is what its owner may have meant.
+void tell_of_neighbours(const ModelFiles& files) {
+  const std::filesystem::path directory(files.directory);
+  if (const std::string path = (directory / kModelIndexFile).string(); std::filesystem::exists(path)) {
+    const Json index = read_python_json_file(path);
+    ITO_USER_CHECK(index.is_object(), path, ": found ", index.type_name(),
+                   ", expected a JSON object of a model's parts");
+    if (const std::string parts = other_parts(index, files.folder); !parts.empty())
+      warn(path, ": the pipeline ", printable(index.value("_class_name", Json()).dump(), 60), " has ", parts,
+           " beside the network, which is not run; what the network draws are its latents, not images");
+  }
+  const std::string averaged = (directory / (files.folder + "_ema")).string();
+  if (!files.folder.empty() && std::filesystem::is_directory(averaged))
+    warn(averaged, ": holds averaged weights; those of ", files.folder, " are read: give that folder to use it");
+}
+
+std::vector<std::string> read_class_names(const std::string& path) {
+  if (path.empty()) return {};
+  const Json names = read_json_file(path);
+  const bool fits =
+      names.is_array() && std::all_of(names.begin(), names.end(), [](const Json& n) { return n.is_string(); });
+  ITO_USER_CHECK(fits, path, ": found ", printable(names.dump(), 60), ", expected a list of names");
+  return names.get<std::vector<std::string>>();
 }
 
 const NamedConfig* find_named(const std::string& name, const Architecture** owner = nullptr) {
@@ -47,11 +88,11 @@ Network Model::network(int height, int width) const {
 }
 
 Component Model::component() const {
-  return {architecture->folder, architecture->class_name, configured.config};
+  return {architecture->folder, architecture->class_name, configured.config, class_names};
 }
 
 Component Model::component(int height, int width) const {
-  return {architecture->folder, architecture->class_name, configured.config_for(height, width)};
+  return {architecture->folder, architecture->class_name, configured.config_for(height, width), class_names};
 }
 
 const std::string& Model::weights_file() const {
@@ -65,11 +106,13 @@ Model read_model(const std::string& path, Architectures among) {
   model.path = path;
   model.files = find_model(path, component_folders(among));
   model.where = model.files.config;
-  const Json config = read_json_file(model.files.config);
+  const Json config = read_python_json_file(model.files.config);
   model.architecture = &architecture_of(config, model.files, among);
   std::vector<std::string> warnings;
   model.configured = model.architecture->configure(config, model.where, &warnings);
   for (const std::string& warning : warnings) warn(warning);
+  tell_of_neighbours(model.files);
+  model.class_names = read_class_names(model.files.class_names);
   return model;
 }
 

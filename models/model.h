@@ -13,9 +13,10 @@ namespace ito {
 struct Model {
   const Architecture* architecture = nullptr;
   Configured configured;
-  std::string path;   // as it was asked for
-  std::string where;  // the configuration's file, or the model's name: begins messages
-  ModelFiles files;   // of a named model none
+  std::string path;                      // as it was asked for
+  std::string where;                     // the configuration's file, or the model's name: begins messages
+  ModelFiles files;                      // of a named model none
+  std::vector<std::string> class_names;  // by label; empty: not known
 
   // height, width: 0 for what the configuration says; UserError where it says nothing.
   Network network(int height = 0, int width = 0) const;
@@ -24,8 +25,9 @@ struct Model {
   const std::string& weights_file() const;           // UserError where there is none
 };
 
-// path: anything that find_model knows. "_class_name" of the configuration chooses the architecture; without one the
-// folder that it stands in does. Warns of what it passes over. among: for a program with architectures of its own.
+// path: anything that find_model knows. "_class_name" of the configuration chooses the architecture; without one its
+// telling key does, and a configuration of something else is refused by name. Warns of what it passes over, parts of a
+// pipeline that are not run among it. among: for a program with architectures of its own.
 Model read_model(const std::string& path, Architectures among = architectures());
 
 // Architectures' configurations by name, in the order of the lists: "demo", ...

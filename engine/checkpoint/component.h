@@ -10,9 +10,10 @@
 namespace ito {
 
 struct Component {
-  std::string folder;      // beside scheduler/, and its key in model_index.json
-  std::string class_name;  // in model_index.json
-  Json config;             // FOLDER/config.json
+  std::string folder;                    // beside scheduler/, and its key in model_index.json
+  std::string class_name;                // in model_index.json
+  Json config;                           // FOLDER/config.json
+  std::vector<std::string> class_names;  // by label, of a network with classes; empty: not known
 };
 
 // Folders that a network may stand in: of one component, or of all architectures that can be read.

@@ -32,6 +32,8 @@ void write_model(const std::string& directory, const Component& component, const
                      {component.folder, {"diffusers", component.class_name}}});
     write_json_file((temporary / component.folder / kConfigFile).string(), component.config);
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
+    if (!component.class_names.empty())
+      write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
     write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
     if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
     put_folder_in_place(temporary, directory);

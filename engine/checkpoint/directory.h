@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing a model: a diffusers directory (model_index.json, the component's folder, scheduler/). A training checkpoint
 // is such a directory, its component holding the EMA weights, plus ito_state.safetensors with what training goes on
-// from. OUT/checkpoint-<step>/ are the checkpoints of a run, OUT/latest names the newest.
+// from. class_names.json says what its classes are called, where that is known. OUT/checkpoint-<step>/ are the
+// checkpoints of a run, OUT/latest names the newest.
 #pragma once
 #include <string>
 #include <vector>

@@ -4,8 +4,10 @@
 
 #include <filesystem>
 
+#include "engine/checkpoint/foreign_config.h"
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/run_checkpoints.h"
+#include "engine/checkpoint/weight_files.h"
 #include "engine/io/input_file.h"
 #include "engine/samplers/sampler.h"
 #include "kernels/error.h"
@@ -14,11 +16,6 @@ namespace ito {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kPickle = "diffusion_pytorch_model.bin";
-constexpr const char* kPickleIsRefused =
-    ": a pickled checkpoint can run code when it is read and is not supported; save it as "
-    "diffusion_pytorch_model.safetensors";
 
 std::string first_existing(std::initializer_list<fs::path> candidates) {
   for (const fs::path& path : candidates)
@@ -51,7 +48,31 @@ fs::path resolve_run(const fs::path& directory, const ComponentFolders& folders)
   if (const auto newest = newest_checkpoint(directory.string(), folders)) return newest->path;
   ITO_USER_CHECK(!has_latest || fs::is_directory(named), directory.string(), ": its file `latest` names ",
                  named.string(), ", which is not there");
+  ITO_USER_CHECK(has_latest || !fs::exists(directory / kMetricsFile), directory.string(),
+                 ": is a training run that has no whole checkpoint yet; wait for its first, or go on with it");
   return has_latest ? named : directory;
+}
+
+// What a single file can be that is given in the place of a model.
+void check_is_config(const fs::path& file) {
+  const std::string extension = file.extension().string();
+  for (const char* pickle : {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
+    ITO_USER_CHECK(extension != pickle, file.string(),
+                   ": a pickled checkpoint can run code when it is read and is not supported; save it as ",
+                   kWeightsFile);
+  ITO_USER_CHECK(extension != ".safetensors", file.string(),
+                 ": holds tensors alone; give the folder of the model, which has their config.json too");
+  ITO_USER_CHECK(file.filename() != kModelIndexFile, file.string(),
+                 ": is the index of a model's parts; give the folder that it is in");
+  ITO_USER_CHECK(extension == ".json", file.string(),
+                 ": is a file; expected the folder of a run, a checkpoint or a model, or a config.json");
+}
+
+// The folder around one, "" at the root.
+fs::path parent_of(const fs::path& folder) {
+  fs::path whole = fs::absolute(folder).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  return whole.parent_path();
 }
 
 }  // namespace
@@ -61,9 +82,7 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
   ITO_USER_CHECK(fs::exists(directory), path, ": no such file or folder; expected a run, a checkpoint or a model");
   ModelFiles files;
   if (!fs::is_directory(directory)) {
-    ITO_USER_CHECK(directory.extension() != ".bin", path, kPickleIsRefused);
-    ITO_USER_CHECK(directory.extension() == ".json", path,
-                   ": is a file; expected the folder of a run, a checkpoint or a model, or a config.json");
+    check_is_config(directory);
     files.config = path;
     return files;
   }
@@ -75,22 +94,34 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
       files.config = (directory / folder / kConfigFile).string();
     }
   if (files.config.empty()) files.config = first_existing({directory / kConfigFile});
+  if (files.config.empty()) check_no_adapter(files.directory);
   ITO_USER_CHECK(!files.config.empty(), files.directory, ": found neither ", config_paths(folders),
                  " nor config.json; expected a diffusers model or a training run");
   const fs::path beside = fs::path(files.config).parent_path();
-  files.weights = first_existing({beside / kWeightsFile, directory / kWeightsFile});
+  files.weights = find_weights(beside.string());
+  if (files.weights.empty() && beside != directory) files.weights = find_weights(files.directory);
   files.scheduler = first_existing({directory / kSchedulerFolder / kSchedulerFile, directory / kSchedulerFile});
+  files.class_names = first_existing({directory / kClassNamesFile});
+  if (files.folder.empty()) {  // a component's folder alone: what is around it is the pipeline that it came from
+    const fs::path around = parent_of(directory);
+    if (files.scheduler.empty()) files.scheduler = first_existing({around / kSchedulerFolder / kSchedulerFile});
+    if (files.class_names.empty()) files.class_names = first_existing({around / kClassNamesFile});
+  }
   files.state = first_existing({directory / kTrainingStateFile});
-  ITO_USER_CHECK(!files.weights.empty() || !fs::exists(beside / kPickle), (beside / kPickle).string(),
-                 kPickleIsRefused);
   return files;
 }
 
 SchedulerConfig read_scheduler(const ModelFiles& files) {
-  if (files.scheduler.empty()) return {};
+  if (files.scheduler.empty()) {
+    if (!files.weights.empty())
+      warn(files.directory, ": has no ", kSchedulerFile,
+           "; taking DDPMScheduler's defaults (1000 steps, linear betas from 0.0001 to 0.02, epsilon)");
+    return {};
+  }
+  const Json json = read_python_json_file(files.scheduler);
+  check_is_scheduler(json, files.scheduler);
   std::vector<std::string> warnings;
-  const SchedulerConfig config =
-      read_scheduler_config(read_python_json_file(files.scheduler), files.scheduler, warnings);
+  const SchedulerConfig config = read_scheduler_config(json, files.scheduler, warnings);
   for (const std::string& warning : warnings) warn(warning);
   return config;
 }

@@ -10,11 +10,12 @@ namespace ito {
 
 struct ModelFiles {
   std::string directory;
-  std::string folder;     // the component's; "" where the layout has none
-  std::string config;     // paths of the files
-  std::string weights;    // "" if absent
-  std::string scheduler;  // "" if absent
-  std::string state;      // ito_state.safetensors; "" if absent
+  std::string folder;       // the component's; "" where the layout has none
+  std::string config;       // paths of the files
+  std::string weights;      // a safetensors file or the index of shards; "" if absent
+  std::string scheduler;    // "" if absent
+  std::string class_names;  // class_names.json; "" if absent
+  std::string state;        // ito_state.safetensors; "" if absent
 };
 
 // path: a run's OUT (through `latest`; where that names nothing whole, the newest whole checkpoint), a checkpoint, a
@@ -22,7 +23,7 @@ struct ModelFiles {
 // config.json (then there are no weights or scheduler: "").
 ModelFiles find_model(const std::string& path, const ComponentFolders& folders);
 
-// Defaults where there is none. Warns of keys that are passed over.
+// Defaults where there is none, with a warning if there are weights. Warns of keys that are passed over.
 SchedulerConfig read_scheduler(const ModelFiles& files);
 
 }  // namespace ito

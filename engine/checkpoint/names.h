@@ -11,8 +11,10 @@ inline constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors
 inline constexpr const char* kModelIndexFile = "model_index.json";
 inline constexpr const char* kSchedulerFolder = "scheduler";
 inline constexpr const char* kSchedulerFile = "scheduler_config.json";
+inline constexpr const char* kClassNamesFile = "class_names.json";  // a list, by label
 inline constexpr const char* kTrainingStateFile = "ito_state.safetensors";
-inline constexpr const char* kLatestFile = "latest";  // of a run: the name of its newest checkpoint
+inline constexpr const char* kMetricsFile = "metrics.jsonl";  // of a run
+inline constexpr const char* kLatestFile = "latest";          // of a run: the name of its newest checkpoint
 
 // checkpoint-000600
 inline std::string checkpoint_name(int64_t step) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/checkpoint/weight_files.h"
 #include "engine/io/input_file.h"
 #include "kernels/error.h"
 
@@ -29,10 +30,10 @@ bool same_shape(std::vector<int64_t> a, std::vector<int64_t> b) {
   return a == b;
 }
 
-}  // namespace
-
-std::vector<float> read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout,
-                              bool trainable_only) {
+// Source: SafetensorsFile or WeightFiles.
+template <class Source>
+std::vector<float> read_arena_from(const Source& file, const std::string& prefix, const ParameterLayout& layout,
+                                   bool trainable_only) {
   std::vector<std::pair<const Parameter*, std::string>> found;
   for (const Parameter& p : layout.all()) {
     if (trainable_only && !p.trainable) continue;
@@ -46,8 +47,15 @@ std::vector<float> read_arena(const SafetensorsFile& file, const std::string& pr
     found.emplace_back(&p, name);
   }
   std::vector<float> arena(layout.arena_floats(), 0.0f);
-  for (const auto& [p, name] : found) from_file_layout(*p, file.read_f32(name), arena.data());
+  for (const auto& [p, name] : found) from_file_layout(*p, file.read_floats(name), arena.data());
   return arena;
+}
+
+}  // namespace
+
+std::vector<float> read_arena(const SafetensorsFile& file, const std::string& prefix, const ParameterLayout& layout,
+                              bool trainable_only) {
+  return read_arena_from(file, prefix, layout, trainable_only);
 }
 
 void add_arena(SafetensorsWriter& writer, const std::string& prefix, const ParameterLayout& layout,
@@ -57,8 +65,8 @@ void add_arena(SafetensorsWriter& writer, const std::string& prefix, const Param
 }
 
 std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  std::vector<float> arena = read_arena(file, "", layout, false);
+  const WeightFiles file = WeightFiles::open(path);
+  std::vector<float> arena = read_arena_from(file, "", layout, false);
   for (const std::string& name : file.names()) {
     bool known = layout.has(name);
     for (const Parameter& p : layout.all())  // an old name beside the new one would be passed over

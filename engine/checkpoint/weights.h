@@ -9,8 +9,9 @@
 
 namespace ito {
 
-// The whole arena from a safetensors file; names before the attention refactor (query, key, value, proj_attn) are
-// accepted. Missing tensors and wrong shapes are refused; surplus ones too, by name.
+// The whole arena from a safetensors file or the index of shards; names before the attention refactor (query, key,
+// value, proj_attn) are accepted. Missing tensors and wrong shapes are refused; surplus ones too, by name, and tensors
+// of whole numbers.
 std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout);
 void write_weights(const std::string& path, const ParameterLayout& layout, const std::vector<float>& arena);
 

@@ -280,6 +280,14 @@ std::vector<float> SafetensorsFile::read_f32(const std::string& name) const {
   return values;
 }
 
+std::vector<float> SafetensorsFile::read_floats(const std::string& name) const {
+  const TensorType type = entry(name).type;
+  const bool is_float =
+      type == TensorType::F64 || type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
+  ITO_USER_CHECK(is_float, place(name), ": is ", name_of(type), "; expected F32, F16, BF16 or F64");
+  return read_f32(name);
+}
+
 std::vector<int64_t> SafetensorsFile::read_i64(const std::string& name, bool accept_f32) const {
   const Entry& found = entry(name);
   const bool is_float = found.type == TensorType::F64 || found.type == TensorType::F16 ||

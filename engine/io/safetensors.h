@@ -46,6 +46,9 @@ class SafetensorsFile {
 
   // Converted to fp32 (round to nearest) from F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL.
   std::vector<float> read_f32(const std::string& name) const;
+  // The same of F64 F32 F16 BF16 alone: whole numbers in the place of weights or samples mean something else, codes of
+  // a quantised model, say, or pixels of 0 to 255.
+  std::vector<float> read_floats(const std::string& name) const;
   void read_f32_into(const std::string& name, std::span<float> out) const;
   // From I64 I32 I16 I8 U8 BOOL; from F32 only when accept_f32, and then every value must be an integer.
   std::vector<int64_t> read_i64(const std::string& name, bool accept_f32 = false) const;

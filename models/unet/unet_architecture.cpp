@@ -69,6 +69,6 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
 }  // namespace
 
 extern const Architecture kUNet2DModel;
-const Architecture kUNet2DModel{"UNet2DModel", "unet", configure, kNamed};
+const Architecture kUNet2DModel{"UNet2DModel", "unet", configure, kNamed, "block_out_channels"};
 
 }  // namespace ito

@@ -201,6 +201,14 @@ TEST_F(BadInput, Tensors) {
   const std::string run_folder = write("broken-run/latest", "checkpoint-000007\n");
   const std::string elsewhere = write("astray/latest", "../model\n");
   const std::string good = make_model("good");
+  write("good/model_index.json", "{}");
+  const std::string options = write("begun/config.json", R"({"data": "x", "out": "y", "model": "demo", "steps": 9})");
+  write("begun/metrics.jsonl", "");
+  write("lora/adapter_config.json", "{}");
+  const std::string variants = make_model("variants");
+  std::filesystem::copy(variants + "/unet/" + kWeightsFile, variants + "/unet/diffusion_pytorch_model.ema.safetensors");
+  std::filesystem::rename(variants + "/unet/" + kWeightsFile,
+                          variants + "/unet/diffusion_pytorch_model.fp16.safetensors");
   const std::string pickle_message =
       ": a pickled checkpoint can run code when it is read and is not supported; save it as "
       "diffusion_pytorch_model.safetensors";
@@ -224,6 +232,28 @@ TEST_F(BadInput, Tensors) {
        picture + ": is a file; expected the folder of a run, a checkpoint or a model, or a config.json"},
       {"no weights", sample(bare),
        bare + ": found no weights; expected diffusion_pytorch_model.safetensors in it or in its unet folder"},
+      {"a file of tensors", sample(good + "/unet/" + kWeightsFile),
+       good + "/unet/" + kWeightsFile +
+           ": holds tensors alone; give the folder of the model, which has their config.json too"},
+      {"the index of a pipeline", sample(good + "/model_index.json"),
+       good + "/model_index.json: is the index of a model's parts; give the folder that it is in"},
+      {"the options of a run",
+       {"inspect", options},
+       options +
+           ": is no network's configuration but the options of a training run; give the folder of the run, or one "
+           "of its checkpoints"},
+      {"a run that has only begun", sample(path("begun")),
+       path("begun") + ": is a training run that has no whole checkpoint yet; wait for its first, or go on with it"},
+      {"an adapter", sample(path("lora")),
+       path("lora/adapter_config.json") +
+           ": is an adapter, which changes a model and is none; merge it into its model first"},
+      {"two variants", sample(variants),
+       variants + "/unet: has no " + kWeightsFile +
+           ", but several variants of it ('diffusion_pytorch_model.ema.safetensors', "
+           "'diffusion_pytorch_model.fp16.safetensors'); rename the one to use"},
+      {"no scheduler but a network", train({"--scheduler", good + "/unet/config.json"}),
+       good + "/unet/config.json: has neither _class_name nor any key of a noise schedule (num_train_timesteps, "
+              "beta_start, ...), so it is no scheduler's configuration"},
       {"no model", sample(images_),
        images_ + ": found neither unet/config.json nor config.json; expected a diffusers model or a training run"},
       {"nothing", sample(path("none")),

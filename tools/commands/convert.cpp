@@ -33,8 +33,6 @@ void run(const ConvertOptions& o) {
   const Model model = read_model(o.from);
   const std::string& weights = model.weights_file();
   const SchedulerConfig scheduler = read_scheduler(model.files);
-  if (model.files.scheduler.empty())
-    warn(o.from, ": has no scheduler_config.json; writing DDPMScheduler with its defaults");
 
   ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
                  ".partial: is in the way of writing; move it, or choose another --out");

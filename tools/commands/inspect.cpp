@@ -72,6 +72,7 @@ Json describe(const InspectOptions& o) {
     read_weights(files.weights, training.layout());  // every tensor is there and fits
     out["weights"] = files.weights;
   }
+  if (!model.class_names.empty()) out["class_names"] = model.class_names;
   if (o.tensors)
     for (const Parameter& p : training.layout().all()) out["tensor_shapes"][p.name] = p.shape;
   if (o.ops)
@@ -106,6 +107,11 @@ void print(const Json& d) {
   print_plan("training", d.at("memory").at("training"));
   print_plan("inference", d.at("memory").at("inference"));
   if (d.contains("weights")) std::printf("weights %s\n", d.at("weights").get<std::string>().c_str());
+  if (d.contains("class_names")) {
+    std::printf("classes\n");
+    int label = 0;
+    for (const Json& name : d.at("class_names")) std::printf("  %-4d %s\n", label++, name.dump().c_str());
+  }
   if (!d.at("training_state").is_null()) std::printf("training state %s\n", d.at("training_state").dump().c_str());
   if (d.contains("tensor_shapes"))
     for (const auto& [name, shape] : d.at("tensor_shapes").items())

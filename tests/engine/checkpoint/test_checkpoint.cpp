@@ -65,7 +65,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
-const Component kUnet{"unet", "UNet2DModel", {{"_class_name", "UNet2DModel"}, {"in_channels", 3}}};
+const Component kUnet{"unet", "UNet2DModel", {{"_class_name", "UNet2DModel"}, {"in_channels", 3}}, {}};
 const ComponentFolders kFolders{"unet", "transformer"};
 
 SchedulerConfig some_scheduler() {
@@ -349,12 +349,13 @@ TEST(Checkpoint, FindsEveryLayout) {
 
   const ModelFiles component = find_model(folder / "flat/unet", kFolders);
   EXPECT_EQ(component.weights, folder / (std::string("flat/unet/") + kWeightsFile));
-  EXPECT_EQ(component.scheduler, "");
-  EXPECT_EQ(read_scheduler(component), SchedulerConfig{});
+  EXPECT_EQ(component.scheduler, folder / "flat/scheduler/scheduler_config.json") << "of the pipeline around it";
 
   const ModelFiles bare = find_model(folder / "flat/config.json", kFolders);
   EXPECT_EQ(bare.config, folder / "flat/config.json");
   EXPECT_EQ(bare.weights, "");
+  EXPECT_EQ(bare.scheduler, "");
+  EXPECT_EQ(read_scheduler(bare), SchedulerConfig{});
 }
 
 TEST(Checkpoint, FollowsLatest) {
