@@ -27,10 +27,9 @@ std::string scheduler_file(const std::string& path) {
   return of_run;
 }
 
-SchedulerConfig read_scheduler_for_training(const RunConfig& run) {
+SchedulerConfig read_scheduler_for_training(const RunConfig& run, const std::string& file) {
   ModelFiles files;
-  files.scheduler = scheduler_file(run.scheduler);
-  const std::string& file = files.scheduler;
+  files.scheduler = file;
   const SchedulerConfig config = read_scheduler(files);
   ITO_USER_CHECK(config.variance_type != VarianceType::LearnedRange, file,
                  ": variance_type is learned_range; training a learned variance is not implemented, use fixed_small or "
@@ -45,9 +44,10 @@ SchedulerConfig read_scheduler_for_training(const RunConfig& run) {
 
 }  // namespace
 
-SchedulerConfig resolve_scheduler(RunConfig& run) {
+SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) {
   SchedulerConfig config;
-  if (!run.scheduler.empty()) config = read_scheduler_for_training(run);
+  const std::string file = run.scheduler.empty() ? otherwise : scheduler_file(run.scheduler);
+  if (!file.empty()) config = read_scheduler_for_training(run, file);
   if (!run.prediction_type.empty()) config.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
   if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
   run.prediction_type = name_of(config.prediction_type);

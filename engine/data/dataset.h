@@ -16,6 +16,7 @@ struct Dataset {
   std::vector<int32_t> labels;           // (N), or empty
   std::vector<std::string> class_names;  // by label, or empty
 
+  size_t bytes() const { return pixels.size() + pixels_f32.size() * sizeof(float); }  // of memory
   int64_t image_size() const { return int64_t{height} * width * channels; }
   int class_count() const;  // the names, or else the largest label + 1; 0 without labels
 

@@ -13,6 +13,8 @@
 namespace ito {
 namespace {
 
+constexpr int kCopies = 2;  // as in the file, and as a Dataset has it
+
 bool recognises(const std::string& what) {
   std::error_code ignored;
   return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
@@ -41,9 +43,9 @@ void read_labels(const SafetensorsFile& file, Dataset& data) {
 
 // Floats are samples already: they are taken as they are, never resized, since the model's range may not be [-1, 1].
 void check_options(const Dataset& data, const LoadOptions& options) {
-  const int size = options.resolution;
-  ITO_USER_CHECK(size == 0 || (data.height == size && data.width == size), data.name, ": samples are ", data.height,
-                 "x", data.width, " floats, which are not resized; resolution ", size, " was asked for");
+  const bool fits = options.height == 0 || (data.height == options.height && data.width == options.width);
+  ITO_USER_CHECK(fits, data.name, ": samples are ", data.height, "x", data.width, " floats, which are not resized; ",
+                 options.height, "x", options.width, " was asked for");
   ITO_USER_CHECK(options.channels == 0 || options.channels == data.channels, data.name, ": samples have ",
                  data.channels, " channels of floats, which are not converted; ", options.channels, " were asked for");
 }
@@ -69,12 +71,18 @@ Dataset load(const std::string& what, const LoadOptions& options) {
   if (entry.type == TensorType::U8) {
     ITO_USER_CHECK(data.channels == 1 || data.channels == 3, what, ": tensor 'samples' is U8 with ", data.channels,
                    " channels; 1 or 3 are expected");
+    check_data_memory(what, data.count, static_cast<size_t>(data.image_size()), kCopies, options);
     data.pixels = channels_last(file.read_raw("samples"), data);
     fit_to_options(data, options);
     return data;
   }
+  const bool is_float = entry.type == TensorType::F32 || entry.type == TensorType::F16 ||
+                        entry.type == TensorType::BF16 || entry.type == TensorType::F64;
+  ITO_USER_CHECK(is_float, what, ": tensor 'samples' is ", name_of(entry.type),
+                 "; expected U8, 0 to 255, or floats in [-1, 1]");
   check_options(data, options);
-  data.pixels_f32 = channels_last(file.read_f32("samples"), data);
+  check_data_memory(what, data.count, static_cast<size_t>(data.image_size()) * sizeof(float), kCopies, options);
+  data.pixels_f32 = channels_last(file.read_floats("samples"), data);
   const auto bad =
       std::find_if(data.pixels_f32.begin(), data.pixels_f32.end(), [](float v) { return !std::isfinite(v); });
   ITO_USER_CHECK(bad == data.pixels_f32.end(), what, ": tensor 'samples' has a value of ", *bad, " in image ",

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // From what the user names to a Dataset: `fashion-mnist`, or the path of
-//   - a folder of PNG or JPEG images; sub-folders are classes, in sorted order; `train` and `test` sub-folders are
-//   splits
+//   - a folder of PNG or JPEG images; sub-folders are classes, in sorted order, with all that is below them; `train`
+//   beside `test` or `val` are splits
 //   - an IDX file (MNIST and relatives, .gz or plain) with its labels beside it, or a folder of such files
-//   - CIFAR-10's binary version: its folder, or one .bin file
+//   - the binary version of CIFAR-10 or CIFAR-100: its folder, or one .bin file
 //   - a safetensors file: `samples` (N, C, H, W), F32 in [-1, 1] or U8, and optionally `labels` (N)
 // Each format is one file, format_<name>.cpp, which fills in a DatasetFormat; load_dataset.cpp lists them.
 #pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "engine/data/dataset.h"
@@ -15,14 +19,23 @@ namespace ito {
 
 enum class Split { Train, Test };
 
-struct LoadOptions {
-  int resolution = 0;  // side of the square images; 0: as they are
-  int channels = 0;    // 1 or 3; 0: as they are
-  // A path that has no splits (a single file, a folder of images without train and test) serves for both.
-  Split split = Split::Train;
+// Images read so far, for whoever watches; total 0: not known yet.
+struct LoadProgress {
+  std::atomic<int64_t> done{0}, total{0};
 };
 
-// UserError, in one line, if nothing of that name exists or what is there is damaged.
+struct LoadOptions {
+  int height = 0, width = 0;  // of the images, both or neither; 0: as they are
+  int channels = 0;           // 1 or 3; 0: as they are
+  // A path that has no splits (a single file, a folder of images without train and test) serves for both.
+  Split split = Split::Train;
+  int threads = 0;                   // that decode images; 0: one a core
+  size_t memory_limit = SIZE_MAX;    // bytes that the images may take while they are read
+  LoadProgress* progress = nullptr;  // outlives the call
+};
+
+// UserError, in one line, if nothing of that name exists, or what is there is damaged or does not fit into the memory.
+// Warns of files that are passed over, and of values that are not in the range that their type promises.
 Dataset load_dataset(const std::string& what, const LoadOptions& options = {});
 
 struct DatasetFormat {
@@ -31,7 +44,10 @@ struct DatasetFormat {
   Dataset (*load)(const std::string& what, const LoadOptions& options);
 };
 
-// Resizes, crops and converts 8-bit images to what the options ask for. Formats call it last.
+// For formats.
+// Resizes, crops and converts 8-bit images to what the options ask for: called last.
 void fit_to_options(Dataset& data, const LoadOptions& options);
+// UserError if `copies` of the images, `bytes` each, do not fit: called before anything is allocated.
+void check_data_memory(const std::string& name, int64_t count, size_t bytes, int copies, const LoadOptions& options);
 
 }  // namespace ito

@@ -7,29 +7,27 @@
 
 namespace ito {
 
-void read_cifar_file(const std::string& path, CifarImages& images) {
+void read_cifar_file(const std::string& path, const CifarKind& kind, CifarImages& images) {
   const std::vector<uint8_t> bytes = read_whole_file(path);
-  ITO_USER_CHECK(!bytes.empty() && bytes.size() % kCifarRecord == 0, path, ": is ", bytes.size(),
-                 " bytes long, not a whole number of CIFAR-10 records of ", kCifarRecord,
+  const auto size = static_cast<size_t>(kind.record());
+  ITO_USER_CHECK(!bytes.empty() && bytes.size() % size == 0, path, ": is ", bytes.size(),
+                 " bytes long, not a whole number of ", kind.name, " records of ", size,
                  " bytes; it is cut short or another format");
-  const size_t count = bytes.size() / kCifarRecord, plane = kCifarPixels / kCifarChannels;
+  const size_t count = bytes.size() / size, plane = kCifarPixels / kCifarChannels;
+  const auto label_bytes = static_cast<size_t>(kind.label_bytes);
   images.pixels.reserve(images.pixels.size() + count * kCifarPixels);
   for (size_t n = 0; n < count; ++n) {
-    const uint8_t* record = &bytes[n * kCifarRecord];
-    ITO_USER_CHECK(record[0] < kCifarClasses, path, ": record ", n, " has label ", static_cast<int>(record[0]),
-                   "; CIFAR-10 labels are 0 to 9");
-    images.labels.push_back(record[0]);
+    const uint8_t* record = &bytes[n * size];
+    const int label = record[label_bytes - 1];
+    ITO_USER_CHECK(label < kind.classes, path, ": record ", n, " has label ", label, "; ", kind.name,
+                   " labels are 0 to ", kind.classes - 1);
+    images.labels.push_back(label);
     for (size_t i = 0; i < plane; ++i)
-      for (size_t c = 0; c < kCifarChannels; ++c) images.pixels.push_back(record[1 + c * plane + i]);
+      for (size_t c = 0; c < kCifarChannels; ++c) images.pixels.push_back(record[label_bytes + c * plane + i]);
   }
 }
 
-bool is_cifar_file(const std::string& path) {
-  const uint64_t size = InputFile(path).size();
-  return size > 0 && size % kCifarRecord == 0;
-}
-
-const std::vector<std::string>& cifar_class_names() {
+const std::vector<std::string>& cifar10_class_names() {
   static const std::vector<std::string> names = {"airplane", "automobile", "bird",  "cat",  "deer",
                                                  "dog",      "frog",       "horse", "ship", "truck"};
   return names;

@@ -77,6 +77,16 @@ Image resize_height(const Image& image, int height) {
   return out;
 }
 
+// The size of the image that just covers height x width.
+struct Cover {
+  int64_t height, width;
+};
+Cover cover(int64_t image_height, int64_t image_width, int64_t height, int64_t width) {
+  if (height * image_width >= width * image_height)
+    return {height, std::max(width, height * image_width / image_height)};
+  return {std::max(height, width * image_height / image_width), width};
+}
+
 }  // namespace
 
 Image read_image(const std::string& path) {
@@ -101,20 +111,42 @@ Image resize_bilinear(const Image& image, int height, int width) {
   return resize_height(resize_width(image, width), height);
 }
 
-Image resize_and_center_crop(const Image& image, int size) {
-  const int64_t short_side = std::min(image.height, image.width);
-  ITO_CHECK(size > 0 && short_side > 0 && std::max(image.height, image.width) <= kMaxAspect * short_side,
-            "crop: an image of ", image.height, "x", image.width, " to ", size);
-  const auto scaled = [&](int side) { return static_cast<int>(static_cast<int64_t>(size) * side / short_side); };
-  const Image resized = resize_bilinear(image, scaled(image.height), scaled(image.width));
-  if (resized.height == size && resized.width == size) return resized;
+bool covers_closely(int image_height, int image_width, int height, int width) {
+  const Cover covering = cover(image_height, image_width, height, width);
+  return covering.height <= int64_t{kMaxOverhang} * height && covering.width <= int64_t{kMaxOverhang} * width;
+}
+
+Image resize_and_center_crop(const Image& image, int height, int width) {
+  ITO_CHECK(height > 0 && width > 0 && image.height > 0 && image.width > 0 &&
+                covers_closely(image.height, image.width, height, width),
+            "crop: an image of ", image.height, "x", image.width, " to ", height, "x", width);
+  const Cover covering = cover(image.height, image.width, height, width);
+  const Image resized = resize_bilinear(image, static_cast<int>(covering.height), static_cast<int>(covering.width));
+  if (resized.height == height && resized.width == width) return resized;
   // An odd margin is split towards the even offset (round half to even).
-  const int top = static_cast<int>(std::lrint((resized.height - size) / 2.0));
-  const int left = static_cast<int>(std::lrint((resized.width - size) / 2.0));
-  Image out(size, size, image.channels);
-  const size_t row = static_cast<size_t>(size) * static_cast<size_t>(image.channels);
-  for (int y = 0; y < size; ++y)
+  const int top = static_cast<int>(std::lrint((resized.height - height) / 2.0));
+  const int left = static_cast<int>(std::lrint((resized.width - width) / 2.0));
+  Image out(height, width, image.channels);
+  const size_t row = static_cast<size_t>(width) * static_cast<size_t>(image.channels);
+  for (int y = 0; y < height; ++y)
     std::memcpy(&out.pixels[out.offset(y, 0, 0)], &resized.pixels[resized.offset(top + y, left, 0)], row);
+  return out;
+}
+
+// Orientations 5 to 8 exchange rows and columns; the others mirror one axis or both (JEITA CP-3451, tag 0x0112).
+Image upright(const Image& stored, int orientation) {
+  if (orientation < 2 || orientation > 8) return stored;
+  const bool exchanged = orientation >= 5;
+  const bool from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool from_below = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  Image out(exchanged ? stored.width : stored.height, exchanged ? stored.height : stored.width, stored.channels);
+  for (int y = 0; y < out.height; ++y)
+    for (int x = 0; x < out.width; ++x) {
+      const int row = exchanged ? x : y, column = exchanged ? y : x;
+      const uint8_t* from = &stored.pixels[stored.offset(from_below ? stored.height - 1 - row : row,
+                                                         from_right ? stored.width - 1 - column : column, 0)];
+      std::copy_n(from, stored.channels, &out.at(y, x));
+    }
   return out;
 }
 

@@ -28,7 +28,9 @@ struct Image {
 };
 
 // PNG or JPEG, told apart by content. Palettes become RGB, 16-bit samples are scaled to 8 bits, an alpha channel is
-// dropped (as the usual training pipelines drop it). Anything damaged, or beyond 2^27 pixels, is a one-line UserError.
+// dropped (as the usual training pipelines drop it), and an image whose EXIF data says that the camera was turned is
+// turned back. Anything damaged, or beyond kMaxImagePixels, is a one-line UserError.
+inline constexpr uint64_t kMaxImagePixels = uint64_t{1} << 27;
 Image read_image(const std::string& path);
 
 // 1 or 3 channels; the file appears whole or not at all. The same image gives the same bytes.
@@ -37,16 +39,21 @@ void write_png(const std::string& path, const Image& image);
 // Bilinear; when shrinking, the triangle is widened by the factor so that no pixel is skipped (antialiasing).
 // Each axis is rounded to 8 bits, horizontal first, as the common image libraries do.
 Image resize_bilinear(const Image& image, int height, int width);
-// The short side becomes `size` (resize_bilinear), then the centre size x size square is cut out. An image whose sides
-// differ by more than kMaxAspect is no sample of anything, and resizing it would need its square in memory.
-inline constexpr int kMaxAspect = 64;
-Image resize_and_center_crop(const Image& image, int size);
+// Shrinks or grows the image until it just covers height x width (resize_bilinear), and cuts that out of its centre. An
+// image that would leave more than kMaxOverhang times as much outside is no sample of anything, and would need that
+// much memory on the way: covers_closely is false for it.
+inline constexpr int kMaxOverhang = 64;
+bool covers_closely(int image_height, int image_width, int height, int width);
+Image resize_and_center_crop(const Image& image, int height, int width);
 
 // Grey to RGB repeats the value; RGB to grey is ITU-R 601 luma, (299 R + 587 G + 114 B) / 1000, rounded.
 Image convert_channels(const Image& image, int channels);
 
 // Images of one shape, row by row, `columns` to a row, with `gap` white pixels between neighbours.
 Image image_grid(const std::vector<Image>& images, int columns, int gap);
+
+// The image as it is to be looked at, from how EXIF's tag Orientation (1 to 8) says that it is stored.
+Image upright(const Image& stored, int orientation);
 
 // The decoders and the encoder, one file each; `name` begins their errors.
 Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name);

@@ -3,23 +3,27 @@
 // functions that jump have plain locals only. Damage that libjpeg would patch over (a cut file) is refused.
 #include <csetjmp>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 // clang-format off
 #include <jpeglib.h>
 #include <jerror.h>
 // clang-format on
 
+#include "engine/io/exif.h"
 #include "engine/io/image.h"
 #include "kernels/error.h"
 
 namespace ito {
 namespace {
 
-constexpr uint64_t kMaxPixels = uint64_t{1} << 27;
 // A Huffman code has at least one bit, and every 8x8 block needs one: a header that announces more is lying.
 constexpr uint64_t kMaxPixelsPerByte = 512;
 // Encoders write about ten. An empty scan costs the file a few bytes and the reader a pass over all blocks.
 constexpr int kMaxScans = 100;
+constexpr int kExifMarker = JPEG_APP0 + 1;
+constexpr unsigned kLongestMarker = 0xffff;
+constexpr char kExifName[] = "Exif\0";  // and the literal's own zero: six bytes before the TIFF header
 
 struct JpegReader {
   jpeg_error_mgr errors{};
@@ -65,12 +69,13 @@ bool read_header(JpegReader* reader, const uint8_t* bytes, size_t count) {
   reader->jpeg.progress = &reader->progress;
   reader->progress.progress_monitor = limit_scans;
   jpeg_mem_src(&reader->jpeg, bytes, count);
+  jpeg_save_markers(&reader->jpeg, kExifMarker, kLongestMarker);
   jpeg_read_header(&reader->jpeg, TRUE);
   if (reader->jpeg.jpeg_color_space == JCS_CMYK || reader->jpeg.jpeg_color_space == JCS_YCCK)
     refuse(reader, "it is in CMYK; convert it to RGB");
   if (reader->jpeg.arith_code) refuse(reader, "it is arithmetically coded; save it as an ordinary JPEG");
   const uint64_t pixels = uint64_t{reader->jpeg.image_width} * reader->jpeg.image_height;
-  if (pixels > kMaxPixels) refuse(reader, "it has more than 134217728 pixels");
+  if (pixels > kMaxImagePixels) refuse(reader, "it has more than 134217728 pixels; make it smaller");
   if (pixels / kMaxPixelsPerByte > count) refuse(reader, "it is cut short: its size needs more data");
   reader->jpeg.out_color_space = reader->jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
   jpeg_start_decompress(&reader->jpeg);
@@ -87,6 +92,14 @@ bool read_rows(JpegReader* reader) {
   return true;
 }
 
+int orientation_of(const jpeg_decompress_struct& jpeg) {
+  for (const jpeg_marker_struct* m = jpeg.marker_list; m; m = m->next)
+    if (m->marker == kExifMarker && m->data_length > sizeof(kExifName) &&
+        std::memcmp(m->data, kExifName, sizeof(kExifName)) == 0)
+      return exif_orientation(m->data + sizeof(kExifName), m->data_length - sizeof(kExifName));
+  return 1;
+}
+
 }  // namespace
 
 Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name) {
@@ -97,10 +110,11 @@ Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name) {
   reader.errors.emit_message = judge_message;
   ITO_USER_CHECK(read_header(&reader, bytes.data(), bytes.size()), name,
                  ": is a JPEG image that cannot be read: ", reader.message);
+  const int orientation = orientation_of(reader.jpeg);  // the markers go with the end of decompression
   reader.image = Image(static_cast<int>(reader.jpeg.output_height), static_cast<int>(reader.jpeg.output_width),
                        reader.jpeg.output_components);
   ITO_USER_CHECK(read_rows(&reader), name, ": is a JPEG image that cannot be read: ", reader.message);
-  return std::move(reader.image);
+  return orientation == 1 ? std::move(reader.image) : upright(reader.image, orientation);
 }
 
 }  // namespace ito

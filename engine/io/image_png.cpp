@@ -7,20 +7,22 @@
 #include <cstdio>
 #include <cstring>
 
+#include "engine/io/exif.h"
 #include "engine/io/image.h"
 #include "kernels/error.h"
 
 namespace ito {
 namespace {
 
-constexpr uint64_t kMaxPixels = uint64_t{1} << 27;
 // deflate packs at most about 1032 to 1: a header that announces more than this is lying.
 constexpr uint64_t kMaxPacking = 1100;
+constexpr png_byte kExifChunk[] = "eXIf";
 
 struct PngReader {
   const uint8_t* next = nullptr;
   size_t left = 0;
   char message[160] = "out of memory";
+  const char* verdict = ": is a damaged PNG image: ";  // what comes before the message
   png_structp png = nullptr;
   png_infop info = nullptr;
   Image image;
@@ -48,16 +50,24 @@ void give_bytes(png_structp png, png_bytep out, size_t bytes) {
   reader->left -= bytes;
 }
 
+// Of an image that is whole, but not one for us.
+[[noreturn]] void refuse(PngReader* reader, const char* reason) {
+  reader->verdict = ": is a PNG image that cannot be read: ";
+  png_error(reader->png, reason);
+}
+
 // Reads the header and asks for 8-bit grey or RGB. Returns false on an error, which is then in reader->message.
 bool read_header(PngReader* reader) {
   if (setjmp(png_jmpbuf(reader->png))) return false;
   png_set_read_fn(reader->png, reader, give_bytes);
   // Texts, profiles and the like are neither unpacked nor kept: each could be 8 MB in a few kB of file.
   png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
+  png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_AS_DEFAULT, kExifChunk, 1);
+  png_set_user_limits(reader->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the product is what counts, below
   png_read_info(reader->png, reader->info);
   const uint64_t pixels =
       uint64_t{png_get_image_width(reader->png, reader->info)} * png_get_image_height(reader->png, reader->info);
-  if (pixels > kMaxPixels) png_error(reader->png, "it has more than 134217728 pixels");
+  if (pixels > kMaxImagePixels) refuse(reader, "it has more than 134217728 pixels; make it smaller");
   const uint64_t packed_rows =
       uint64_t{png_get_image_height(reader->png, reader->info)} * png_get_rowbytes(reader->png, reader->info);
   if (packed_rows / kMaxPacking > reader->left) png_error(reader->png, "it is cut short: its size needs more data");
@@ -72,7 +82,7 @@ bool read_header(PngReader* reader) {
 bool read_rows(PngReader* reader) {
   if (setjmp(png_jmpbuf(reader->png))) return false;
   png_read_image(reader->png, reader->rows.data());
-  png_read_end(reader->png, nullptr);
+  png_read_end(reader->png, reader->info);  // EXIF data may stand behind the pixels
   return true;
 }
 
@@ -85,7 +95,7 @@ Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name) {
   reader.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &reader, keep_error, ignore_warning);
   if (reader.png) reader.info = png_create_info_struct(reader.png);
   ITO_CHECK(reader.info, name, ": libpng could not start: ", reader.message);
-  ITO_USER_CHECK(read_header(&reader), name, ": is a damaged PNG image: ", reader.message);
+  ITO_USER_CHECK(read_header(&reader), name, reader.verdict, reader.message);
 
   const int channels = png_get_channels(reader.png, reader.info);
   reader.image = Image(static_cast<int>(png_get_image_height(reader.png, reader.info)),
@@ -94,8 +104,12 @@ Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name) {
   ITO_CHECK((channels == 1 || channels == 3) && png_get_rowbytes(reader.png, reader.info) == row_bytes, name,
             ": unexpected PNG layout of ", channels, " channels");
   for (int y = 0; y < reader.image.height; ++y) reader.rows.push_back(&reader.image.at(y, 0));
-  ITO_USER_CHECK(read_rows(&reader), name, ": is a damaged PNG image: ", reader.message);
-  return std::move(reader.image);
+  ITO_USER_CHECK(read_rows(&reader), name, reader.verdict, reader.message);
+  png_bytep exif = nullptr;
+  png_uint_32 exif_bytes = 0;
+  const bool has_exif = png_get_eXIf_1(reader.png, reader.info, &exif_bytes, &exif) != 0;
+  const int orientation = has_exif ? exif_orientation(exif, exif_bytes) : 1;
+  return orientation == 1 ? std::move(reader.image) : upright(reader.image, orientation);
 }
 
 std::vector<uint8_t> encode_png(const Image& image) {

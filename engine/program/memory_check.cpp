@@ -28,7 +28,7 @@ void check_memory(const char* work, std::initializer_list<MemoryNeed> needs, siz
   std::string parts;
   for (const MemoryNeed& need : needs) {
     if (__builtin_add_overflow(sum, need.bytes, &sum)) sum = SIZE_MAX;
-    parts += join_text(parts.empty() ? "" : ", ", need.what, " ", mib_rounded_up(need.bytes));
+    if (need.bytes) parts += join_text(parts.empty() ? "" : ", ", need.what, " ", mib_rounded_up(need.bytes));
   }
   ITO_USER_CHECK(sum <= limit, work, " needs ", mib_rounded_up(sum), " MiB (", parts, ") but only ", limit >> 20,
                  " MiB are free; ", advice);

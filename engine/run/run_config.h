@@ -84,7 +84,9 @@ struct RunConfig {
     using enum OptionRole;
     visitor(run.data, RunOption{"data", "fashion-mnist, or a folder of images, an IDX, CIFAR-10 or safetensors file"});
     visitor(run.out, RunOption{"out", "folder of the run: checkpoints, metrics, pictures"});
-    visitor(run.model, RunOption{"model", "demo, ddpm-cifar10, ddpm-256, or the path of a config.json or checkpoint"});
+    visitor(run.model, RunOption{"model",
+                                 "a named model, a config.json for its architecture alone, or a model or checkpoint, "
+                                 "whose weights and noise schedule training then starts from"});
     visitor(run.steps, RunOption{"steps", "training steps", between(1, 0x1p31)});
     visitor(run.batch, RunOption{"batch", "images a step", between(1, kMaxBatch), {}, Numbers});
     visitor(run.micro_batch, RunOption{"micro_batch",

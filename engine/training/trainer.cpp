@@ -66,11 +66,12 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   BufferList buffers;
   declare(buffers);
   buffer_bytes_ = buffers.bytes();
-  const bool copies = settings_.checkpoints && device_memory_is_the_hosts();
+  const bool hosts = device_memory_is_the_hosts();
   check_memory("training",
                {{"activations", activation_bytes()},
                 {"parameters and images", buffer_bytes_},
-                {"copies for a checkpoint", copies ? checkpoint_copy_bytes(layout()) : 0}},
+                {"data set", hosts ? settings_.data_bytes : 0},
+                {"copies for a checkpoint", hosts && settings_.checkpoints ? checkpoint_copy_bytes(layout()) : 0}},
                memory_limit, "lower micro_batch or batch, or take a smaller model or resolution");
   buffers.allocate();
   activations_ = {activation_bytes(), "the network's activations"};

@@ -26,6 +26,7 @@ struct TrainSettings {
   LearningRateConfig learning_rate;
   OptimizerSettings optimizer;
   bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
+  size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory
   bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
 };
 

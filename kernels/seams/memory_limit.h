@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// How much device memory there is to plan with. Part of the device seam: each device library defines it.
+// How much memory there is to plan with. The device's is part of the device seam: each device library defines it.
 #pragma once
 #include <cstddef>
 
 namespace ito {
 
-// Bytes that can still be allocated. On cpu and sim, whose device memory is the host's, the least of what the system
-// calls available, what the process's cgroups leave and what RLIMIT_AS leaves; SIZE_MAX where nothing says.
-// The environment variable ITO_MEMORY_LIMIT_MIB, a whole number, takes the place of all that.
+// Bytes that can still be allocated; on cpu and sim those of the host. The environment variable ITO_MEMORY_LIMIT_MIB, a
+// whole number, takes their place.
 size_t device_memory_limit();
+
+// The same of the host: the least of what the system calls available, what the process's cgroups leave and what
+// RLIMIT_AS leaves; SIZE_MAX where nothing says.
+size_t host_memory_limit();
 
 // Whether what the host keeps is taken from the same memory (cpu, sim), so that a sum of needs has to count it.
 bool device_memory_is_the_hosts();

@@ -9,10 +9,11 @@ namespace ito {
 void fuzz_cifar(Bytes bytes) {
   static MemoryFile memory("a.bin");
   memory.set(bytes);
-  is_cifar_file(memory.path());
-  attempt([&] { load_dataset(memory.path(), {.resolution = 8, .channels = 1}); });
+  attempt([&] { load_dataset(memory.path(), {.height = 8, .width = 8, .channels = 1}); });
   CifarImages images;
-  read_cifar_file(memory.path(), images);
+  attempt([&] { read_cifar_file(memory.path(), kCifar100, images); });
+  images = {};
+  read_cifar_file(memory.path(), kCifar10, images);
   demand(images.pixels.size() == images.labels.size() * kCifarPixels, "every label has its image");
 }
 

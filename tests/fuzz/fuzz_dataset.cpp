@@ -19,8 +19,8 @@ void use(const Dataset& data) {
 void fuzz_dataset(Bytes bytes) {
   static MemoryFile memory("a.safetensors");
   memory.set(bytes);
-  attempt([&] { use(load_dataset(memory.path(), {.resolution = 8, .channels = 0})); });
-  attempt([&] { use(load_dataset(memory.path(), {.resolution = 0, .channels = 1})); });
+  attempt([&] { use(load_dataset(memory.path(), {.height = 8, .width = 4, .channels = 0})); });
+  attempt([&] { use(load_dataset(memory.path(), {.channels = 1})); });
   use(load_dataset(memory.path()));
 }
 

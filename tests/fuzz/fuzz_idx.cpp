@@ -39,7 +39,7 @@ void fuzz_idx(Bytes bytes) {
   }
   memory.set(bytes);
   is_idx_file(memory.path());
-  attempt([&] { load_dataset(memory.path(), {.resolution = 8, .channels = 3}); });
+  attempt([&] { load_dataset(memory.path(), {.height = 8, .width = 8, .channels = 3}); });
   IdxArray plain;
   const bool plain_accepted = attempt([&] { plain = read_idx(memory.path()); });
   if (!packed) {

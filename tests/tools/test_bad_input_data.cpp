@@ -19,7 +19,7 @@ std::string write_tensors(const std::string& path, const std::vector<int64_t>& s
   SafetensorsWriter writer;
   int64_t count = 1;
   for (const int64_t extent : shape) count *= extent;
-  std::vector<float> samples(count, 0.5f);
+  std::vector<float> samples(count, -0.5f);
   if (!samples.empty()) samples.back() = fill;
   writer.add("samples", shape, std::move(samples));
   if (labels) writer.add_i64("labels", {labels}, std::vector<int64_t>(labels, label));
@@ -37,7 +37,7 @@ TEST_F(BadInput, DataSets) {
   write_png(path("images/stray.png"), tiny_image(0, 0));
   const std::string mixed_depth = path("images");  // pictures in it and in its folders
   std::filesystem::create_directories(path("sizes"));
-  write_png(path("sizes/a.png"), Image(8, 8, 1));
+  write_png(path("sizes/a.png"), Image(8, 8, 1, 9));
   write_png(path("sizes/b.png"), Image(10, 8, 1));
   std::filesystem::create_directories(path("depths"));
   write_png(path("depths/a.png"), Image(8, 8, 1));
@@ -65,6 +65,23 @@ TEST_F(BadInput, DataSets) {
   const std::string four = write_tensors(path("four.safetensors"), {2, 1, 8, 8}, 0, 2, 3);
   const std::string unlabelled = write_tensors(path("unlabelled.safetensors"), {2, 1, 8, 8}, 0, 0);
   const std::string none = write_tensors(path("none.safetensors"), {0, 1, 8, 8}, 0, 0);
+  const std::string bright = path("bright.safetensors"), whole = path("whole.safetensors");
+  SafetensorsWriter bright_writer, whole_writer;
+  std::vector<float> values(128);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i == 127 ? 255 : i);
+  bright_writer.add("samples", {2, 1, 8, 8}, values);
+  bright_writer.write(bright);
+  whole_writer.add_i64("samples", {2, 1, 8, 8}, std::vector<int64_t>(128, 7));
+  whole_writer.write(whole);
+  write("short-labels/train-images.idx3-ubyte", idx_header({4, 8, 8}) + pixels);
+  write("short-labels/train-labels.idx1-ubyte", idx_header({2}) + "ab");
+  write("mixed/gif/a.gif", "GIF89a");
+  std::filesystem::create_directories(path("mixed/png"));
+  write_png(path("mixed/png/a.png"), Image(8, 8, 1));
+  std::filesystem::create_directories(path("split/val"));
+  write_png(path("split/val/a.png"), Image(8, 8, 1));
+  write("pickles/data_batch_1", "\x80\2");
+  write("pickles/batches.meta", "\x80\2");
   Json free_size = tiny_model(), four_channels = tiny_model();
   free_size["sample_size"] = nullptr;
   four_channels["in_channels"] = four_channels["out_channels"] = 4;
@@ -80,7 +97,7 @@ TEST_F(BadInput, DataSets) {
       row("empty folder", path("empty"),
           path("empty") + ": has no .png, .jpg or .jpeg images, neither in it nor in its sub-folders"),
       row("no pictures", path("notes"),
-          path("notes") + ": has no .png, .jpg or .jpeg images, neither in it nor in its sub-folders"),
+          path("notes") + ": has no .png, .jpg or .jpeg images, neither in it nor in its sub-folders; it holds 1 .txt"),
       row("images in and below", mixed_depth,
           mixed_depth +
               ": has images both directly in it (1) and in sub-folders (12); with sub-folders as classes every "
@@ -97,16 +114,15 @@ TEST_F(BadInput, DataSets) {
                           "another --model",
           latent),
       row("too long to crop", path("long"),
-          path("long/a.png") + ": is 2000x2, too long for its width to be cut square; "
-                               "take it out of the data set"),
+          path("long/a.png") + ": is 2000x2, too long to be cut to 8x8; take it out of the data set"),
       row("corrupt PNG", path("cut"), cut_png + ": is a damaged PNG image: *"),
       row("corrupt JPEG", path("jpeg"), bad_jpeg + ": is a JPEG image that cannot be read: *"),
       row("not an image", path("text"), not_png + ": is neither a PNG nor a JPEG image (by its first bytes)"),
       row("IDX cut short", path("short"),
           short_idx + ": holds 200 values where its header announces 256; it is cut short"),
-      row("IDX of floats", floats_idx, floats_idx + ": is none of the data sets that can be loaded: *"),
-      row("IDX labels mismatch", path("count"),
-          idx_labels + ": holds 3 labels in 1 dimensions; " + idx_images + " has 4 images"),
+      row("IDX of floats", floats_idx,
+          floats_idx + ": holds IDX type 13; unsigned bytes (8) are read, 0 black and 255 white"),
+      row("IDX labels mismatch", path("count"), idx_labels + ": holds 3 labels; " + idx_images + " has 4 images"),
       row("IDX labels as images", labels_only,
           labels_only + ": has one dimension, so it holds labels; give the images "
                         "file"),
@@ -115,12 +131,33 @@ TEST_F(BadInput, DataSets) {
           odd_cifar + ": is 3173 bytes long, not a whole number of CIFAR-10 records "
                       "of 3073 bytes; it is cut short or another format"),
       row("CIFAR label", path("label"), wrong_label + ": record 0 has label 15; CIFAR-10 labels are 0 to 9"),
-      row("wrong size", tall, tall + ": samples are 9x8 floats, which are not resized; resolution 8 was asked for"),
+      row("wrong size", tall, tall + ": samples are 9x8 floats, which are not resized; 8x8 was asked for"),
       row("size not divisible", tall, "images of 9 x 8: a UNet of 2 levels needs multiples of 2", any_size),
       row("dimensions", flat, flat + ": tensor 'samples' has 2 dimensions; (N, C, H, W) is expected"),
       row("no images", none, none + ": tensor 'samples' has a dimension of 0"),
       row("NaN", nan, nan + ": tensor 'samples' has a value of nan in image 1"),
       row("label count", counts, counts + ": tensor 'labels': has shape [3], expected [2]"),
+      row("labels of other images", path("short-labels"),
+          path("short-labels/train-labels.idx1-ubyte") + ": holds 2 labels; " +
+              path("short-labels/train-images.idx3-ubyte") + " has 4 images"),
+      row("a class of pictures that are not read", path("mixed"),
+          path("mixed/gif") +
+              ": holds pictures (1 .gif) and none that is read; convert them to PNG or JPEG, or take the "
+              "folder out, since it would be a class"),
+      row("validation alone", path("split"),
+          path("split") + ": has a folder val and none for training; give " + path("split/val") +
+              " itself to train on it"),
+      row("CIFAR for Python", path("pickles"),
+          path("pickles") + ": is a version of CIFAR for Python or MATLAB, of which the former can run code when it is "
+                            "read; get the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)"),
+      row("an archive", write("data.zip", "PK\3\4"),
+          path("data.zip") + ": is a zip archive (or an .npz); unpack it and give the folder"),
+      row("floats that were never scaled", bright,
+          bright +
+              ": its values are 0 to 255; images of floats are expected in [-1, 1]: divide by 127.5 and subtract 1, "
+              "or store them as U8"),
+      row("whole numbers for floats", whole,
+          whole + ": tensor 'samples' is I64; expected U8, 0 to 255, or floats in [-1, 1]"),
       row("negative label", negative, negative + ": labels: -1 is not a class (0, 1, 2, ...)"),
       row("more classes than the model", four, four + ": has 4 classes, the model num_class_embeds 3" + advice),
       row("no labels", unlabelled, unlabelled + ": has 0 classes, the model num_class_embeds 3" + advice),
@@ -139,7 +176,7 @@ TEST_F(BadInput, Evaluation) {
   check({
       {"NaN", eval(nan, good), nan + ": samples has a value of nan; expected finite numbers"},
       {"dimensions", eval(flat, good), flat + ": samples has 2 dimensions; expected (N, C, H, W)"},
-      {"sizes", eval(tall, good), good + ": samples are 8x8 floats, which are not resized; resolution 9 was asked for"},
+      {"sizes", eval(tall, good), good + ": samples are 8x8 floats, which are not resized; 9x8 was asked for"},
       {"classes", eval(good, many), many + ": has labels up to 2000000000; expected at most 65536 classes"},
       {"no data", eval(good, path("none")), "data set '" + path("none") + "': no such name, file or folder"},
       {"no samples", eval(model_file_, good), model_file_ + ": its header claims *"},

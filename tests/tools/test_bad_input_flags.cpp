@@ -233,7 +233,8 @@ TEST_F(BadInput, TooLittleMemory) {
   const std::string model = make_model("model");
   const std::map<std::string, std::string> one_mib{{"ITO_MEMORY_LIMIT_MIB", "1"}};
   const std::string training =
-      "training needs # MiB (activations #, parameters and images #, copies for a checkpoint #) but only # MiB are "
+      "training needs # MiB (activations #, parameters and images #, data set #, copies for a checkpoint #) but only # "
+      "MiB are "
       "free; lower micro_batch or "
       "batch, or take a smaller model or resolution";
   const std::string sampling =

@@ -123,24 +123,31 @@ TEST(ConvertCommand, TrainingRunAndBareUnet) {
   const ChildResult trained = run_ito(tiny.train + Words{"--out", tiny / "run", "--steps", "2"});
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   ASSERT_EQ(convert(tiny / "run", tiny / "model").exit_code, 0);
-  EXPECT_EQ(sorted_names_below(tiny / "model"), kModelFiles);
+  std::vector<std::string> files = kModelFiles;
+  files.insert(files.begin(), "class_names.json");  // the data's folders had names
+  EXPECT_EQ(sorted_names_below(tiny / "model"), files);
   const auto checkpoint = files_below(tiny / "run/checkpoint-000002"), model = files_below(tiny / "model");
-  EXPECT_EQ(checkpoint.size(), kModelFiles.size() + 1);  // the training state besides
-  for (const std::string& name : kModelFiles) EXPECT_TRUE(checkpoint.at(name) == model.at(name)) << name;
+  EXPECT_EQ(checkpoint.size(), files.size() + 1);  // the training state besides
+  for (const std::string& name : files) EXPECT_TRUE(checkpoint.at(name) == model.at(name)) << name;
 
+  fs::create_directories(tiny / "alone");
   fs::create_directories(tiny / "bare");  // an empty folder is as good as none
-  const ChildResult bare = convert(tiny / "run/checkpoint-000002/unet", tiny / "bare");
+  ASSERT_EQ(convert(tiny / "run/checkpoint-000002/unet", tiny / "bare").exit_code, 0);
+  EXPECT_TRUE(files_below(tiny / "bare") == model) << "with what is around it in the checkpoint";
+
+  fs::copy(tiny / "run/checkpoint-000002/unet", tiny / "alone/unet_ema", fs::copy_options::recursive);
+  const ChildResult bare = convert(tiny / "alone/unet_ema", tiny / "from-alone");
   ASSERT_EQ(bare.exit_code, 0) << bare.err;
-  EXPECT_NE(bare.err.find("has no scheduler_config.json; writing DDPMScheduler with its defaults"), std::string::npos)
+  EXPECT_NE(bare.err.find("has no scheduler_config.json; taking DDPMScheduler's defaults"), std::string::npos)
       << bare.err;
-  EXPECT_EQ(sorted_names_below(tiny / "bare"), kModelFiles);
-  EXPECT_TRUE(files_below(tiny / "bare").at(kModelFiles[3]) == model.at(kModelFiles[3]));
+  EXPECT_EQ(sorted_names_below(tiny / "from-alone"), kModelFiles);
+  EXPECT_TRUE(files_below(tiny / "from-alone").at(kModelFiles[3]) == model.at(kModelFiles[3]));
 }
 
 TEST(ConvertCommand, Refuses) {
   const TempFolder folder;
   folder.write("bare/config.json", json_text(tiny_model()));
-  folder.write("bare/scheduler_config.json", "{}");
+  folder.write("bare/scheduler_config.json", R"({"num_train_timesteps": 1000})");
   OldWeights old;
   old.write(folder / (std::string("bare/") + kWeightsName));
   folder.write("full/mine.txt", "keep");

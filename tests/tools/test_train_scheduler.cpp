@@ -117,10 +117,10 @@ TEST(TrainScheduler, ResumeRefusesAnother) {
                              " 0.001; resume with the same value, or start another run in another folder"),
             std::string::npos)
       << refused.err;
-  tiny.folder.write("given.json", json_text(scheduler_config_json(config)));  // the file that the run names has changed
-  EXPECT_EQ(run_ito(resume).exit_code, 2);
-  // The run's own checkpoint holds what it began with.
-  const ChildResult resumed = run_ito(resume + Words{"--scheduler", tiny / "run/checkpoint-000002"});
+  // The file that the run began with has changed, which is no matter: its checkpoint holds what it was.
+  tiny.folder.write("given.json", json_text(scheduler_config_json(config)));
+  EXPECT_EQ(run_ito(resume + Words{"--scheduler", file}).exit_code, 2);
+  const ChildResult resumed = run_ito(resume);
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   expect_same_files(tiny / "whole/checkpoint-000004", tiny / "run/checkpoint-000004");
 }

@@ -46,7 +46,7 @@ constexpr int kReverseSteps = 10;  // a repetition of sampling: its time is divi
 class Bench {
  public:
   explicit Bench(const BenchOptions& o)
-      : o_(o), schedule_(SchedulerConfig{}), network_(named_model(o.model).network(o.size, o.size)) {}
+      : o_(o), schedule_(SchedulerConfig{}), network_(model_of(o.model).network(o.size, o.size)) {}
 
   // Seconds of one training step or one reverse step.
   double run(const std::string& what, int batch) {
@@ -68,10 +68,10 @@ class Bench {
       images_.resize(std::max<size_t>(images_.size(), batch * network_.image.size()));
       for (size_t i = 0; i < images_.size(); ++i)
         images_[i] = static_cast<float>(i * 2654435761u % 255) / 127.5f - 1.0f;
-      for (int i = 0; i < 2; ++i) trainer->step(images_.data(), nullptr);
+      for (int i = 0; i < 2; ++i) trainer->step(images_.data(), labels_of(batch));
     }
     return seconds_of([&] {
-      trainer->step(images_.data(), nullptr);
+      trainer->step(images_.data(), labels_of(batch));
       trainer->stream().synchronize();
     });
   }
@@ -93,9 +93,16 @@ class Bench {
       reverse.memory_limit = device_memory_limit();
       process = std::make_unique<ReverseProcess>(network_, sampling_table(sampler_named("ddpm"), schedule_, settings),
                                                  weights_.data(), reverse);
-      process->all(0, batch, nullptr, nullptr);
+      process->all(0, batch, nullptr, labels_of(batch));
     }
-    return seconds_of([&] { process->all(0, batch, nullptr, nullptr); }) / kReverseSteps;
+    return seconds_of([&] { process->all(0, batch, nullptr, labels_of(batch)); }) / kReverseSteps;
+  }
+
+  // Class 0 of every image, where the network wants classes.
+  const int32_t* labels_of(int batch) {
+    if (network_.labels != LabelKind::Index) return nullptr;
+    labels_.resize(std::max<size_t>(labels_.size(), batch));
+    return labels_.data();
   }
 
   BenchOptions o_;
@@ -103,6 +110,7 @@ class Bench {
   Network network_;
   DeviceBuffer<float> weights_;
   std::vector<float> images_;
+  std::vector<int32_t> labels_;
   std::map<int, std::unique_ptr<Trainer>> trainers_;
   std::map<int, std::unique_ptr<ReverseProcess>> processes_;
 };
@@ -271,7 +279,7 @@ void add_bench_command(CLI::App& app) {
   auto o = std::make_shared<BenchOptions>();
   command->option_defaults()->always_capture_default();
   command->add_option("what,--what", o->what, "train, sample or ceilings");
-  command->add_option("--model", o->model, "a named model");
+  command->add_option("--model", o->model, "a named model, or the path of a config.json or checkpoint");
   command->add_option("--batch", o->batch, "images a step");
   command->add_option("--repetitions", o->repetitions, "timed steps");
   command->add_option("--precision", o->precision, "fp32 or bf16");

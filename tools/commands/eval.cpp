@@ -10,6 +10,7 @@
 #include "engine/io/json_file.h"
 #include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
+#include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 
@@ -48,7 +49,11 @@ void run(const EvalOptions& o) {
                    ": samples has a dimension of ", shape[d], "; expected images of 1 to ", kMaxImageSide, " a side");
   LoadOptions options;
   options.channels = static_cast<int>(shape[1]);
-  if (o.data != "fashion-mnist") options.resolution = static_cast<int>(shape[2]);
+  if (o.data != "fashion-mnist") {
+    options.height = static_cast<int>(shape[2]);
+    options.width = static_cast<int>(shape[3]);
+  }
+  options.memory_limit = host_memory_limit();
   const Dataset train = load_dataset(o.data, options);
   options.split = Split::Test;
   const Dataset test = load_dataset(o.data, options);
@@ -59,7 +64,7 @@ void run(const EvalOptions& o) {
                  "; expected at most ", kMaxClasses, " classes");
   const int64_t dim = train.image_size(), n = shape[0];
   const std::vector<float> samples =
-      to_interleaved(file.read_f32("samples"), n, {train.height, train.width, train.channels});
+      to_interleaved(file.read_floats("samples"), n, {train.height, train.width, train.channels});
   const auto bad = std::find_if(samples.begin(), samples.end(), [](float v) { return !std::isfinite(v); });
   ITO_USER_CHECK(bad == samples.end(), o.samples, ": samples has a value of ", *bad, "; expected finite numbers");
 

@@ -39,7 +39,7 @@ std::vector<float> read_noise(const SampleOptions& options, const Network& netwo
   if (options.initial_noise.empty()) return {};
   const SafetensorsFile file = SafetensorsFile::open(options.initial_noise);
   file.check_shape("noise", {options.count, network.image.channels, network.image.height, network.image.width});
-  return to_interleaved(file.read_f32("noise"), options.count, network.image);
+  return to_interleaved(file.read_floats("noise"), options.count, network.image);
 }
 
 std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {

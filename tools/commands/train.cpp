@@ -5,8 +5,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "engine/checkpoint/run_checkpoints.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
 #include "engine/io/input_file.h"
@@ -23,19 +26,52 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/progress.h"
+#include "tools/terminal/reading_watch.h"
 #include "tools/terminal/stop_signal.h"
 
 namespace ito {
 namespace {
 
+// What the command line or --config names; of a run that goes on, the rest is what its checkpoint holds.
+struct Given {
+  bool model = false, scheduler = false;
+};
+
 // image: what the model's configuration says of it.
-Dataset load_data(const RunConfig& run, const ImageShape& image) {
+Dataset load_data(const RunConfig& run, const ImageShape& image, size_t memory_limit) {
   LoadOptions options;
   // Other numbers of channels are nothing that images can be converted to; train() compares them.
   if (image.channels == 1 || image.channels == 3) options.channels = image.channels;
-  options.resolution = run.resolution;
-  if (!run.resolution && image.height == image.width && run.data != "fashion-mnist") options.resolution = image.height;
+  options.height = options.width = run.resolution;
+  if (!run.resolution && run.data != "fashion-mnist") {
+    options.height = image.height;
+    options.width = image.width;
+  }
+  options.threads = run.threads;
+  options.memory_limit = memory_limit;
+  ReadingWatch watch(run.data);
+  options.progress = watch.progress();
   return load_dataset(run.data, options);
+}
+
+// A run that goes on has its architecture and its noise schedule in its checkpoint, wherever they came from.
+Model model_to_train(const RunConfig& run, const std::optional<FoundCheckpoint>& newest, const Given& given) {
+  return newest && !given.model ? read_model(newest->path) : model_of(run.model);
+}
+SchedulerConfig scheduler_to_train(RunConfig& run, const Model& model, const std::optional<FoundCheckpoint>& newest,
+                                   const Given& given) {
+  const std::string named = run.scheduler;
+  if (newest && !given.scheduler) run.scheduler = newest->path;
+  const SchedulerConfig scheduler = resolve_scheduler(run, model.files.scheduler);
+  run.scheduler = named;
+  return scheduler;
+}
+
+// Those of the model, where it has any and no training has begun; else drawn by the seed.
+std::vector<float> first_weights(const Model& model, const ParameterLayout& layout, uint64_t seed) {
+  if (model.files.weights.empty()) return initial_weights(layout, seed);
+  std::fprintf(stderr, "starting from the weights of %s\n", printable(model.files.weights, 200).c_str());
+  return read_weights(model.files.weights, layout);
 }
 
 TrainSettings train_settings(const RunConfig& run) {
@@ -84,19 +120,25 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
 }
 
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
-int train(RunConfig run) {
-  const TrainSettings settings = train_settings(run);
+int train(RunConfig run, const Given& given) {
+  TrainSettings settings = train_settings(run);
   set_device_threads(run.threads);
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
-  const SchedulerConfig scheduler = resolve_scheduler(run);
-  const Model model = model_of(run.model);
+  const size_t memory_limit = device_memory_limit();
+  const std::optional<FoundCheckpoint> newest =
+      run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
+  const Model model = model_to_train(run, newest, given);
+  const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   const int channels = model.configured.image.channels;
-  const Dataset data = load_data(run, model.configured.image);
+  const Dataset data =
+      load_data(run, model.configured.image, device_memory_is_the_hosts() ? memory_limit : host_memory_limit());
+  settings.data_bytes = data.bytes();
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another --model");
-  const Component component = model.component(data.height, data.width);
+  Component component = model.component(data.height, data.width);
   const Network network = model.network(data.height, data.width);
+  component.class_names = network.labels == LabelKind::Index ? data.class_names : std::vector<std::string>{};
   if (network.labels == LabelKind::Index)
     ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
                    data.class_count(), " classes, the model num_class_embeds ", network.classes,
@@ -107,8 +149,8 @@ int train(RunConfig run) {
   check_timestep_count(network.time, "--model " + run.model, schedule.steps());
   ITO_USER_CHECK(!network.time.positive, "--model ", run.model, ": ", network.time.why,
                  "; training draws t = 0 too, so use a model that takes it");
-  Trainer trainer(network, schedule, settings, device_memory_limit());
-  trainer.set_weights(initial_weights(trainer.layout(), run.seed));
+  Trainer trainer(network, schedule, settings, memory_limit);
+  if (!newest) trainer.set_weights(first_weights(model, trainer.layout(), run.seed));
   const StopSignal stop;
   RunFolder folder(run, component, scheduler,
                    identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
@@ -209,6 +251,12 @@ void apply_config_file(CLI::App& command, const std::string& path) {
   }
 }
 
+std::string join_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
 template <class T>
 void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   const std::string help = option.help + (option.zero.empty() ? "" : "; 0: " + option.zero);
@@ -229,15 +277,18 @@ void add_train_command(CLI::App& app) {
   auto config_file = std::make_shared<std::string>();
   command->option_defaults()->always_capture_default();
   RunConfig::visit(*run, [&](auto& value, const RunOption& option) { add_run_option(*command, value, option); });
+  CLI::Option* model = command->get_option("--model");
+  model->description(model->get_description() + "; names: " + join_names(named_models()));
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
     if (!config_file->empty()) apply_config_file(*command, *config_file);
+    const Given given{command->count("--model") > 0, command->count("--scheduler") > 0};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
     if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
       apply_config_file(*command, own_config);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
-    if (const int code = train(*run)) std::exit(code);
+    if (const int code = train(*run, given)) std::exit(code);
   });
 }
 

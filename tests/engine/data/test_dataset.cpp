@@ -95,8 +95,7 @@ TEST(Dataset, IdxWithLabelsBesideIt) {
   EXPECT_EQ(std::string(data.pixels.begin(), data.pixels.end()), "abcdef");
 
   const std::string labels = folder.write("my-labels-idx1-ubyte", idx_bytes({2}, {2, 0}));
-  EXPECT_EQ(message_of([&] { load_dataset(images); }),
-            labels + ": holds 2 labels in 1 dimensions; " + images + " has 3 images");
+  EXPECT_EQ(message_of([&] { load_dataset(images); }), labels + ": holds 2 labels; " + images + " has 3 images");
   EXPECT_EQ(message_of([&] { load_dataset(labels); }),
             labels + ": has one dimension, so it holds labels; give the images file");
 }
@@ -105,30 +104,26 @@ TEST(Dataset, IdxFolderAndFourDimensions) {
   TempFolder folder;
   folder.write("train-images-idx4-ubyte", idx_bytes({1, 1, 2, 3}, "abcdef"));
   EXPECT_EQ(load_dataset(folder.path()).channels, 3);
-  EXPECT_EQ(message_of([&] {
-              load_dataset(folder.path(), {0, 0, Split::Test});
-            }),
+  EXPECT_EQ(message_of([&] { load_dataset(folder.path(), {.split = Split::Test}); }),
             folder.path() + ": has no t10k-images-idx3-ubyte (nor .gz)");
   folder.write("t10k-images-idx3-ubyte", idx_bytes({2, 1, 1}, "ab"));
-  EXPECT_EQ(load_dataset(folder.path(), {0, 0, Split::Test}).count, 2);
+  EXPECT_EQ(load_dataset(folder.path(), {.split = Split::Test}).count, 2);
 }
 
 TEST(Dataset, ResolutionAndChannelsAreFitted) {
   TempFolder folder;
   const std::string path =
       folder.write("images", idx_bytes({2, 2, 2}, std::string(4, '\x10') + std::string(4, '\x20')));
-  const Dataset data = load_dataset(path, {4, 3, Split::Train});
+  const Dataset data = load_dataset(path, {.height = 4, .width = 4, .channels = 3});
   EXPECT_EQ(data.height, 4);
   EXPECT_EQ(data.width, 4);
   EXPECT_EQ(data.channels, 3);
   std::vector<uint8_t> expected(48, 0x10);
   expected.insert(expected.end(), 48, 0x20);
   EXPECT_EQ(data.pixels, expected);
-  EXPECT_EQ(message_of([&] {
-              load_dataset(path, {0, 2, Split::Train});
-            }),
+  EXPECT_EQ(message_of([&] { load_dataset(path, {.channels = 2}); }),
             "data set '" + path + "': 2 channels asked for; 1 (grey) or 3 (RGB) can be had");
-  EXPECT_THROW(load_dataset(path, {-1, 0, Split::Train}), UserError);
+  EXPECT_THROW(load_dataset(path, {.height = -1, .width = -1}), UserError);
 }
 
 TEST(Dataset, CifarFolderAndFile) {
@@ -142,8 +137,8 @@ TEST(Dataset, CifarFolderAndFile) {
   EXPECT_EQ(train.pixels[0], 'a');
   EXPECT_EQ(train.pixels[2 * kCifarPixels], 'c');
   EXPECT_EQ(train.class_names[9], "truck");
-  EXPECT_EQ(load_dataset(folder.path(), {0, 0, Split::Test}).labels, std::vector<int32_t>{9});
-  EXPECT_EQ(load_dataset(test, {8, 0, Split::Train}).pixels, std::vector<uint8_t>(8 * 8 * 3, 'z'));
+  EXPECT_EQ(load_dataset(folder.path(), {.split = Split::Test}).labels, std::vector<int32_t>{9});
+  EXPECT_EQ(load_dataset(test, {.height = 8, .width = 8}).pixels, std::vector<uint8_t>(8 * 8 * 3, 'z'));
 }
 
 TEST(Dataset, FolderOfImages) {
@@ -152,7 +147,7 @@ TEST(Dataset, FolderOfImages) {
   write_image(folder, "a.png", Image(6, 4, 1, 10));
   folder.write("readme.txt", "no image");
   folder.write(".hidden.png", "no image");
-  const Dataset data = load_dataset(folder.path(), {2, 0, Split::Train});
+  const Dataset data = load_dataset(folder.path(), {.height = 2, .width = 2});
   EXPECT_EQ(data.count, 2);
   EXPECT_EQ(data.channels, 1);
   EXPECT_EQ(data.pixels, (std::vector<uint8_t>{10, 10, 10, 10, 20, 20, 20, 20}));
@@ -161,12 +156,10 @@ TEST(Dataset, FolderOfImages) {
   EXPECT_EQ(message_of([&] { load_dataset(folder.path()); }),
             (folder / "b.PNG") + ": is 6x4, the images before it are 4x6; give a resolution to bring them to one size");
   write_image(folder, "c.png", Image(2, 2, 3, 30));
-  EXPECT_EQ(message_of([&] {
-              load_dataset(folder.path(), {2, 0, Split::Train});
-            }),
+  EXPECT_EQ(message_of([&] { load_dataset(folder.path(), {.height = 2, .width = 2}); }),
             (folder / "c.png") +
                 ": has 3 channels, the images before it have 1; ask for 1 or 3 channels to bring them together");
-  EXPECT_EQ(load_dataset(folder.path(), {2, 3, Split::Train}).pixels.size(), 36u);
+  EXPECT_EQ(load_dataset(folder.path(), {.height = 2, .width = 2, .channels = 3}).pixels.size(), 36u);
 }
 
 TEST(Dataset, SubFoldersAreClasses) {
@@ -193,7 +186,7 @@ TEST(Dataset, TrainAndTestFoldersAreSplits) {
   write_image(folder, "train/a/1.png", Image(2, 2, 1, 1));
   write_image(folder, "test/a/1.png", Image(2, 2, 1, 2));
   EXPECT_EQ(load_dataset(folder.path()).pixels[0], 1);
-  EXPECT_EQ(load_dataset(folder.path(), {0, 0, Split::Test}).pixels[0], 2);
+  EXPECT_EQ(load_dataset(folder.path(), {.split = Split::Test}).pixels[0], 2);
   EXPECT_EQ(load_dataset(folder.path()).class_names, std::vector<std::string>{"a"});
 }
 
@@ -206,11 +199,8 @@ TEST(Dataset, FolderErrorsNameTheFile) {
             bad + ": is neither a PNG nor a JPEG image (by its first bytes)");
   std::filesystem::remove(bad);
   write_image(folder, "strip.png", Image(1, 100, 1));
-  EXPECT_EQ(
-      message_of([&] {
-        load_dataset(folder.path(), {8, 0, Split::Train});
-      }),
-      (folder / "strip.png") + ": is 100x1, too long for its width to be cut square; take it out of the data set");
+  EXPECT_EQ(message_of([&] { load_dataset(folder.path(), {.height = 8, .width = 8}); }),
+            (folder / "strip.png") + ": is 100x1, too long to be cut to 8x8; take it out of the data set");
 }
 
 TEST(Dataset, SafetensorsFloats) {
@@ -231,13 +221,9 @@ TEST(Dataset, SafetensorsFloats) {
   data.image_f32(1, true, image);
   for (size_t x = 0; x < 2; ++x)
     for (size_t c = 0; c < 3; ++c) EXPECT_EQ(image[x * 3 + c], samples[6 + c * 2 + (1 - x)]);
-  EXPECT_EQ(message_of([&] {
-              load_dataset(path, {4, 0, Split::Train});
-            }),
-            path + ": samples are 1x2 floats, which are not resized; resolution 4 was asked for");
-  EXPECT_EQ(message_of([&] {
-              load_dataset(path, {0, 1, Split::Train});
-            }),
+  EXPECT_EQ(message_of([&] { load_dataset(path, {.height = 4, .width = 4}); }),
+            path + ": samples are 1x2 floats, which are not resized; 4x4 was asked for");
+  EXPECT_EQ(message_of([&] { load_dataset(path, {.channels = 1}); }),
             path + ": samples have 3 channels of floats, which are not converted; 1 were asked for");
 }
 
@@ -277,8 +263,8 @@ TEST(Dataset, UnknownNamesAreSaidSo) {
   EXPECT_EQ(message_of([&] { load_dataset(text); }),
             text +
                 ": is none of the data sets that can be loaded: fashion-mnist, an IDX file of images or a folder of "
-                "them, a safetensors file with a tensor 'samples', CIFAR-10's binary folder or .bin file, a folder "
-                "of PNG or JPEG images");
+                "them, a safetensors file with a tensor 'samples', the binary folder or a "
+                ".bin file of CIFAR-10 or CIFAR-100, a folder of PNG or JPEG images");
 }
 
 TEST(Dataset, FashionMnistFromTheDataFolder) {
@@ -291,9 +277,7 @@ TEST(Dataset, FashionMnistFromTheDataFolder) {
   EXPECT_EQ(data.count, 1);
   EXPECT_EQ(data.class_names[7], "Sneaker");
   if (std::filesystem::exists("/usr/share/datasets/fashion-mnist")) return;
-  EXPECT_NE(message_of([&] {
-              load_dataset("fashion-mnist", {0, 0, Split::Test});
-            }).find("dataset-fashion-mnist"),
+  EXPECT_NE(message_of([&] { load_dataset("fashion-mnist", {.split = Split::Test}); }).find("dataset-fashion-mnist"),
             std::string::npos);
 }
 
@@ -302,7 +286,7 @@ TEST(Dataset, TheRealFashionMnist) {
     GTEST_SKIP() << "the Debian package dataset-fashion-mnist is not installed";
   const Environment environment("ITO_DATA_DIR", "");
   for (const Split split : {Split::Train, Split::Test}) {
-    const Dataset data = load_dataset("fashion-mnist", {0, 0, split});
+    const Dataset data = load_dataset("fashion-mnist", {.split = split});
     const int per_class = split == Split::Train ? 6000 : 1000;
     EXPECT_EQ(data.count, 10 * per_class);
     EXPECT_EQ(data.height, 28);

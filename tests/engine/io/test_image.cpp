@@ -138,6 +138,62 @@ TEST(Image, Jpeg) {
   EXPECT_EQ(grey.pixels, std::vector<uint8_t>(64, 77));
 }
 
+// Where the stored top left and its right neighbour are seen, for each value of the tag; negative: from the end.
+TEST(Image, EveryOrientationIsTurnedUpright) {
+  struct Expected {
+    int orientation, y, x, next_y, next_x;
+  };
+  constexpr Expected kTable[] = {{1, 0, 0, 0, 1}, {2, 0, -1, 0, -2}, {3, -1, -1, -1, -2}, {4, -1, 0, -1, 1},
+                                 {5, 0, 0, 1, 0}, {6, 0, -1, 1, -1}, {7, -1, -1, -2, -1}, {8, -1, 0, -2, 0},
+                                 {0, 0, 0, 0, 1}, {9, 0, 0, 0, 1}};
+  const Image stored = pattern(3, 5, 3);
+  for (const Expected& e : kTable) {
+    const Image out = upright(stored, e.orientation);
+    const bool exchanged = e.orientation >= 5 && e.orientation <= 8;
+    ASSERT_EQ(out.height, exchanged ? 5 : 3) << e.orientation;
+    ASSERT_EQ(out.width, exchanged ? 3 : 5) << e.orientation;
+    const auto at = [&](int y, int x, int c) {
+      return out.at(y < 0 ? out.height + y : y, x < 0 ? out.width + x : x, c);
+    };
+    for (int c = 0; c < 3; ++c) {
+      EXPECT_EQ(at(e.y, e.x, c), stored.at(0, 0, c)) << e.orientation;
+      EXPECT_EQ(at(e.next_y, e.next_x, c), stored.at(0, 1, c)) << e.orientation;
+    }
+  }
+}
+
+TEST(Image, ExifOfJpegAndPng) {
+  const Image image(16, 8, 1, 50);
+  const std::vector<uint8_t> exif{'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0};
+  const auto insert = [](std::vector<uint8_t>& to, size_t at, const std::vector<uint8_t>& bytes) {
+    to.insert(to.begin() + static_cast<std::ptrdiff_t>(at), bytes.begin(), bytes.end());
+  };
+  const auto big_endian = [](size_t value) {
+    std::vector<uint8_t> bytes;
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(value >> shift));
+    return bytes;
+  };
+  std::vector<uint8_t> jpeg = make_jpeg(image, JCS_GRAYSCALE, 100);
+  EXPECT_EQ(decode_jpeg(jpeg, "x").width, 8);
+  std::vector<uint8_t> marker{0xff, 0xe1, 0, static_cast<uint8_t>(8 + exif.size()), 'E', 'x', 'i', 'f', 0, 0};
+  insert(marker, marker.size(), exif);
+  insert(jpeg, 2, marker);
+  EXPECT_EQ(decode_jpeg(jpeg, "x").width, 16);
+
+  std::vector<uint8_t> chunk{'e', 'X', 'I', 'f'};
+  insert(chunk, 4, exif);
+  const auto crc = crc32(crc32(0, nullptr, 0), chunk.data(), static_cast<uInt>(chunk.size()));
+  insert(chunk, chunk.size(), big_endian(crc));
+  insert(chunk, 0, big_endian(exif.size()));
+  const std::vector<uint8_t> png = encode_png(image);
+  EXPECT_EQ(decode_png(png, "x").width, 8);
+  for (const size_t at : {size_t{33}, png.size() - 12}) {  // behind IHDR, and behind the pixels
+    std::vector<uint8_t> bytes = png;
+    insert(bytes, at, chunk);
+    EXPECT_EQ(decode_png(bytes, "x").width, 16) << at;
+  }
+}
+
 TEST(Image, FormatIsToldByContent) {
   TempFolder folder;
   const std::string path = folder.write("x.png", as_text(make_jpeg(Image(8, 8, 1, 77), JCS_GRAYSCALE, 100)));
@@ -163,7 +219,8 @@ TEST(Image, DamageIsOneLine) {
   huge[16] = 0x40;
   const uint32_t crc = static_cast<uint32_t>(crc32(crc32(0, nullptr, 0), &huge[12], 17));
   for (size_t i = 0; i < 4; ++i) huge[29 + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
-  EXPECT_EQ(message_of([&] { decode_png(huge, "x.png"); }).substr(0, 31), "x.png: is a damaged PNG image: ");
+  EXPECT_EQ(message_of([&] { decode_png(huge, "x.png"); }),
+            "x.png: is a PNG image that cannot be read: it has more than 134217728 pixels; make it smaller");
 
   EXPECT_EQ(message_of([&] { decode_jpeg(cut(jpeg, jpeg.size() / 2), "x.jpg"); }),
             "x.jpg: is a JPEG image that cannot be read: Premature end of JPEG file");
@@ -259,14 +316,37 @@ TEST(Image, CropTakesTheMiddle) {
   for (int y = 0; y < 2; ++y)
     for (int x = 0; x < 7; ++x) image.at(y, x) = static_cast<uint8_t>(10 * x + y);
   // Margin 5: half is 2.5, rounded to the even 2.
-  EXPECT_EQ(resize_and_center_crop(image, 2).pixels, (std::vector<uint8_t>{20, 30, 21, 31}));
+  EXPECT_EQ(resize_and_center_crop(image, 2, 2).pixels, (std::vector<uint8_t>{20, 30, 21, 31}));
   Image tall(7, 1, 1);
   tall.pixels = {0, 1, 2, 3, 4, 5, 6};
-  EXPECT_EQ(resize_and_center_crop(tall, 1).pixels, std::vector<uint8_t>{3});
-  const Image shrunk = resize_and_center_crop(pattern(40, 61, 3), 16);
+  EXPECT_EQ(resize_and_center_crop(tall, 1, 1).pixels, std::vector<uint8_t>{3});
+  const Image shrunk = resize_and_center_crop(pattern(40, 61, 3), 16, 16);
   EXPECT_EQ(shrunk.height, 16);
   EXPECT_EQ(shrunk.width, 16);
-  EXPECT_THROW(resize_and_center_crop(Image(1, 65, 1), 4), Error);
+  EXPECT_THROW(resize_and_center_crop(Image(1, 65, 1), 4, 4), Error);
+}
+
+// The image is scaled until it just covers the rectangle: 4 x 8 to 4 x 6 and 2 x 8 need no scaling.
+TEST(Image, CropToARectangle) {
+  Image image(4, 8, 1);
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 8; ++x) image.at(y, x) = static_cast<uint8_t>(10 * x + y);
+  const Image narrower = resize_and_center_crop(image, 4, 6);
+  ASSERT_EQ(narrower.width, 6);
+  for (int y = 0; y < 4; ++y)
+    for (int x = 0; x < 6; ++x) EXPECT_EQ(narrower.at(y, x), image.at(y, x + 1));
+  const Image flatter = resize_and_center_crop(image, 2, 8);
+  ASSERT_EQ(flatter.height, 2);
+  for (int x = 0; x < 8; ++x) EXPECT_EQ(flatter.at(1, x), image.at(2, x));
+  const Image wide = resize_and_center_crop(pattern(32, 32, 3), 8, 16);
+  EXPECT_EQ(wide.height, 8);
+  EXPECT_EQ(wide.width, 16);
+  const Image covering = resize_bilinear(pattern(32, 32, 3), 16, 16);
+  for (int y = 0; y < 8; ++y)
+    for (int x = 0; x < 16; ++x) EXPECT_EQ(wide.at(y, x, 1), covering.at(y + 4, x, 1));
+  EXPECT_TRUE(covers_closely(64, 1, 1, 1));
+  EXPECT_FALSE(covers_closely(65, 1, 1, 1));
+  EXPECT_TRUE(covers_closely(2, 500, 8, 2000));
 }
 
 TEST(Image, Channels) {

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// See image_tree.h.
+#include "engine/data/image_tree.h"
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <map>
+
+#include "kernels/error.h"
+
+namespace ito {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+bool is_any_of(const std::string& word, std::initializer_list<const char*> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+bool is_read(const std::string& extension) {
+  return is_any_of(extension, {".png", ".jpg", ".jpeg", ".jpe", ".jfif"});
+}
+
+// Pictures that are not read: a folder of them would be a class if they were.
+bool is_other_picture(const std::string& extension) {
+  return is_any_of(extension, {".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2",
+                               ".ppm", ".pgm", ".tga", ".psd", ".dng", ".cr2", ".nef", ".arw"});
+}
+
+// What hides from a listing, and the folder of resource forks that one system's archives unpack to.
+bool is_hidden(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(".") || name == "__MACOSX";
+}
+
+struct Found {
+  std::vector<std::string> images;    // paths
+  std::map<std::string, int> others;  // files by extension
+  std::string first_other;
+
+  int other_count() const {
+    int count = 0;
+    for (const auto& [extension, n] : others) count += n;
+    return count;
+  }
+  bool has_other_pictures() const {
+    return std::any_of(others.begin(), others.end(), [](const auto& item) { return is_other_picture(item.first); });
+  }
+  // "3 .webp, 1 .txt"
+  std::string other_kinds() const {
+    std::string text;
+    for (const auto& [extension, n] : others)
+      text += join_text(text.empty() ? "" : ", ", n, " ", extension.empty() ? "without an extension" : extension);
+    return text;
+  }
+  void add(Found more) {
+    images.insert(images.end(), more.images.begin(), more.images.end());
+    for (const auto& [extension, n] : more.others) others[extension] += n;
+    if (first_other.empty()) first_other = more.first_other;
+  }
+};
+
+struct Listing {
+  Found files;
+  std::vector<fs::path> folders;  // sorted
+};
+
+Listing list_folder(const fs::path& folder) {
+  Listing listing;
+  std::error_code error;
+  for (const auto& item : fs::directory_iterator(folder, error)) {
+    if (is_hidden(item.path())) continue;
+    std::error_code ignored;
+    if (item.is_directory(ignored)) {
+      listing.folders.push_back(item.path());
+      continue;
+    }
+    const std::string extension = lower(item.path().extension().string());
+    if (is_read(extension)) {
+      listing.files.images.push_back(item.path().string());
+      continue;
+    }
+    ++listing.files.others[extension];
+    std::string& first = listing.files.first_other;
+    if (const std::string path = item.path().string(); first.empty() || path < first) first = path;
+  }
+  ITO_USER_CHECK(!error, folder.string(), ": cannot be listed: ", error.message());
+  std::sort(listing.files.images.begin(), listing.files.images.end());
+  std::sort(listing.folders.begin(), listing.folders.end());
+  return listing;
+}
+
+// Everything below a folder. above: the folders that lead to it, so that a link back to one of them ends.
+Found everything_below(const fs::path& folder, std::vector<fs::path>& above) {
+  std::error_code ignored;
+  const fs::path real = fs::canonical(folder, ignored);
+  if (std::find(above.begin(), above.end(), real) != above.end()) {
+    warn(folder.string(), ": is a link to a folder that it is in; passed over");
+    return {};
+  }
+  above.push_back(real);
+  Listing listing = list_folder(folder);
+  for (const fs::path& sub_folder : listing.folders) listing.files.add(everything_below(sub_folder, above));
+  above.pop_back();
+  std::sort(listing.files.images.begin(), listing.files.images.end());
+  return listing.files;
+}
+
+Found everything_below(const fs::path& folder) {
+  std::vector<fs::path> above;
+  return everything_below(folder, above);
+}
+
+enum class Part { None, Train, Test, Validation };
+Part part_of(const fs::path& folder) {
+  const std::string name = lower(folder.filename().string());
+  if (is_any_of(name, {"train", "training"})) return Part::Train;
+  if (is_any_of(name, {"test", "testing"})) return Part::Test;
+  if (is_any_of(name, {"val", "valid", "validation", "dev", "eval"})) return Part::Validation;
+  return Part::None;
+}
+
+// The folder of the split that is asked for, or the folder itself where it has no splits. Two of them must be there, or
+// nothing else, so that a class that happens to be called "test" is not taken for a split.
+fs::path folder_of_split(const fs::path& folder, Split split) {
+  const Listing top = list_folder(folder);
+  std::map<Part, fs::path> parts;
+  std::vector<fs::path> rest;
+  for (const fs::path& sub_folder : top.folders) {
+    const Part part = part_of(sub_folder);
+    if (part == Part::None || !parts.emplace(part, sub_folder).second) rest.push_back(sub_folder);
+  }
+  const bool alone = rest.empty() && top.files.images.empty();
+  if (parts.empty() || (!alone && (parts.size() < 2 || !parts.contains(Part::Train)))) return folder;
+  for (const fs::path& other : rest)
+    warn(other.string(), ": is passed over, since ", parts.begin()->second.filename().string(),
+         " beside it is a split of the data");
+  if (!top.files.images.empty())
+    warn(folder.string(), ": ", top.files.images.size(), " images beside the folder ",
+         parts.begin()->second.filename().string(), " are passed over, since that is a split of the data");
+  ITO_USER_CHECK(split == Split::Test || parts.contains(Part::Train), folder.string(), ": has a folder ",
+                 parts.begin()->second.filename().string(), " and none for training; give ",
+                 parts.begin()->second.string(), " itself to train on it");
+  if (split == Split::Test)
+    for (const Part part : {Part::Test, Part::Validation})
+      if (parts.contains(part)) return parts[part];
+  return parts.at(Part::Train);
+}
+
+// An archive often unpacks to one folder that holds all: that is the data set then.
+fs::path inside_wrapper(fs::path folder) {
+  for (;;) {
+    const Listing top = list_folder(folder);
+    if (top.folders.size() != 1 || !top.files.images.empty()) return folder;
+    const Listing next = list_folder(top.folders.front());
+    if (next.folders.empty() || !next.files.images.empty()) return folder;
+    folder = top.folders.front();
+  }
+}
+
+void tell_of_others(const fs::path& folder, const Found& found) {
+  if (const int count = found.other_count())
+    warn(folder.string(), ": passed over ", count, count == 1 ? " file that is" : " files that are",
+         " no PNG or JPEG by name: ", found.other_kinds(), " (", found.first_other, count > 1 ? ", ...)" : ")");
+}
+
+}  // namespace
+
+ImageTree find_images(const std::string& data_folder, Split split) {
+  const fs::path outer = inside_wrapper(data_folder);
+  const fs::path folder = inside_wrapper(folder_of_split(outer, split));
+  const Listing top = list_folder(folder);
+  ImageTree tree;
+  Found all = top.files;
+  for (const fs::path& sub_folder : top.folders) {
+    const Found found = everything_below(sub_folder);
+    all.add(found);
+    if (found.images.empty()) {
+      ITO_USER_CHECK(!found.has_other_pictures(), sub_folder.string(), ": holds pictures (", found.other_kinds(),
+                     ") and none that is read; convert them to PNG or JPEG, or take the folder out, since it would be "
+                     "a class");
+      warn(sub_folder.string(), ": holds no images, so it is no class");
+      continue;
+    }
+    tree.labels.insert(tree.labels.end(), found.images.size(), static_cast<int32_t>(tree.class_names.size()));
+    tree.class_names.push_back(sub_folder.filename().string());
+    tree.images.insert(tree.images.end(), found.images.begin(), found.images.end());
+  }
+  ITO_USER_CHECK(top.files.images.empty() || tree.images.empty(), folder.string(), ": has images both directly in it (",
+                 top.files.images.size(), ") and in sub-folders (", tree.images.size(),
+                 "); with sub-folders as classes every image must be in one");
+  if (tree.images.empty()) tree.images = top.files.images;
+  ITO_USER_CHECK(!tree.images.empty(), folder.string(),
+                 ": has no .png, .jpg or .jpeg images, neither in it nor in its sub-folders",
+                 all.others.empty() ? "" : "; it holds " + all.other_kinds());
+  tell_of_others(folder, all);
+  return tree;
+}
+
+}  // namespace ito
