@@ -40,6 +40,7 @@ void fuzz_idx(Bytes bytes) {
   memory.set(bytes);
   is_idx_file(memory.path());
   attempt([&] { load_dataset(memory.path(), {.height = 8, .width = 8, .channels = 3}); });
+  attempt([&] { read_idx_labels(memory.path()); });
   IdxArray plain;
   const bool plain_accepted = attempt([&] { plain = read_idx(memory.path()); });
   if (!packed) {

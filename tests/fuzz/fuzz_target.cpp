@@ -26,6 +26,12 @@ bool is_control(std::string_view text, size_t i) {
   return byte == 0xc2 && next >= 0x80 && next < 0xa0;
 }
 
+// Warnings keep to the rules of messages, and are not printed: there would be thousands a second.
+void judge_warning(const std::string& text) {
+  demand_one_line(text);
+}
+[[maybe_unused]] const bool judged = (warning_sink = judge_warning, true);
+
 }  // namespace
 
 void demand(bool holds, const char* property) {

@@ -169,6 +169,10 @@ def idx_seeds():
     write("idx", "ok-colour", idx(1, 2, 2, 3))
     write("idx", "ok-packed", gzip_bytes(idx(2, 4, 4)))
     write("idx", "ok-long", idx(1, 1, 200))
+    whole = idx(2, 4, 4)
+    write("idx", "ok-packed-members", gzip_bytes(whole[:11]) + gzip_bytes(b"") + gzip_bytes(whole[11:]))
+    write("idx", "bad-packed-members", gzip_bytes(whole[:11]) + gzip_bytes(whole[11:])[:-9])
+    write("idx", "bad-labels-of-integers", idx(3, 2, values=struct.pack(">6i", 4, 0, 1, 0, -2, 0), type_code=12))
     write("idx", "bad-cut", idx(2, 4, 4)[:-3])
     write("idx", "bad-long", idx(2, 4, 4) + b"x")
     write("idx", "bad-size-lies", idx(1 << 20, 1 << 8, 1 << 8, values=b"x"))
@@ -186,6 +190,7 @@ def cifar_seeds():
     record = bytes([3]) + bytes(i % 256 for i in range(3072))
     write("cifar", "ok-one", record)
     write("cifar", "ok-two", record + bytes([9]) + record[1:])
+    write("cifar", "bad-hundred", bytes([7]) + record)
     write("cifar", "bad-cut", record[:-1])
     write("cifar", "bad-label", record + bytes([10]) + record[1:])
     write("cifar", "bad-empty", b"")
@@ -208,6 +213,11 @@ def png_rows(height, row_bytes, filter_kind=0):
                     for y in range(height))
 
 
+def turned(orientation):
+    """EXIF data with the tag Orientation alone."""
+    return b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
+
+
 def png_seeds():
     write("png", "ok-grey", png(4, 3, 8, 0, png_rows(3, 4)))
     write("png", "ok-rgb", png(4, 3, 8, 2, png_rows(3, 12, 4)))
@@ -219,6 +229,8 @@ def png_seeds():
     write("png", "ok-interlaced", png(1, 1, 8, 0, png_rows(1, 1), interlace=1))
     text = png_chunk(b"tEXt", b"Title\0seed") + png_chunk(b"zTXt", b"a\0\0" + zlib.compress(b"b" * 500))
     write("png", "ok-text", png(2, 2, 8, 0, png_rows(2, 2), extra=text))
+    write("png", "ok-turned", png(4, 3, 8, 0, png_rows(3, 4), extra=png_chunk(b"eXIf", turned(6))))
+    write("png", "ok-exif-cut", png(4, 3, 8, 0, png_rows(3, 4), extra=png_chunk(b"eXIf", turned(6)[:-7])))
     good = png(4, 3, 8, 2, png_rows(3, 12))
     write("png", "bad-cut", good[:-20])
     write("png", "bad-checksum", good[:40] + bytes([good[40] ^ 1]) + good[41:])
@@ -289,6 +301,9 @@ def jpeg_seeds():
     write("jpeg", "ok-grey", jpeg(16, 9, 1))
     write("jpeg", "ok-colour", jpeg(8, 8, 3))
     write("jpeg", "ok-progressive", jpeg(16, 16, 3, progressive=True))
+    exif = b"Exif\0\0" + turned(8)
+    marker = b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+    write("jpeg", "ok-turned", b"\xff\xd8" + marker + jpeg(16, 9, 1)[2:])
     good = jpeg(24, 16, 3)
     write("jpeg", "bad-cut", good[:-12])
     write("jpeg", "bad-no-scan", good[:good.index(b"\xff\xda")])
