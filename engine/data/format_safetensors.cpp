@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engine/data/load_dataset.h"
+#include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
 #include "kernels/error.h"
 
@@ -20,16 +21,9 @@ bool recognises(const std::string& what) {
   return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
 }
 
-// (N, C, H, W) to (N, H, W, C).
 template <class T>
-std::vector<T> channels_last(const std::vector<T>& from, const Dataset& data) {
-  std::vector<T> to(from.size());
-  const auto plane = static_cast<size_t>(data.height) * static_cast<size_t>(data.width);
-  const auto channels = static_cast<size_t>(data.channels);
-  for (size_t n = 0; n < static_cast<size_t>(data.count); ++n)
-    for (size_t c = 0; c < channels; ++c)
-      for (size_t i = 0; i < plane; ++i) to[(n * plane + i) * channels + c] = from[(n * channels + c) * plane + i];
-  return to;
+std::vector<T> channels_last(const std::vector<T>& planar, const Dataset& data) {
+  return transposed(planar, data.count, data.channels, int64_t{data.height} * data.width);
 }
 
 void read_labels(const SafetensorsFile& file, Dataset& data) {
