@@ -14,6 +14,7 @@
 #include "kernels/seams/device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/whole_numbers.h"
 #include "tools/terminal/warnings.h"
 
 namespace {
@@ -52,8 +53,8 @@ std::string unexpected_word(const std::vector<std::string>& words) {
 
 const char* expected_by(const CLI::Option* option) {
   const std::string type = option ? option->get_type_name() : "";
-  if (type.find("UINT") != std::string::npos) return "a whole number, 0 or more";
-  if (type.find("INT") != std::string::npos) return "a whole number that fits its range";
+  if (type.find("UINT") != std::string::npos) return "a whole number in decimal digits, 0 to 18446744073709551615";
+  if (type.find("INT") != std::string::npos) return "a whole number in decimal digits that fits its range";
   if (type.find("FLOAT") != std::string::npos) return "a number";
   return type.empty() ? "no value, or true or false" : "a text";
 }
@@ -140,6 +141,7 @@ int main(int argc, char** argv) {
     ito::add_convert_command(app);
     ito::add_eval_command(app);
     ito::add_bench_command(app);
+    ito::read_whole_numbers_in_decimal(app);
     app.parse(argc, argv);
     if (std::fflush(stdout) == 0) return 0;
     std::fprintf(stderr, "ito: standard output cannot be written: %s\n", std::strerror(errno));

@@ -3,14 +3,15 @@
 // copies and matrix products. --serve runs one repetition a line of standard input ("train 64", "sample 16", "quit")
 // and answers in JSON, so that a driver can take turns with a peer.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <sstream>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/reverse/reverse_process.h"
@@ -110,11 +111,13 @@ class Bench {
 void serve(Bench& bench) {
   std::string line;
   while (std::getline(std::cin, line) && line != "quit") {
-    std::istringstream words(line);
-    std::string what;
+    const size_t space = line.find(' ');
+    const std::string what = line.substr(0, space), number = space == std::string::npos ? "" : line.substr(space + 1);
     int batch = 0;
-    words >> what >> batch;
-    ITO_USER_CHECK(batch >= 1 && batch <= 65536, "bench --serve: '", line, "': expected e.g. train 64");
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), batch);
+    const bool whole = error == std::errc() && end == number.data() + number.size();
+    ITO_USER_CHECK(whole && batch >= 1 && batch <= kMaxBatch, "bench --serve: ", quote_name(line),
+                   ": expected e.g. train 64");
     const double seconds = bench.run(what, batch);
     std::cout << Json{{"what", what}, {"batch", batch}, {"layout", "nhwc"}, {"seconds", seconds}}.dump() << std::endl;
   }

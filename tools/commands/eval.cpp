@@ -107,7 +107,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--projections", o->projections, "random directions of the sliced Wasserstein distance");
   command->add_option("--test-images", o->test_images, "images of the test split compared with");
   command->add_option("--at-least", o->at_least, "how often a class must occur to count as found");
-  command->add_option("--seed", o->seed, "seed of the directions")->check(refuse_negative);
+  command->add_option("--seed", o->seed, "seed of the directions");
   command->add_flag("--json", o->json, "as JSON");
   command->callback([o] { run(*o); });
 }

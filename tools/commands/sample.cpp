@@ -195,7 +195,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");
-  command->add_option("--seed", o->seed, "seed of all noise")->check(refuse_negative);
+  command->add_option("--seed", o->seed, "seed of all noise");
   command->add_option("--sampler", o->sampler, "which, of those below; empty: as the model's scheduler says");
   CLI::Option* steps = command->add_option("--steps", o->steps, "steps of the sampler");
   steps->default_str("the sampler's usual");

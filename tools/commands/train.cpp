@@ -217,7 +217,6 @@ void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   } else {
     CLI::Option* added = command.add_option(flag_of(option.key), value, help);
     if constexpr (std::is_same_v<T, std::vector<double>>) added->expected(static_cast<int>(value.size()));
-    if constexpr (std::is_unsigned_v<T>) added->check(refuse_negative);
   }
 }
 
