@@ -18,6 +18,7 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/run_paths.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
@@ -110,12 +111,24 @@ void make_output_folder(const std::string& out) {
   const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
 }
 
+// Nothing that is read is written over, and no samples go where a training run removes checkpoints.
+void check_places(const SampleOptions& o, const Model& model) {
+  const std::string& of_model = model.files.directory;
+  ITO_USER_CHECK(!is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ", of_model,
+                 ", or in it; choose a folder elsewhere");
+  std::error_code none_there;
+  ITO_USER_CHECK(!std::filesystem::equivalent(std::filesystem::path(o.out) / kSamplesFile, o.initial_noise, none_there),
+                 "--out ", o.out, ": its ", kSamplesFile, " is --initial-noise ", o.initial_noise,
+                 "; choose another folder");
+}
+
 void run(const SampleOptions& o) {
   check(o);
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
                  ": is a file; expected a folder, or the name of one to make");
   set_device_threads(o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  check_places(o, model.model);
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
   check_model(model, schedule);

@@ -9,7 +9,6 @@
 
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
-#include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
@@ -21,6 +20,8 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/option_file.h"
+#include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/stop_signal.h"
@@ -91,6 +92,7 @@ int train(RunConfig run) {
                  ": is a file; expected a folder, or the name of one to make");
   const SchedulerConfig scheduler = resolve_scheduler(run);
   const Model model = model_of(run.model);
+  check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   const Dataset data = load_data(run, model.configured.image);
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
@@ -109,10 +111,10 @@ int train(RunConfig run) {
                  "; training draws t = 0 too, so use a model that takes it");
   Trainer trainer(network, schedule, settings, device_memory_limit());
   trainer.set_weights(initial_weights(trainer.layout(), run.seed));
+  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const StopSignal stop;
   RunFolder folder(run, component, scheduler,
                    identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
-  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const int64_t first = folder.start(trainer);
   std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
                data.count, data.height, data.width, data.channels, run.model.c_str(),
@@ -165,50 +167,6 @@ int train(RunConfig run) {
   return 0;
 }
 
-// A value of a config file has the type of its option's default.
-void check_config_value(const std::string& path, const std::string& key, const Json& value, const Json& usual) {
-  const bool number = usual.is_number_float() ? value.is_number() : value.is_number_integer();
-  const char* expected = usual.is_string()         ? "a text"
-                         : usual.is_boolean()      ? "true or false"
-                         : usual.is_array()        ? "a list of numbers"
-                         : usual.is_number_float() ? "a number"
-                                                   : "a whole number";
-  bool fits = usual.is_number() ? number : value.type() == usual.type();
-  if (usual.is_array() && fits)
-    fits = std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number(); });
-  ITO_USER_CHECK(fits, path, ": ", key, " is ", printable(value.dump(), 60), "; expected ", expected);
-}
-
-// Values of a --config file become the options that were not given on the command line.
-void apply_config_file(CLI::App& command, const std::string& path) {
-  const Json file = read_json_file(path);
-  ITO_USER_CHECK(file.is_object(), path, ": found ", file.type_name(), ", expected a JSON object of options");
-  const Json defaults = RunConfig{}.json();
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options())
-    for (std::string name : option->get_lnames()) {
-      std::replace(name.begin(), name.end(), '-', '_');
-      known.push_back(name);
-    }
-  for (const auto& [key, value] : file.items()) {
-    ITO_USER_CHECK(key != "config" && std::find(known.begin(), known.end(), key) != known.end(), path, ": unknown key ",
-                   key, did_you_mean(key, known));
-    std::string name = "--" + key;
-    std::replace(name.begin() + 2, name.end(), '_', '-');
-    CLI::Option* option = command.get_option(name);
-    if (defaults.contains(key)) check_config_value(path, key, value, defaults[key]);
-    if (option->count() > 0) continue;
-    try {
-      for (const Json& item : value.is_array() ? value : Json::array({value}))
-        option->add_result(item.is_string() ? item.get<std::string>() : item.dump());
-      option->run_callback();
-    } catch (const CLI::Error&) {
-      fail<UserError>(path, ": ", key, " is ", value.dump(), ", which is not what ", name,
-                      " takes; see ito train --help");
-    }
-  }
-}
-
 template <class T>
 void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   const std::string help = option.help + (option.zero.empty() ? "" : "; 0: " + option.zero);
@@ -230,10 +188,12 @@ void add_train_command(CLI::App& app) {
   RunConfig::visit(*run, [&](auto& value, const RunOption& option) { add_run_option(*command, value, option); });
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
-    if (!config_file->empty()) apply_config_file(*command, *config_file);
+    if (!config_file->empty()) apply_option_file(*command, *config_file);
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
     if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
-      apply_config_file(*command, own_config);
+      find_named_files(*run, own_config, apply_option_file(*command, own_config));
+    else if (!run->out.empty())
+      check_out_is_apart(*run);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
     if (const int code = train(*run)) std::exit(code);
