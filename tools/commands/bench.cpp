@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <iostream>
 #include <map>
@@ -25,6 +26,7 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -119,7 +121,8 @@ void serve(Bench& bench) {
     ITO_USER_CHECK(whole && batch >= 1 && batch <= kMaxBatch, "bench --serve: ", quote_name(line),
                    ": expected e.g. train 64");
     const double seconds = bench.run(what, batch);
-    std::cout << Json{{"what", what}, {"batch", batch}, {"layout", "nhwc"}, {"seconds", seconds}}.dump() << std::endl;
+    print_json({{"what", what}, {"batch", batch}, {"layout", "nhwc"}, {"seconds", seconds}});
+    if (std::fflush(stdout) != 0) return;  // nobody reads the answers
   }
 }
 
@@ -155,7 +158,7 @@ void measure(Bench& bench, const BenchOptions& o) {
                  {"least_seconds", spread.times.front()},
                  {"most_seconds", spread.times.back()},
                  {"images_per_second", o.batch / median}});
-    std::cout << line.dump() << std::endl;
+    print_json(line);
     return;
   }
   std::printf("%s, batch %d, %s: median %.2f ms a step (%.2f to %.2f over %zu), %.1f images/s\n", o.what.c_str(),
@@ -264,7 +267,7 @@ void measure_ceilings(const BenchOptions& o) {
                     line["n"].get<int>(), line["k"].get<int>(), 1e-12 * median(line["flop_per_second"]));
       all["products"].push_back(line);
     }
-  if (o.json) std::cout << all.dump() << std::endl;
+  if (o.json) print_json(all);
 }
 
 }  // namespace

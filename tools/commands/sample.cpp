@@ -20,6 +20,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/run_paths.h"
 #include "tools/terminal/progress.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -182,8 +183,9 @@ void run(const SampleOptions& o) {
   writer.write(path(kSamplesFile));
   write_png(path("samples.png"), sample_grid(drawn.bytes, pictured, network.image));
   if (o.strip) write_png(path("strip.png"), strip.picture(drawn.numbers.data()));
-  std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
-  if (o.strip) std::printf("%s\n", path("strip.png").c_str());
+  print_result(path("samples.png"));
+  print_result(path(kSamplesFile));
+  if (o.strip) print_result(path("strip.png"));
 }
 
 // Every sampler with its options, for --help.

@@ -23,7 +23,9 @@
 #include "tools/commands/option_file.h"
 #include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
+#include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
+#include "tools/terminal/results.h"
 #include "tools/terminal/stop_signal.h"
 
 namespace ito {
@@ -116,13 +118,13 @@ int train(RunConfig run) {
   RunFolder folder(run, component, scheduler,
                    identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
   const int64_t first = folder.start(trainer);
-  std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
-               data.count, data.height, data.width, data.channels, run.model.c_str(),
-               static_cast<long long>(trainer.layout().count()), trainer.planned_bytes() >> 20);
+  print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
+                       "; model ", run.model, ": ", trainer.layout().count(), " parameters; ",
+                       trainer.planned_bytes() >> 20, " MiB planned"));
   if (run.resume && first)
-    std::fprintf(stderr, "going on from %s\n", folder.latest_checkpoint().c_str());
+    print_note("going on from " + folder.latest_checkpoint());
   else if (run.resume)
-    std::fprintf(stderr, "%s holds no checkpoint: starting from the beginning\n", run.out.c_str());
+    print_note(run.out + " holds no checkpoint: starting from the beginning");
 
   DataOrder order(run.seed, data.count);
   std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
@@ -156,14 +158,15 @@ int train(RunConfig run) {
       folder.write_checkpoint(trainer, done);
     if (stopped) {
       progress.finish();
-      std::fprintf(stderr, "ito: stopped by %s after step %lld: %s is whole; go on with --resume\n", StopSignal::name(),
-                   static_cast<long long>(done), folder.latest_checkpoint().c_str());
+      print_error(join_text("stopped by ", StopSignal::name(), " after step ", done, ": ", folder.latest_checkpoint(),
+                            " is whole; go on with --resume"));
       return 128 + StopSignal::received();
     }
   }
   progress.finish();
   folder.write_loss_chart();
-  std::printf("checkpoint %s\nloss curve %s\n", folder.latest_checkpoint().c_str(), folder.path("loss.svg").c_str());
+  print_result("checkpoint " + folder.latest_checkpoint());
+  print_result("loss curve " + folder.path("loss.svg"));
   return 0;
 }
 
