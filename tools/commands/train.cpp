@@ -86,6 +86,13 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
   return join_text("step ", step, ": ", e.what(), "; ", left);
 }
 
+// A run that ends within its warm-up, 500 steps unless told otherwise, never gets to the learning rate asked for.
+void warn_of_warmup(const RunConfig& run, const LearningRateConfig& rate, int64_t first) {
+  if (run.steps > run.warmup || first >= run.steps) return;
+  warn("--warmup ", run.warmup, ": the run ends within it, at step ", run.steps, ", and its learning rate gets to ",
+       learning_rate_at(rate, run.steps - 1), " of --lr ", run.lr, "; give a shorter --warmup or more --steps");
+}
+
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
 int train(RunConfig run) {
   const TrainSettings settings = train_settings(run);
@@ -125,6 +132,7 @@ int train(RunConfig run) {
     print_note("going on from " + folder.latest_checkpoint());
   else if (run.resume)
     print_note(run.out + " holds no checkpoint: starting from the beginning");
+  warn_of_warmup(run, settings.learning_rate, first);
 
   DataOrder order(run.seed, data.count);
   std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
