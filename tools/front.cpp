@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 #include <string>
+
+#include "tools/terminal/messages.h"
+#include "tools/terminal/streams.h"
 
 namespace {
 
@@ -50,7 +52,8 @@ bool has_usable_gpu() {
   if (!init || !count || !attribute || init(0) != 0 || count(&devices) != 0 || devices == 0) return false;
   if (attribute(&major, kMajorOfCapability, 0) != 0) return false;
   if (major >= 8) return true;
-  std::fprintf(stderr, "ito: the GPU has compute capability %d, and 8 or more is needed; using the CPU\n", major);
+  ito::print_error("the GPU has compute capability " + std::to_string(major) +
+                   ", and 8 or more is needed; using the CPU");
   return false;
 }
 
@@ -60,35 +63,35 @@ std::string cpu_worker(const std::string& folder) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   if (!__builtin_cpu_supports("x86-64-v3")) {
-    std::fprintf(stderr, "ito: this processor lacks AVX2 and FMA (x86-64-v3), which ito is compiled for\n");
+    ito::print_error("this processor lacks AVX2 and FMA (x86-64-v3), which ito is compiled for");
     return "";
   }
   if (__builtin_cpu_supports("x86-64-v4") && runs(folder + "/ito-cpu-v4")) worker = folder + "/ito-cpu-v4";
 #endif
   if (runs(worker)) return worker;
-  std::fprintf(stderr, "ito: %s is not there; build it with tools/test.sh\n", worker.c_str());
+  ito::print_error(worker + " is not there; build it with tools/test.sh");
   return "";
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  ito::prepare_standard_streams();  // the worker inherits them
   const std::string device = wanted_device(argc, argv);
   const std::string folder = own_folder(), on_gpu = folder + "/ito-cuda";
   if (device != "auto" && device != "cpu" && device != "cuda") {
-    std::fprintf(stderr, "ito: --device %s: expected auto, cuda or cpu\n", device.c_str());
+    ito::print_error("--device " + device + ": expected auto, cuda or cpu");
     return 2;
   }
   if (device == "cuda" && !runs(on_gpu)) {
-    std::fprintf(stderr,
-                 "ito: --device cuda: this build has no CUDA worker; build one with cmake --preset cuda, or use "
-                 "--device cpu\n");
+    ito::print_error(
+        "--device cuda: this build has no CUDA worker; build one with cmake --preset cuda, or use --device cpu");
     return 2;
   }
   const bool cuda = device == "cuda" || (device == "auto" && runs(on_gpu) && has_usable_gpu());
   const std::string worker = cuda ? on_gpu : cpu_worker(folder);
   if (worker.empty()) return 1;
   execv(worker.c_str(), argv);
-  std::fprintf(stderr, "ito: cannot start %s: %s\n", worker.c_str(), std::strerror(errno));
+  ito::print_error("cannot start " + worker + ": " + std::strerror(errno));
   return 1;
 }

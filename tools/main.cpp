@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A worker: the whole command on one device library. Exit codes: 0 done, 1 our fault or the machine's, 2 the user's.
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <cstring>
 #include <exception>
 #include <filesystem>
 
@@ -14,7 +11,10 @@
 #include "kernels/seams/device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/terminal/warnings.h"
+#include "tools/commands/whole_numbers.h"
+#include "tools/terminal/messages.h"
+#include "tools/terminal/results.h"
+#include "tools/terminal/streams.h"
 
 namespace {
 
@@ -52,8 +52,8 @@ std::string unexpected_word(const std::vector<std::string>& words) {
 
 const char* expected_by(const CLI::Option* option) {
   const std::string type = option ? option->get_type_name() : "";
-  if (type.find("UINT") != std::string::npos) return "a whole number, 0 or more";
-  if (type.find("INT") != std::string::npos) return "a whole number that fits its range";
+  if (type.find("UINT") != std::string::npos) return "a whole number in decimal digits, 0 to 18446744073709551615";
+  if (type.find("INT") != std::string::npos) return "a whole number in decimal digits that fits its range";
   if (type.find("FLOAT") != std::string::npos) return "a number";
   return type.empty() ? "no value, or true or false" : "a text";
 }
@@ -62,9 +62,7 @@ const char* expected_by(const CLI::Option* option) {
 // first: the first word after `ito`.
 std::string describe(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
   const CLI::App& command = chosen_command(app);
-  std::string what = e.what();
-  for (char& c : what)
-    if (c == '\n') c = ' ';
+  const std::string what = e.what();
   if (&command == &app) {
     const std::vector<std::string> names = command_names(app);
     const std::vector<std::string> rest = app.remaining();
@@ -106,25 +104,29 @@ std::string describe(const CLI::App& app, const CLI::ParseError& e, const std::s
 }
 
 int report_usage(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
-  if (e.get_exit_code() == 0) return app.exit(e);  // --help
+  if (e.get_exit_code() == 0) {  // --help
+    app.exit(e);
+    return ito::finish_results();
+  }
   const CLI::App& command = chosen_command(app);
-  std::fprintf(stderr, "ito: %s (see ito%s%s --help)\n", describe(app, e, first).c_str(), &command == &app ? "" : " ",
-               &command == &app ? "" : command.get_name().c_str());
+  ito::print_error(describe(app, e, first) + " (see ito" + (&command == &app ? "" : " " + command.get_name()) +
+                   " --help)");
   return 2;
 }
 
 // A path that cannot be listed, made or renamed, where no better words were found.
 int report(const std::filesystem::filesystem_error& e) {
-  std::fprintf(stderr, "ito: %s: %s; check the path, its permissions and the space left\n", e.path1().c_str(),
-               e.code().message().c_str());
+  ito::print_error(e.path1().string() + ": " + e.code().message() +
+                   "; check the path, its permissions and the space left");
   return 2;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  ito::prepare_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
-  ito::warning_sink = ito::print_warning_line;
+  ito::warning_sink = ito::print_warning;
   ito::option_spelling = ito::flag_of;
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
@@ -140,22 +142,21 @@ int main(int argc, char** argv) {
     ito::add_convert_command(app);
     ito::add_eval_command(app);
     ito::add_bench_command(app);
+    ito::read_whole_numbers_in_decimal(app);
     app.parse(argc, argv);
-    if (std::fflush(stdout) == 0) return 0;
-    std::fprintf(stderr, "ito: standard output cannot be written: %s\n", std::strerror(errno));
-    return 2;
+    return ito::finish_results();
   } catch (const CLI::ParseError& e) {
     return report_usage(app, e, argc > 1 ? argv[1] : "");
   } catch (const ito::UserError& e) {
-    std::fprintf(stderr, "ito: %s\n", e.what());
+    ito::print_error(e.what());
     return 2;
   } catch (const std::filesystem::filesystem_error& e) {
     return report(e);
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "ito: out of memory; lower --batch, or free some memory\n");
+    ito::print_error("out of memory; lower --batch, or free some memory");
     return 1;
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "ito: %s\n", e.what());
+    ito::print_error(e.what());
     return 1;
   }
 }

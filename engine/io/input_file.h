@@ -36,8 +36,8 @@ std::vector<uint8_t> read_whole_file(const std::string& path, uint64_t max_bytes
 std::vector<uint8_t> read_file_start(const std::string& path, size_t bytes);
 
 // Text from a file made fit for a one-line message: control characters and what is not UTF-8 as \xNN, cut when it
-// grows longer than `longest` bytes.
-std::string printable(std::string_view text, size_t longest);
+// grows longer than `longest` bytes. What it has made it leaves alone.
+std::string printable(std::string_view text, size_t longest = SIZE_MAX);
 // The same in quotes and of at most 100 bytes.
 std::string quote_name(std::string_view text);
 // Names quoted and joined by commas; a long list ends in "and N more".

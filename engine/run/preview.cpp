@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "engine/io/image.h"
 #include "engine/io/sample_grid.h"
@@ -54,6 +55,15 @@ void check_preview(const NoiseSchedule& schedule) {
 
 std::string preview_name(int64_t step) {
   return fmt::format("samples-{:06}.png", step);
+}
+
+std::optional<int64_t> step_of_preview(const std::string& name) {
+  const size_t dash = name.find('-');
+  if (dash == std::string::npos) return {};
+  int64_t step = 0;
+  std::from_chars(name.data() + dash + 1, name.data() + name.size(), step);
+  if (name != preview_name(step)) return {};
+  return step;
 }
 
 }  // namespace ito

@@ -2,6 +2,7 @@
 // The pictures that a training run draws of itself: a few images by the averaged weights, of the same numbers each
 // time.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "engine/diffusion/schedule.h"
@@ -25,6 +26,7 @@ class Preview {
 // UserError for a schedule that previews cannot be drawn from: before there is a folder.
 void check_preview(const NoiseSchedule& schedule);
 
-std::string preview_name(int64_t step);  // samples-000600.png
+std::string preview_name(int64_t step);                           // samples-000600.png
+std::optional<int64_t> step_of_preview(const std::string& name);  // nothing for another name
 
 }  // namespace ito

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "engine/io/option_name.h"
+#include "engine/run/name_json.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -16,6 +17,14 @@ template <class T>
 void check_number(const RunOption& option, T value) {
   ITO_USER_CHECK(option.range.holds(static_cast<double>(value)), option_name(option.key), " ", value, ": expected ",
                  option.range.text(), option.zero.empty() ? "" : " (0: " + option.zero + ")");
+}
+
+template <class T>
+Json json_of(const T& value) {
+  if constexpr (std::is_same_v<T, std::string>)
+    return json_of_name(value);
+  else
+    return value;
 }
 
 }  // namespace
@@ -36,7 +45,7 @@ std::string OptionRange::text() const {
 Json RunConfig::json() const {
   Json all = Json::object();
   visit(*this, [&](const auto& value, const RunOption& option) {
-    if (option.role != OptionRole::Start) all[option.key] = value;
+    if (option.role != OptionRole::Start) all[option.key] = json_of(value);
   });
   return all;
 }
@@ -44,7 +53,7 @@ Json RunConfig::json() const {
 Json RunConfig::numbers() const {
   Json those = Json::object();
   visit(*this, [&](const auto& value, const RunOption& option) {
-    if (option.role == OptionRole::Numbers) those[option.key] = value;
+    if (option.role == OptionRole::Numbers) those[option.key] = json_of(value);
   });
   if (lr_schedule != "constant") those["steps"] = steps;
   return those;

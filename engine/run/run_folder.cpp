@@ -16,6 +16,8 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/io/chart.h"
 #include "engine/io/option_name.h"
+#include "engine/run/name_json.h"
+#include "engine/run/preview.h"
 
 namespace ito {
 namespace {
@@ -61,7 +63,7 @@ int64_t RunFolder::start(Trainer& trainer) {
   if (run_.resume) checkpoint = newest_checkpoint(run_.out, {component_.folder});
   const int64_t done = checkpoint ? checkpoint->step : 0;
   if (checkpoint) restore(trainer, *checkpoint);
-  write_json_file(path("config.json"), run_.json());
+  write_json_file(path("config.json"), configuration());
   const auto number = [](const Json& line, const char* key) {
     const Json value = line.value(key, Json());  // null: the log's word for NaN
     return value.is_number() ? value.get<double>() : NAN;
@@ -71,6 +73,7 @@ int64_t RunFolder::start(Trainer& trainer) {
     logged_losses_.push_back(number(line, "loss"));
   }
   timings_.open(path("timings.jsonl"), done);
+  if (run_.resume) remove_pictures_past(done);
   logged_step_ = done;
   if (checkpoint) {
     latest_ = checkpoint_name(done);
@@ -80,6 +83,30 @@ int64_t RunFolder::start(Trainer& trainer) {
     fs::remove(path("latest"));  // it names nothing that is whole
   }
   return done;
+}
+
+Json RunFolder::configuration() const {
+  Json all = run_.json();
+  const auto is_relative = [](const std::string& name) { return fs::path(name).is_relative() && fs::exists(name); };
+  if (!is_relative(run_.data) && !is_relative(run_.model) && !is_relative(run_.scheduler)) return all;
+  std::error_code error;
+  const fs::path here = fs::canonical(".", error), out = fs::canonical(run_.out, error);
+  if (!error) all[kStartedIn] = json_of_name(here.lexically_relative(out).string());
+  return all;
+}
+
+// What the steps that are lost have drawn: it is drawn anew, or not, as the options of this start say.
+void RunFolder::remove_pictures_past(int64_t step) const {
+  std::vector<fs::path> doomed;
+  for (const auto& item : fs::directory_iterator(run_.out)) {
+    const std::optional<int64_t> drawn = step_of_preview(item.path().filename().string());
+    if (drawn && *drawn > step && item.is_regular_file()) doomed.push_back(item.path());
+  }
+  for (const fs::path& picture : doomed) fs::remove(picture);
+  if (logged_steps_.empty())
+    fs::remove(path("loss.svg"));
+  else
+    write_loss_chart();
 }
 
 void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {

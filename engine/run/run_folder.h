@@ -23,6 +23,10 @@ class RunEnded : public Error {
   using Error::Error;
 };
 
+// In config.json beside the options, if one of them is a relative name: the directory from which such names hold, from
+// the run's folder ("..").
+inline constexpr const char* kStartedIn = "started_in";
+
 class RunFolder {
  public:
   // Creates the folder and keeps every other trainer out of it while this object lives; removes what a killed run left
@@ -34,7 +38,8 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   // With run.resume and a checkpoint: refuses options that would give other numbers, else puts the trainer where the
-  // newest whole checkpoint was and cuts the logs back to it. Returns the steps done, 0 for a fresh start.
+  // newest whole checkpoint was, cuts the logs back to it and removes the previews past it. Returns the steps done, 0
+  // for a fresh start.
   int64_t start(Trainer& trainer);
 
   std::string path(const std::string& name) const;
@@ -48,6 +53,8 @@ class RunFolder {
 
  private:
   void lock();
+  Json configuration() const;
+  void remove_pictures_past(int64_t step) const;
   void restore(Trainer& trainer, const FoundCheckpoint& checkpoint);
 
   RunConfig run_;

@@ -9,6 +9,7 @@ namespace {
 
 TEST_F(BadInput, CommandLine) {
   const std::string see = " (see ito train --help)", see_sample = " (see ito sample --help)";
+  const std::string natural = "expected a whole number in decimal digits, 0 to 18446744073709551615";
   const auto row = [&](const Words& words, const std::string& message) {
     return Row{words.empty() ? "nothing" : words.front() + " " + words.back(), words, message};
   };
@@ -35,14 +36,16 @@ TEST_F(BadInput, CommandLine) {
       row({"train", "--data"}, "--data: expected a value after it" + see),
       row({"train", "--adam-betas", "0.9"}, "--adam-betas: expected 2 values after it" + see),
       row({"train", "--batch", "1", "--batch", "2"}, "--batch: given 2 times; expected once" + see),
-      row({"train", "--batch", "abc"}, "--batch 'abc': expected a whole number that fits its range" + see),
-      row({"train", "--batch", "1.5"}, "--batch '1.5': expected a whole number that fits its range" + see),
+      row({"train", "--batch", "abc"},
+          "--batch 'abc': expected a whole number in decimal digits that fits its range" + see),
+      row({"train", "--batch", "1.5"},
+          "--batch '1.5': expected a whole number in decimal digits that fits its range" + see),
       row({"train", "--batch", "99999999999"},
-          "--batch '99999999999': expected a whole number that fits its range" + see),
+          "--batch '99999999999': expected a whole number in decimal digits that fits its range" + see),
       row({"train", "--lr", "fast"}, "--lr 'fast': expected a number" + see),
       row({"train", "--flip=maybe"}, "--flip 'maybe': expected *" + see),
-      row({"train", "--seed", "-1"}, "--seed: -1: expected a whole number, 0 or more" + see),
-      row({"sample", "--seed", "-1"}, "--seed: -1: expected a whole number, 0 or more" + see_sample),
+      row({"train", "--seed", "-1"}, "--seed '-1': " + natural + see),
+      row({"sample", "--seed", "-1"}, "--seed '-1': " + natural + see_sample),
       row({"bench", "trian"}, "bench 'trian': expected train, sample or ceilings; did you mean 'train'?"),
       row({"bench", "train", "--repetitions", "0"}, "--repetitions 0: expected 1 to 1048576"),
       row({"bench", "train", "--model", "demi"},

@@ -123,6 +123,10 @@ TEST_F(SampleCommand, StartsFromGivenNoise) {
   for (int i = 0; i < 8; ++i) EXPECT_TRUE(same_bits(rows(given, i, 1), rows(back, 7 - i, 1))) << i;
   EXPECT_NE(refusal(sample_words("no", one_class + Words{path("noise.safetensors"), "--count", "7"})).find("noise"),
             std::string::npos);
+  std::filesystem::rename(write("noise.safetensors", noise), path("given/samples.safetensors"));
+  EXPECT_NE(refusal(sample_words("given", one_class + Words{path("given/samples.safetensors")}))
+                .find("--out " + path("given") + ": its samples.safetensors is --initial-noise "),
+            std::string::npos);
 }
 
 TEST_F(SampleCommand, DrawsAStrip) {
@@ -135,6 +139,29 @@ TEST_F(SampleCommand, DrawsAStrip) {
   for (int y = 0; y < 8; ++y)
     for (int x = 0; x < 8; ++x)
       EXPECT_NEAR(strip.at(10 + y, 70 + x), 127.5 * (plain[y * 8 + x] + 1), 0.51) << y << " " << x;
+}
+
+// A second drawing into the folder of a first leaves nothing that shows the first one's images.
+TEST_F(SampleCommand, LeavesNoPictureOfOtherImages) {
+  sample("twice", kDdim + Words{"--strip"});
+  const auto strip = path("twice/strip.png"), grid = path("twice/samples.png");
+  const ChildResult again = run_ito(sample_words("twice", kDdim + Words{"--seed", "8"}));
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_NE(again.err.find("removed " + strip + ", which showed images drawn before\n"), std::string::npos)
+      << again.err;
+  EXPECT_FALSE(std::filesystem::exists(strip));
+  EXPECT_EQ(run_ito(sample_words("twice", kDdim)).err.find("removed"), std::string::npos);
+  EXPECT_EQ(run_ito(sample_words("twice", kDdim + Words{"--strip"})).exit_code, 0);
+  EXPECT_EQ(run_ito(sample_words("twice", kDdim + Words{"--strip"})).err.find("removed"), std::string::npos);
+}
+
+// The place of the second file is barred: the grid of the images before goes all the same.
+TEST_F(SampleCommand, LeavesNoOlderPictureWhereAFileFails) {
+  sample("barred", kDdim + Words{"--strip"});
+  std::filesystem::remove(path("barred/samples.png"));
+  std::filesystem::create_directories(path("barred/samples.png"));
+  EXPECT_EQ(run_ito(sample_words("barred", kDdim + Words{"--strip", "--seed", "8"})).exit_code, 2);
+  EXPECT_FALSE(std::filesystem::exists(path("barred/strip.png")));
 }
 
 TEST_F(SampleCommand, RefusesBadValues) {
@@ -235,6 +262,41 @@ TEST_F(PredictCommand, TakesTimestepsOfThreeTypes) {
     EXPECT_EQ(refusal(predict_words(input)),
               "ito: " + input + ": timestep is " + name_of(type) + "; expected I64, I32 or F32\n");
   }
+}
+
+TEST_F(PredictCommand, TakesTimestepsOfTheModelsScheduleAlone) {
+  const std::string model = path("short"), bare = path("run/checkpoint-000004/unet");
+  std::filesystem::copy(path("run/checkpoint-000004"), model, std::filesystem::copy_options::recursive);
+  Json scheduler = read_json_file(model + "/scheduler/scheduler_config.json");
+  scheduler["num_train_timesteps"] = 50;
+  write_json_file(model + "/scheduler/scheduler_config.json", scheduler);
+  const auto predict_at = [&](const std::string& checkpoint, float t) {
+    SafetensorsWriter writer;
+    writer.add("sample", {2, 1, 8, 8}, std::vector<float>(2 * kRow, 0.5f));
+    writer.add("timestep", {2}, {3, t});
+    writer.add_i64("class_labels", {2}, {0, 1});
+    writer.write(path("at.safetensors"));
+    return Words{"predict", "--checkpoint", checkpoint, "--input", path("at.safetensors"), "--output", path("at.out")};
+  };
+  for (const auto& [checkpoint, steps] : {std::pair{model, 50}, {bare, 1000}, {path("run"), 1000}}) {
+    const auto last = static_cast<float>(steps - 1);
+    for (const float t : {0.0f, last - 0.5f, last}) EXPECT_EQ(run_ito(predict_at(checkpoint, t)).exit_code, 0) << t;
+    for (const float t : {-0.25f, -7.0f, last + 0.5f, last + 1, 1e30f})
+      EXPECT_EQ(refusal(predict_at(checkpoint, t)),
+                join_text("ito: ", path("at.safetensors"), ": timestep holds ", t,
+                          "; the model's noise schedule has timesteps 0 to ", steps - 1, "\n"));
+  }
+}
+
+TEST_F(PredictCommand, RefusesToWriteOverWhatItReads) {
+  const std::string input = write_input("kept.safetensors", TensorType::I64), before = read_bytes(input);
+  std::filesystem::create_symlink(input, path("link.safetensors"));
+  for (const std::string& output : {input, path("link.safetensors")})
+    EXPECT_EQ(refusal(predict_words(input, {"--output", output})),
+              "ito: --output " + output + ": is --input, " + input + "; choose another file\n");
+  const std::string weights = path("run/checkpoint-000004/unet/diffusion_pytorch_model.safetensors");
+  EXPECT_NE(refusal(predict_words(input, {"--output", weights})).find(": is the model's weights, "), std::string::npos);
+  EXPECT_EQ(read_bytes(input), before);
 }
 
 TEST_F(PredictCommand, RefusesInputsThatDoNotFit) {

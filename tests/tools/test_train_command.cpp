@@ -161,6 +161,27 @@ TEST(TrainCommand, TrainsAModelWithoutClasses) {
             "v_prediction");
 }
 
+TEST(TrainCommand, TellsOfAWarmUpThatTheRunEndsIn) {
+  const TinyRun tiny;
+  const auto train = [&](const std::string& name, const Words& more) {
+    const ChildResult result = run_ito(tiny.train + Words{"--out", tiny / name, "--steps", "4"} + more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    double largest = 0;
+    for (const Json& line : read_json_lines(tiny / name + "/metrics.jsonl"))
+      largest = std::max(largest, line.at("learning_rate").get<double>());
+    const bool told = result.err.find("ito: warning: --warmup ") != std::string::npos;
+    EXPECT_EQ(told, largest < 0.0019) << largest << ": " << result.err;
+    return result.err;
+  };
+  EXPECT_NE(train("a", {"--warmup", "16", "--log-every", "1"})
+                .find("--warmup 16: the run ends within it, at step 4, and its learning rate gets to 0.000375 of --lr "
+                      "0.002; give a shorter --warmup or more --steps\n"),
+            std::string::npos);
+  train("b", {"--warmup", "4", "--log-every", "1"});
+  train("c", {"--warmup", "3", "--log-every", "1", "--lr-schedule", "constant"});
+  train("d", {"--warmup", "0", "--log-every", "1"});
+}
+
 TEST(TrainCommand, RefusesAFolderThatHoldsARun) {
   const TinyRun tiny;
   const Words train = tiny.train + Words{"--out", tiny / "run", "--steps", "1"};

@@ -39,14 +39,53 @@ TEST(StopSignals, TerminateSavesAndTheRunGoesOn) {
   expect_stop_saves(SIGTERM, "SIGTERM");
 }
 
+TEST(StopSignals, HangUpSavesAndTheRunGoesOn) {
+  expect_stop_saves(SIGHUP, "SIGHUP");
+}
+
+TEST(StopSignals, HangUpStaysIgnoredUnderNohup) {
+  TrainingRun run;
+  run.ignore_hangup();
+  run.start(training_options(60));
+  ASSERT_TRUE(run.wait_until([&] { return !read_bytes(run.path("metrics.jsonl")).empty(); })) << run.errors();
+  EXPECT_EQ(run.kill_and_wait(SIGHUP), 0) << run.errors();
+  EXPECT_EQ(read_bytes(run.path("latest")), "checkpoint-000060\n");
+}
+
+// A step of the demo model on this many images takes most of a second.
+void write_large_images(const TrainingRun& run, int64_t count) {
+  SafetensorsWriter writer;
+  writer.add_u8("samples", {count, 1, 28, 28}, std::vector<uint8_t>(static_cast<size_t>(count) * 784, 100));
+  writer.write(run.beside("large.safetensors"));
+}
+
+Strings large_options(int64_t batch) {
+  return {"--data",  "large.safetensors",   "--model",   "demo", "--steps",  "9",
+          "--batch", std::to_string(batch), "--threads", "1",    "--warmup", "0"};
+}
+
+// A terminal that closes is told of twice, a service that stops by SIGTERM and SIGHUP, and timeout(1) sends its signal
+// twice: one request each.
+TEST(StopSignals, WhatComesWithTheFirstIsNoSecondOne) {
+  const std::pair<int, int> requests[] = {{SIGHUP, SIGHUP}, {SIGTERM, SIGHUP}, {SIGHUP, SIGTERM}, {SIGTERM, SIGTERM}};
+  for (const auto& [first, then] : requests) {
+    SCOPED_TRACE(std::to_string(first) + " " + std::to_string(then));
+    TrainingRun run;
+    write_large_images(run, 64);
+    run.start(large_options(64));
+    ASSERT_TRUE(run.wait_until([&] { return run.has("timings.jsonl"); })) << run.errors();
+    run.send(first);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_EQ(run.kill_and_wait(then), 128 + first) << run.errors();
+    EXPECT_EQ(run.checkpoints().size(), 1u) << run.errors();
+  }
+}
+
 // A step of the demo model on 256 images takes seconds; the second signal must not wait for its end and the checkpoint.
 TEST(StopSignals, TheSecondEndsTheRunAtOnce) {
   TrainingRun run;
-  std::vector<uint8_t> pixels(256 * 784, 100);
-  SafetensorsWriter writer;
-  writer.add_u8("samples", {256, 1, 28, 28}, pixels);
-  writer.write(run.beside("large.safetensors"));
-  run.start({"--data", "large.safetensors", "--model", "demo", "--steps", "2", "--batch", "256", "--threads", "1"});
+  write_large_images(run, 256);
+  run.start(large_options(256));
   ASSERT_TRUE(run.wait_until([&] { return run.has("timings.jsonl"); })) << run.errors();
   run.send(SIGINT);
   std::this_thread::sleep_for(std::chrono::milliseconds(30));

@@ -101,6 +101,7 @@ class TrainingRun {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     signal(SIGINT, SIG_DFL);  // a test started in the background has it ignored
     signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, hangup_);
     setenv("OMP_WAIT_POLICY", "passive", 1);
     if (chdir(place.c_str()) != 0) _exit(126);
     dup2(open("stdout", O_WRONLY | O_CREAT | O_TRUNC, 0600), STDOUT_FILENO);
@@ -115,6 +116,7 @@ class TrainingRun {
     child_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
   }
+  void ignore_hangup() { hangup_ = SIG_IGN; }  // in the children to come, as under nohup
   void send(int signal_number) const { ::kill(child_, signal_number); }
   int kill_and_wait(int signal_number) {
     send(signal_number);
@@ -138,6 +140,7 @@ class TrainingRun {
  private:
   TempFolder folder_;
   pid_t child_ = -1;
+  sighandler_t hangup_ = SIG_DFL;
 };
 
 inline std::vector<std::string> training_options(int steps, const std::vector<std::string>& more = {}) {

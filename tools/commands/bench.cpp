@@ -3,14 +3,16 @@
 // copies and matrix products. --serve runs one repetition a line of standard input ("train 64", "sample 16", "quit")
 // and answers in JSON, so that a driver can take turns with a peer.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <iostream>
 #include <map>
 #include <memory>
-#include <sstream>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/reverse/reverse_process.h"
@@ -24,6 +26,7 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -118,13 +121,16 @@ class Bench {
 void serve(Bench& bench) {
   std::string line;
   while (std::getline(std::cin, line) && line != "quit") {
-    std::istringstream words(line);
-    std::string what;
+    const size_t space = line.find(' ');
+    const std::string what = line.substr(0, space), number = space == std::string::npos ? "" : line.substr(space + 1);
     int batch = 0;
-    words >> what >> batch;
-    ITO_USER_CHECK(batch >= 1 && batch <= 65536, "bench --serve: '", line, "': expected e.g. train 64");
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), batch);
+    const bool whole = error == std::errc() && end == number.data() + number.size();
+    ITO_USER_CHECK(whole && batch >= 1 && batch <= kMaxBatch, "bench --serve: ", quote_name(line),
+                   ": expected e.g. train 64");
     const double seconds = bench.run(what, batch);
-    std::cout << Json{{"what", what}, {"batch", batch}, {"layout", "nhwc"}, {"seconds", seconds}}.dump() << std::endl;
+    print_json({{"what", what}, {"batch", batch}, {"layout", "nhwc"}, {"seconds", seconds}});
+    if (std::fflush(stdout) != 0) return;  // nobody reads the answers
   }
 }
 
@@ -160,7 +166,7 @@ void measure(Bench& bench, const BenchOptions& o) {
                  {"least_seconds", spread.times.front()},
                  {"most_seconds", spread.times.back()},
                  {"images_per_second", o.batch / median}});
-    std::cout << line.dump() << std::endl;
+    print_json(line);
     return;
   }
   std::printf("%s, batch %d, %s: median %.2f ms a step (%.2f to %.2f over %zu), %.1f images/s\n", o.what.c_str(),
@@ -269,7 +275,7 @@ void measure_ceilings(const BenchOptions& o) {
                     line["n"].get<int>(), line["k"].get<int>(), 1e-12 * median(line["flop_per_second"]));
       all["products"].push_back(line);
     }
-  if (o.json) std::cout << all.dump() << std::endl;
+  if (o.json) print_json(all);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "engine/checkpoint/weights.h"
 #include "models/model.h"
 #include "tools/commands/commands.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -39,8 +40,7 @@ void run(const ConvertOptions& o) {
   const int least = model.configured.side_multiple;  // no tensor depends on the image's size
   const ParameterLayout layout = parameters_of(model.network(least, least));
   write_model(out, model.component(), scheduler, layout, read_weights(weights, layout), nullptr);
-  std::printf("%s: %zu tensors, %lld parameters from %s\n", out.c_str(), layout.all().size(),
-              static_cast<long long>(layout.count()), weights.c_str());
+  print_result(join_text(out, ": ", layout.all().size(), " tensors, ", layout.count(), " parameters from ", weights));
 }
 
 }  // namespace

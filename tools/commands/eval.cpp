@@ -7,12 +7,14 @@
 #include "engine/data/load_dataset.h"
 #include "engine/evaluate/nearest_mean.h"
 #include "engine/evaluate/sliced_wasserstein.h"
+#include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -33,7 +35,7 @@ std::vector<float> images_of(const Dataset& data, int64_t first, int64_t count) 
 }
 
 std::string class_name(const Dataset& data, int k) {
-  return k < static_cast<int>(data.class_names.size()) ? data.class_names[k] : std::to_string(k);
+  return k < static_cast<int>(data.class_names.size()) ? printable(data.class_names[k]) : std::to_string(k);
 }
 
 void run(const EvalOptions& o) {
@@ -87,7 +89,7 @@ void run(const EvalOptions& o) {
   report["sliced_wasserstein_of_training_images"] =
       sliced_wasserstein(images_of(train, 0, same), reference, dim, o.projections, o.seed);
   if (o.json) {
-    std::printf("%s\n", report.dump(2).c_str());
+    print_json(report, 2);
     return;
   }
   if (report.contains("classes")) {
@@ -112,7 +114,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--projections", o->projections, "random directions of the sliced Wasserstein distance");
   command->add_option("--test-images", o->test_images, "images of the test split compared with");
   command->add_option("--at-least", o->at_least, "how often a class must occur to count as found");
-  command->add_option("--seed", o->seed, "seed of the directions")->check(refuse_negative);
+  command->add_option("--seed", o->seed, "seed of the directions");
   command->add_flag("--json", o->json, "as JSON");
   command->callback([o] { run(*o); });
 }

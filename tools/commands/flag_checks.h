@@ -35,11 +35,6 @@ inline void check_image_size(int height, int width) {
   check_range("--width", width, 0, kMaxImageSide, " (0: as the model says)");
 }
 
-// For options of an unsigned type, into which the parser would wrap a negative number.
-inline std::string refuse_negative(const std::string& text) {
-  return text.starts_with('-') ? text + ": expected a whole number, 0 or more" : "";
-}
-
 // checkpoint_every -> --checkpoint-every
 inline std::string flag_of(std::string_view key) {
   std::string flag = "--" + std::string(key);

@@ -6,11 +6,13 @@
 
 #include "engine/checkpoint/snapshot.h"
 #include "engine/checkpoint/weights.h"
+#include "engine/io/input_file.h"
 #include "engine/io/safetensors.h"
 #include "engine/program/compute_type.h"
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -97,22 +99,23 @@ void print(const Json& d) {
               d.at("architecture").at("_class_name").get<std::string>().c_str(), d.at("height").dump().c_str(),
               d.at("width").dump().c_str(), d.at("tensors").dump().c_str(), d.at("parameters").dump().c_str());
   for (const auto& [key, value] : d.at("architecture").items())
-    if (!key.starts_with("_")) std::printf("  %-26s %s\n", key.c_str(), value.dump().c_str());
+    if (!key.starts_with("_")) std::printf("  %-26s %s\n", printable(key).c_str(), json_result(value).c_str());
   if (d.contains("scheduler")) {
     std::printf("scheduler\n");
     for (const auto& [key, value] : d.at("scheduler").items())
-      std::printf("  %-26s %s\n", key.c_str(), value.dump().c_str());
+      std::printf("  %-26s %s\n", printable(key).c_str(), json_result(value).c_str());
   }
   std::printf("batch %s, %s\n", d.at("batch").dump().c_str(), d.at("precision").get<std::string>().c_str());
   print_plan("training", d.at("memory").at("training"));
   print_plan("inference", d.at("memory").at("inference"));
-  if (d.contains("weights")) std::printf("weights %s\n", d.at("weights").get<std::string>().c_str());
+  if (d.contains("weights")) print_result("weights " + d.at("weights").get<std::string>());
   if (d.contains("class_names")) {
     std::printf("classes\n");
     int label = 0;
-    for (const Json& name : d.at("class_names")) std::printf("  %-4d %s\n", label++, name.dump().c_str());
+    for (const Json& name : d.at("class_names")) std::printf("  %-4d %s\n", label++, json_result(name).c_str());
   }
-  if (!d.at("training_state").is_null()) std::printf("training state %s\n", d.at("training_state").dump().c_str());
+  if (!d.at("training_state").is_null())
+    std::printf("training state %s\n", json_result(d.at("training_state")).c_str());
   if (d.contains("tensor_shapes"))
     for (const auto& [name, shape] : d.at("tensor_shapes").items())
       std::printf("%-60s %s\n", name.c_str(), shape.dump().c_str());
@@ -141,7 +144,7 @@ void add_inspect_command(CLI::App& app) {
     check_image_size(o->height, o->width);
     const Json description = describe(*o);
     if (o->json)
-      std::printf("%s\n", description.dump(2).c_str());
+      print_json(description, 2);
     else
       print(description);
   });

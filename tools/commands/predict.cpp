@@ -3,6 +3,7 @@
 #include "engine/reverse/predictor.h"
 
 #include <cmath>
+#include <filesystem>
 #include <memory>
 
 #include "engine/io/atomic_file.h"
@@ -26,12 +27,15 @@ struct PredictOptions {
 std::vector<float> read_labels(const SafetensorsFile& file, const Network& network, int64_t n) {
   if (network.labels == LabelKind::None) return {};
   ITO_USER_CHECK(file.has("class_labels"), file.path(), ": has no tensor class_labels, which this model needs");
-  if (network.labels == LabelKind::Value && network.label_width > 1) {
-    file.check_shape("class_labels", {n, network.label_width});
-    return file.read_f32("class_labels");
+  if (network.labels == LabelKind::Value) {
+    const bool wide = network.label_width > 1;
+    file.check_shape("class_labels", wide ? std::vector<int64_t>{n, network.label_width} : std::vector<int64_t>{n});
+    std::vector<float> values = file.read_f32("class_labels");
+    for (const float value : values)
+      ITO_USER_CHECK(std::isfinite(value), file.path(), ": class_labels holds ", value, "; expected finite numbers");
+    return values;
   }
   file.check_shape("class_labels", {n});
-  if (network.labels == LabelKind::Value) return file.read_f32("class_labels");
   const std::vector<int64_t> classes = file.read_i64("class_labels");
   for (int64_t c : classes)
     ITO_USER_CHECK(c >= 0 && c < network.classes, file.path(), ": class_labels holds ", c,
@@ -39,18 +43,28 @@ std::vector<float> read_labels(const SafetensorsFile& file, const Network& netwo
   return {classes.begin(), classes.end()};
 }
 
-void check_timestep(const TimeDomain& time, const std::string& where, float t) {
+void refuse_same_file(const std::string& output, const std::string& other, const char* what) {
+  std::error_code none_there;
+  ITO_USER_CHECK(!std::filesystem::equivalent(output, other, none_there), "--output ", output, ": is ", what, ", ",
+                 other, "; choose another file");
+}
+
+// steps: T of the model's noise schedule.
+void check_timestep(const TimeDomain& time, int steps, const std::string& where, float t) {
   ITO_USER_CHECK(std::isfinite(t), where, ": timestep holds ", t, "; expected finite numbers");
   if (time.rows)
     ITO_USER_CHECK(t >= 0 && t < static_cast<float>(time.rows) && t == std::floor(t), where, ": timestep holds ", t,
                    "; the model takes whole numbers 0 to ", time.rows - 1, " (", time.why, ")");
   ITO_USER_CHECK(!time.positive || t > 0, where, ": timestep holds ", t, "; the model takes numbers above 0 (",
                  time.why, ")");
+  ITO_USER_CHECK(t >= 0 && t <= static_cast<float>(steps - 1), where, ": timestep holds ", t,
+                 "; the model's noise schedule has timesteps 0 to ", steps - 1);
 }
 
 void run(const PredictOptions& o) {
   check_batch(o.batch);
   check_threads(o.threads);
+  refuse_same_file(o.output, o.input, "--input");
   set_device_threads(o.threads);
   const SafetensorsFile file = SafetensorsFile::open(o.input);
   for (const char* name : {"sample", "timestep"})
@@ -70,6 +84,7 @@ void run(const PredictOptions& o) {
                  o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
   const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
+  refuse_same_file(o.output, model.model.weights_file(), "the model's weights");
   const Network& network = model.network;
   ITO_USER_CHECK(shape[1] == network.image.channels, o.input, ": sample has ", shape[1], " channels; the model takes ",
                  network.image.channels);
@@ -78,7 +93,7 @@ void run(const PredictOptions& o) {
   ITO_USER_CHECK(type == TensorType::I64 || type == TensorType::I32 || type == TensorType::F32, o.input,
                  ": timestep is ", name_of(type), "; expected I64, I32 or F32");
   const std::vector<float> timesteps = file.read_f32("timestep");
-  for (float t : timesteps) check_timestep(network.time, o.input, t);
+  for (float t : timesteps) check_timestep(network.time, model.scheduler.num_train_timesteps, o.input, t);
   const std::vector<float> labels = read_labels(file, network, n);
   const size_t limit = device_memory_limit();
   check_memory("reading the input",

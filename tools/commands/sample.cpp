@@ -18,7 +18,10 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/run_paths.h"
+#include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
+#include "tools/terminal/results.h"
 
 namespace ito {
 namespace {
@@ -33,6 +36,8 @@ struct SampleOptions {
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
+constexpr const char* kGridFile = "samples.png";
+constexpr const char* kStripFile = "strip.png";
 constexpr int64_t kMostPictured = 1024;  // images in samples.png
 
 std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
@@ -110,12 +115,53 @@ void make_output_folder(const std::string& out) {
   const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
 }
 
+// Nothing that is read is written over, and no samples go where a training run removes checkpoints.
+void check_places(const SampleOptions& o, const Model& model) {
+  const std::string& of_model = model.files.directory;
+  ITO_USER_CHECK(!is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ", of_model,
+                 ", or in it; choose a folder elsewhere");
+  std::error_code none_there;
+  ITO_USER_CHECK(!std::filesystem::equivalent(std::filesystem::path(o.out) / kSamplesFile, o.initial_noise, none_there),
+                 "--out ", o.out, ": its ", kSamplesFile, " is --initial-noise ", o.initial_noise,
+                 "; choose another folder");
+}
+
+// The pictures of images that were drawn there before: should one of the new files fail, none stands beside the others
+// that shows something else.
+void remove_older_pictures(const SampleOptions& o) {
+  for (const char* name : {kGridFile, kStripFile}) {
+    const std::filesystem::path picture = std::filesystem::path(o.out) / name;
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(picture, error))) continue;
+    const bool removed = std::filesystem::remove(picture, error);
+    const bool replaced = name != kStripFile || o.strip;
+    if (removed && !replaced) print_note("removed " + picture.string() + ", which showed images drawn before");
+    if (!removed && !replaced) warn(picture.string(), ": shows images drawn before: ", error.message());
+  }
+}
+
+void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn,
+                  const std::vector<int32_t>& classes, const Strip& strip) {
+  const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
+  SafetensorsWriter writer;
+  writer.add("samples", {o.count, image.channels, image.height, image.width}, to_planar(drawn.numbers, o.count, image));
+  if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
+  writer.write(path(kSamplesFile));
+  remove_older_pictures(o);
+  write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
+  if (o.strip) write_png(path(kStripFile), strip.picture(drawn.numbers.data()));
+  print_result(path(kGridFile));
+  print_result(path(kSamplesFile));
+  if (o.strip) print_result(path(kStripFile));
+}
+
 void run(const SampleOptions& o) {
   check(o);
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
                  ": is a file; expected a folder, or the name of one to make");
   set_device_threads(o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  check_places(o, model.model);
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
   check_model(model, schedule);
@@ -133,7 +179,6 @@ void run(const SampleOptions& o) {
 
   const std::vector<float> noise = read_noise(o, network);
   const std::vector<int32_t> classes = classes_of(o, network);
-  const int64_t pictured = std::min<int64_t>(o.count, kMostPictured);
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
@@ -160,17 +205,7 @@ void run(const SampleOptions& o) {
     drawn = process.all(o.first, o.count, noise.empty() ? nullptr : noise.data(),
                         classes.empty() ? nullptr : classes.data(), record);
   }
-
-  const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
-  SafetensorsWriter writer;
-  writer.add("samples", {o.count, network.image.channels, network.image.height, network.image.width},
-             to_planar(drawn.numbers, o.count, network.image));
-  if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
-  writer.write(path(kSamplesFile));
-  write_png(path("samples.png"), sample_grid(drawn.bytes, pictured, network.image));
-  if (o.strip) write_png(path("strip.png"), strip.picture(drawn.numbers.data()));
-  std::printf("%s\n%s\n", path("samples.png").c_str(), path(kSamplesFile).c_str());
-  if (o.strip) std::printf("%s\n", path("strip.png").c_str());
+  write_images(o, network.image, drawn, classes, strip);
 }
 
 // Every sampler with its options, for --help.
@@ -195,7 +230,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");
-  command->add_option("--seed", o->seed, "seed of all noise")->check(refuse_negative);
+  command->add_option("--seed", o->seed, "seed of all noise");
   command->add_option("--sampler", o->sampler, "which, of those below; empty: as the model's scheduler says");
   CLI::Option* steps = command->add_option("--steps", o->steps, "steps of the sampler");
   steps->default_str("the sampler's usual");

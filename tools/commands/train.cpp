@@ -12,7 +12,6 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
-#include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
@@ -24,9 +23,13 @@
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/option_file.h"
+#include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
+#include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/reading_watch.h"
+#include "tools/terminal/results.h"
 #include "tools/terminal/stop_signal.h"
 
 namespace ito {
@@ -70,7 +73,7 @@ SchedulerConfig scheduler_to_train(RunConfig& run, const Model& model, const std
 // Those of the model, where it has any and no training has begun; else drawn by the seed.
 std::vector<float> first_weights(const Model& model, const ParameterLayout& layout, uint64_t seed) {
   if (model.files.weights.empty()) return initial_weights(layout, seed);
-  std::fprintf(stderr, "starting from the weights of %s\n", printable(model.files.weights, 200).c_str());
+  print_note("starting from the weights of " + model.files.weights);
   return read_weights(model.files.weights, layout);
 }
 
@@ -119,6 +122,13 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
   return join_text("step ", step, ": ", e.what(), "; ", left);
 }
 
+// A run that ends within its warm-up, 500 steps unless told otherwise, never gets to the learning rate asked for.
+void warn_of_warmup(const RunConfig& run, const LearningRateConfig& rate, int64_t first) {
+  if (run.steps > run.warmup || first >= run.steps) return;
+  warn("--warmup ", run.warmup, ": the run ends within it, at step ", run.steps, ", and its learning rate gets to ",
+       learning_rate_at(rate, run.steps - 1), " of --lr ", run.lr, "; give a shorter --warmup or more --steps");
+}
+
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
 int train(RunConfig run, const Given& given) {
   TrainSettings settings = train_settings(run);
@@ -130,6 +140,7 @@ int train(RunConfig run, const Given& given) {
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   const Model model = model_to_train(run, newest, given);
   const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
+  check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   const Dataset data =
       load_data(run, model.configured.image, device_memory_is_the_hosts() ? memory_limit : host_memory_limit());
@@ -151,18 +162,19 @@ int train(RunConfig run, const Given& given) {
                  "; training draws t = 0 too, so use a model that takes it");
   Trainer trainer(network, schedule, settings, memory_limit);
   if (!newest) trainer.set_weights(first_weights(model, trainer.layout(), run.seed));
+  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const StopSignal stop;
   RunFolder folder(run, component, scheduler,
                    identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
-  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
   const int64_t first = folder.start(trainer);
-  std::fprintf(stderr, "%s: %d images of %d x %d x %d; model %s: %lld parameters; %zu MiB planned\n", data.name.c_str(),
-               data.count, data.height, data.width, data.channels, run.model.c_str(),
-               static_cast<long long>(trainer.layout().count()), trainer.planned_bytes() >> 20);
+  print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
+                       "; model ", run.model, ": ", trainer.layout().count(), " parameters; ",
+                       trainer.planned_bytes() >> 20, " MiB planned"));
   if (run.resume && first)
-    std::fprintf(stderr, "going on from %s\n", folder.latest_checkpoint().c_str());
+    print_note("going on from " + folder.latest_checkpoint());
   else if (run.resume)
-    std::fprintf(stderr, "%s holds no checkpoint: starting from the beginning\n", run.out.c_str());
+    print_note(run.out + " holds no checkpoint: starting from the beginning");
+  warn_of_warmup(run, settings.learning_rate, first);
 
   DataOrder order(run.seed, data.count);
   std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
@@ -196,59 +208,16 @@ int train(RunConfig run, const Given& given) {
       folder.write_checkpoint(trainer, done);
     if (stopped) {
       progress.finish();
-      std::fprintf(stderr, "ito: stopped by %s after step %lld: %s is whole; go on with --resume\n", StopSignal::name(),
-                   static_cast<long long>(done), folder.latest_checkpoint().c_str());
+      print_error(join_text("stopped by ", StopSignal::name(), " after step ", done, ": ", folder.latest_checkpoint(),
+                            " is whole; go on with --resume"));
       return 128 + StopSignal::received();
     }
   }
   progress.finish();
   folder.write_loss_chart();
-  std::printf("checkpoint %s\nloss curve %s\n", folder.latest_checkpoint().c_str(), folder.path("loss.svg").c_str());
+  print_result("checkpoint " + folder.latest_checkpoint());
+  print_result("loss curve " + folder.path("loss.svg"));
   return 0;
-}
-
-// A value of a config file has the type of its option's default.
-void check_config_value(const std::string& path, const std::string& key, const Json& value, const Json& usual) {
-  const bool number = usual.is_number_float() ? value.is_number() : value.is_number_integer();
-  const char* expected = usual.is_string()         ? "a text"
-                         : usual.is_boolean()      ? "true or false"
-                         : usual.is_array()        ? "a list of numbers"
-                         : usual.is_number_float() ? "a number"
-                                                   : "a whole number";
-  bool fits = usual.is_number() ? number : value.type() == usual.type();
-  if (usual.is_array() && fits)
-    fits = std::all_of(value.begin(), value.end(), [](const Json& item) { return item.is_number(); });
-  ITO_USER_CHECK(fits, path, ": ", key, " is ", printable(value.dump(), 60), "; expected ", expected);
-}
-
-// Values of a --config file become the options that were not given on the command line.
-void apply_config_file(CLI::App& command, const std::string& path) {
-  const Json file = read_json_file(path);
-  ITO_USER_CHECK(file.is_object(), path, ": found ", file.type_name(), ", expected a JSON object of options");
-  const Json defaults = RunConfig{}.json();
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options())
-    for (std::string name : option->get_lnames()) {
-      std::replace(name.begin(), name.end(), '-', '_');
-      known.push_back(name);
-    }
-  for (const auto& [key, value] : file.items()) {
-    ITO_USER_CHECK(key != "config" && std::find(known.begin(), known.end(), key) != known.end(), path, ": unknown key ",
-                   key, did_you_mean(key, known));
-    std::string name = "--" + key;
-    std::replace(name.begin() + 2, name.end(), '_', '-');
-    CLI::Option* option = command.get_option(name);
-    if (defaults.contains(key)) check_config_value(path, key, value, defaults[key]);
-    if (option->count() > 0) continue;
-    try {
-      for (const Json& item : value.is_array() ? value : Json::array({value}))
-        option->add_result(item.is_string() ? item.get<std::string>() : item.dump());
-      option->run_callback();
-    } catch (const CLI::Error&) {
-      fail<UserError>(path, ": ", key, " is ", value.dump(), ", which is not what ", name,
-                      " takes; see ito train --help");
-    }
-  }
 }
 
 std::string join_names(const std::vector<std::string>& names) {
@@ -265,7 +234,6 @@ void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   } else {
     CLI::Option* added = command.add_option(flag_of(option.key), value, help);
     if constexpr (std::is_same_v<T, std::vector<double>>) added->expected(static_cast<int>(value.size()));
-    if constexpr (std::is_unsigned_v<T>) added->check(refuse_negative);
   }
 }
 
@@ -281,11 +249,13 @@ void add_train_command(CLI::App& app) {
   model->description(model->get_description() + "; names: " + join_names(named_models()));
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
-    if (!config_file->empty()) apply_config_file(*command, *config_file);
+    if (!config_file->empty()) apply_option_file(*command, *config_file);
     const Given given{command->count("--model") > 0, command->count("--scheduler") > 0};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
     if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
-      apply_config_file(*command, own_config);
+      find_named_files(*run, own_config, apply_option_file(*command, own_config));
+    else if (!run->out.empty())
+      check_out_is_apart(*run);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
     if (const int code = train(*run, given)) std::exit(code);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a long command tells how far it is: a line that is rewritten on a terminal, one now and then in a log.
+// How a long command tells how far it is: a line that is rewritten on a terminal and fits its width, one
+// now and then in a log.
 #pragma once
 #include <chrono>
 #include <condition_variable>
@@ -30,9 +31,8 @@ class Progress {
   std::string title_, unit_;
   int64_t total_, first_;
   double per_item_;
-  bool terminal_;
+  bool rewrites_;
   Clock::time_point start_, last_shown_;
-  bool open_line_ = false;
   std::thread watcher_;
   std::mutex mutex_;
   std::condition_variable finished_;

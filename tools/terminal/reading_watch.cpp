@@ -4,18 +4,16 @@
 #include "tools/terminal/reading_watch.h"
 
 #include <chrono>
-#include <cstdio>
 #include <optional>
 #include <utility>
 
-#include "engine/io/input_file.h"
+#include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
 namespace {
 
 constexpr int kMoment = 1000, kInterval = 200;  // milliseconds
-constexpr size_t kLongestName = 200;
 
 }  // namespace
 
@@ -37,7 +35,7 @@ bool ReadingWatch::finished_within(int milliseconds) {
 
 void ReadingWatch::run() {
   if (finished_within(kMoment)) return;
-  std::fprintf(stderr, "reading %s\n", printable(name_, kLongestName).c_str());
+  print_note("reading " + name_);
   std::optional<Progress> shown;
   do {
     const int64_t total = progress_.total, done = progress_.done;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Asking a long command to stop: the first SIGINT or SIGTERM is remembered, so that the step in hand is finished and
-// saved; the second ends the process at once. Either way the exit code is 128 + the first signal's number.
+// Asking a long command to stop: the first SIGINT, SIGTERM or SIGHUP is remembered, so that the step in hand is
+// finished and saved; asking once more, by SIGINT or SIGTERM, ends the process at once. Either way the exit code is 128
+// + the first signal's number.
 #pragma once
 #include <csignal>
+#include <cstddef>
 
 namespace ito {
 
@@ -13,11 +15,12 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  static int received();  // SIGINT, SIGTERM, or 0
+  static int received();  // SIGINT, SIGTERM, SIGHUP, or 0
   static const char* name();
 
  private:
-  struct sigaction before_[2];
+  static constexpr size_t kSignals = 3;
+  struct sigaction before_[kSignals];
 };
 
 }  // namespace ito

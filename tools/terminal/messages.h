@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every message on standard error passes here: one line each, on a line of its own although a progress line may be
+// open, and without control characters. Names of files, values of flags and bytes of files may hold any, and a terminal
+// would obey them.
+#pragma once
+#include <string>
+
+namespace ito {
+
+void print_error(const std::string& text);    // "ito: TEXT"
+void print_warning(const std::string& text);  // "ito: warning: TEXT", once, however often it is given
+void print_note(const std::string& text);     // TEXT alone: what a command begins with, what it leaves
+
+}  // namespace ito
