@@ -29,7 +29,8 @@ namespace ito {
 inline void write_images(const std::string& path, float amplitude, const std::set<int>& poisoned) {
   std::vector<float> samples(40 * 64);
   for (int i = 0; i < 40 * 64; ++i)
-    samples[i] = poisoned.count(i / 64) ? 3e38f : amplitude * static_cast<float>(std::sin(0.7 * i + 0.01 * i * i));
+    samples[i] = poisoned.count(i / 64) ? (i % 2 ? -3e38f : 3e38f)
+                                        : amplitude * static_cast<float>(std::sin(0.7 * i + 0.01 * i * i));
   SafetensorsWriter writer;
   writer.add("samples", {40, 1, 8, 8}, samples);
   writer.write(path);
