@@ -28,8 +28,28 @@ TEST(ConvOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
     EXPECT_EQ(layer.implementations(),
               "forward=cudnn:engine 9, knobs 2=19 data=cudnn:engine 8, knobs 2=18 weight=cudnn:engine 4, knobs 38=14");
   }
-  for (const StandInEngine engine : {kWrong, kBatchChangesBits, kGood}) EXPECT_TRUE(was_run(engine)) << engine;
-  for (const StandInEngine engine : {kNotDeterministic, kRefuses}) EXPECT_FALSE(was_run(engine)) << engine;
+  for (const StandInEngine engine : {kWrong, kBatchChangesBits, kManyChangeBits, kGood})
+    EXPECT_TRUE(was_run(engine)) << engine;
+  for (const StandInEngine engine : {kNotDeterministic, kRefuses, kHoldsParts}) EXPECT_FALSE(was_run(engine)) << engine;
+}
+
+// For every N that is really used, not for those alone that were looked at when the engine was chosen.
+TEST(ConvOnStandIn, AWorkspaceThatMayHoldPartsOfSumsIsAnError) {
+  const ConvLayer layer("narrow", {6, 5, 8, 8, 3, 3, 1, 1, 1, 1, 1}, DType::F32, true);
+  EXPECT_GT(layer.forward_workspace(6), 0u);
+  stand_in_holds_parts_at(7);
+  for (const bool forward : {true, false}) {
+    try {
+      forward ? layer.forward_workspace(7) : layer.backward_data_workspace(7);
+      ADD_FAILURE() << "accepted";
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      for (const char* part : {"conv narrow", forward ? "forward" : "data gradient", "7 images", "parts of sums"})
+        EXPECT_NE(text.find(part), std::string::npos) << part << " is not in: " << text;
+    }
+  }
+  stand_in_holds_parts_at(0);
+  EXPECT_GT(layer.forward_workspace(7), 0u);
 }
 
 TEST(AttentionOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
