@@ -60,7 +60,7 @@ TEST(AttentionOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
   const DeviceArray<bf16> in(stream, random_values(count, 1));
   DeviceArray<bf16> out(stream, count);
   DeviceArray<float> lse(stream, size_t{5} * 19 * 2);
-  attention_forward(stream, out.data(), lse, in.data(), in.data(), in.data(), s);
+  attention_forward(stream, out.data(), lse, in.data(), in.data(), in.data(), s, nullptr);
   EXPECT_EQ(stand_in_last_attention(), kGood);
 }
 
