@@ -114,7 +114,10 @@ class GpuCheck(unittest.TestCase):
         benched = [[(one["what"], one["model"], one["batch"], one["precision"]) for one in parts[name]["benches"]]
                    for name in ("headlines", "benches")]
         self.assertEqual(benched[0], [("train", "ddpm-cifar10", 128, "bf16"), ("sample", "ddpm-cifar10", 64, "bf16")])
-        self.assertEqual(len(benched[1]), 7)
+        self.assertEqual(len(benched[1]), 8)
+        self.assertIn("300 MiB beside the plan", parts["headlines"]["summary"])
+        self.assertEqual([one["environment"] for one in parts["benches"]["benches"] if one["environment"]],
+                         [{"ITO_GRAPH_LOOPS": "0"}])
         self.assertEqual(set(benched[0]) & set(benched[1]), set())
         self.assertRegex(text, r"expected: \d+ s \(limit 575 s\): pack \d+, versions \d+, words \d+")
 

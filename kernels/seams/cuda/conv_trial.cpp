@@ -29,7 +29,8 @@ struct Sizes {
 };
 
 Stream& trial_stream() {
-  static Stream& stream = *new Stream;  // never destroyed: the handle keeps the stream it was given last
+  static Stream& stream =
+      *new Stream("trial of engines");  // never destroyed: the handle keeps the stream it was given last
   return stream;
 }
 

@@ -88,6 +88,10 @@ size_t device_memory_limit() {
   return std::min({available_in_system(), left_in_cgroups(), left_in_address_space()});
 }
 
+size_t device_bytes_beside_allocations() {
+  return 0;
+}
+
 bool device_memory_is_the_hosts() {
   return true;
 }

@@ -23,7 +23,7 @@ bool was_run(StandInEngine engine) {
 
 TEST(ConvOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
   for (const DType type : {DType::F32, DType::BF16}) {
-    const ConvLayer layer("layer", {9, 7, 16, 24, 3, 3, 2, 0, 1, 1, 2}, type, true);
+    const ConvLayer layer("layer", {9, 7, 16, 24, 3, 3, 2, 0, 1, 1, 2}, type, {true, true});
     // Where there is one N no knob cuts by it, and this stand-in's data gradient has no bits that change with a batch.
     EXPECT_EQ(layer.implementations(),
               "forward=cudnn:engine 9, knobs 2=19 data=cudnn:engine 8, knobs 2=18 weight=cudnn:engine 4, knobs 38=14");
@@ -35,7 +35,7 @@ TEST(ConvOnStandIn, TakesTheFirstEngineThatKeepsEveryPromise) {
 
 // For every N that is really used, not for those alone that were looked at when the engine was chosen.
 TEST(ConvOnStandIn, AWorkspaceThatMayHoldPartsOfSumsIsAnError) {
-  const ConvLayer layer("narrow", {6, 5, 8, 8, 3, 3, 1, 1, 1, 1, 1}, DType::F32, true);
+  const ConvLayer layer("narrow", {6, 5, 8, 8, 3, 3, 1, 1, 1, 1, 1}, DType::F32, {true, true});
   EXPECT_GT(layer.forward_workspace(6), 0u);
   stand_in_holds_parts_at(7);
   for (const bool forward : {true, false}) {

@@ -18,7 +18,7 @@ struct LargeLayer {
 
   LargeLayer(Stream& stream, const ConvShape& s, int most)
       : shape(s),
-        layer("large", s, dtype_of<T>, true),
+        layer("large", s, dtype_of<T>, {true, false}),
         packed(stream, layer.packed_bytes()),
         x(stream, random_values(size_t(most) * s.h * s.w * s.c, 1)),
         dy(stream, random_values(size_t(most) * s.out_h() * s.out_w() * s.k, 2)) {
