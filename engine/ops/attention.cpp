@@ -10,13 +10,15 @@ namespace {
 
 class AttentionOp : public Op {
  public:
-  explicit AttentionOp(const AttentionShape& shape) : shape_(shape) {}
+  AttentionOp(const AttentionShape& shape, DType type) : shape_(shape), type_(type) {}
 
   const char* kind() const override { return "attention"; }
-  size_t backward_workspace() const override { return attention_backward_workspace(shape_); }
+  size_t forward_workspace() const override { return attention_forward_workspace(shape_, type_); }
+  size_t backward_workspace() const override { return attention_backward_workspace(shape_, type_); }
 
   void forward(Stream& stream, const OpData& data) override {
-    attention_forward(stream, data.out(0), data.out(1).as<float>(), data.in(0), data.in(1), data.in(2), shape_);
+    attention_forward(stream, data.out(0), data.out(1).as<float>(), data.in(0), data.in(1), data.in(2), shape_,
+                      data.workspace());
   }
 
   void backward(Stream& stream, const OpData& data) override {
@@ -27,6 +29,7 @@ class AttentionOp : public Op {
 
  private:
   AttentionShape shape_;
+  DType type_;
 };
 
 }  // namespace
@@ -45,7 +48,7 @@ Value attention(Program& program, const std::string& name, Value q, Value k, Val
   spec.saves_result = true;
   spec.statistics = {{" lse", {in.n, 1, heads, shape.tokens, DType::F32}}};
   spec.set_only = {0, 1, 2};
-  return program.add(std::make_unique<AttentionOp>(shape), std::move(spec));
+  return program.add(std::make_unique<AttentionOp>(shape, in.type), std::move(spec));
 }
 
 }  // namespace ito

@@ -15,7 +15,9 @@ class Conv2dOp : public Op {
   Conv2dOp(const ConvShape& shape, DType type, int n, float scale) : shape_(shape), type_(type), n_(n), scale_(scale) {}
 
   const char* kind() const override { return "conv2d"; }
-  void prepare(bool gradients) override { layer_.emplace(name.c_str(), shape_, type_, gradients); }
+  void prepare(const WantedGradients& wanted) override {
+    layer_.emplace(name.c_str(), shape_, type_, ConvGradients{wanted.inputs.at(0), wanted.parameters});
+  }
   std::string describe() const override { return layer_ ? layer_->implementations() : ""; }
   size_t packed_bytes() const override { return layer_->packed_bytes(); }
   size_t forward_workspace() const override { return layer_->forward_workspace(n_); }

@@ -61,13 +61,19 @@ class OpData {
   int op_;
 };
 
+// The gradients that an op will be asked for.
+struct WantedGradients {
+  bool parameters = false;   // of any
+  std::vector<bool> inputs;  // of each
+};
+
 class Op {
  public:
   virtual ~Op() = default;
   virtual const char* kind() const = 0;
   // Makes what running needs beside memory, such as a library's plans. Called once, before the sizes below are asked
-  // for, and never where only names and shapes are wanted. training, input gradients: then `gradients` is true.
-  virtual void prepare(bool /*gradients*/) {}
+  // for, and never where only names and shapes are wanted.
+  virtual void prepare(const WantedGradients&) {}
   virtual void forward(Stream& stream, const OpData& data) = 0;
   virtual void backward(Stream& stream, const OpData& data) = 0;
   // Bytes of scratch during forward or backward, and of packed weights kept between uses.

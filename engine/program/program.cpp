@@ -78,7 +78,12 @@ void Program::finish() {
     parameter_trainable_.push_back(p.trainable);
   }
   derive_gradients();
-  for (const auto& op : ops_) op->prepare(options_.mode != Mode::Inference);
+  for (size_t i = 0; i < ops_.size(); ++i) {
+    const std::vector<int>& own = ops_[i]->parameters;
+    const bool trained = options_.mode == Mode::Training &&
+                         std::any_of(own.begin(), own.end(), [&](int p) { return parameter_trainable_[p]; });
+    ops_[i]->prepare({trained, op_plans_[i].din_wanted});
+  }
   plan_memory();
 }
 

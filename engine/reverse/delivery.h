@@ -33,11 +33,11 @@ class Delivery {
     DeviceBuffer<uint8_t> bytes;
     HostBuffer<float> host_numbers;
     HostBuffer<uint8_t> host_bytes;
-    Event copied;
+    Event copied{"batch copied"};
   };
   Delivered what_;
-  Stream copies_;
-  Event ready_;
+  Stream copies_{"copies of batches"};
+  Event ready_{"batch ready"};
   Slot slots_[2];
   int64_t sent_ = 0, collected_ = 0;
 };

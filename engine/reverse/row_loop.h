@@ -73,7 +73,7 @@ class RowLoop {
   uint64_t seed_;
   bool capture_;
   LoopHooks* hooks_;
-  Stream stream_;
+  Stream stream_{"sampling"};
   Graph loop_, row_;
   int64_t batches_ = 0;
   HostBuffer<int64_t> rows_done_;

@@ -73,7 +73,7 @@ class Trainer {
   NetworkInputs inputs_, last_inputs_;
   std::optional<Program> last_;  // the last pass where it has fewer images; in the same memory
   DeviceBuffer<char> activations_;
-  Stream stream_;
+  Stream stream_{"training"};
   Graph graph_;
   bool warm_ = false;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;

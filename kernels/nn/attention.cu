@@ -61,7 +61,7 @@ KERNEL void attention_forward_kernel(T* out, float* lse, const T* q, const T* k,
 
   const int first = static_cast<int>(blockIdx.x) * tile;
   const int64_t distance = int64_t{1} * shape.heads * width;
-  const int64_t head = blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
+  const int64_t head = int64_t{1} * blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
   load_tokens<T>(queries, nullptr, q + head, distance, first, tokens, tile, width);
   BLOCK_LOOP(i, tile * padded) acc[i] = 0.0f;
   BLOCK_LOOP(i, tile) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Portable attention with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022): no tokens x tokens matrix
-// in memory. The reference of the attention seam. See seams/attention.h for shapes.
+// in memory. For attentions whose scores are too large to be kept (seams/common/own_attention.h), and what a library's
+// attention is tried against. See seams/attention.h for shapes.
 #pragma once
 #include "kernels/seams/attention.h"
 

@@ -49,7 +49,7 @@ KERNEL void attention_backward_query_kernel(T* dq, const T* dout, const float* l
 
   const int first = static_cast<int>(blockIdx.x) * tile;
   const int64_t distance = int64_t{1} * shape.heads * width;
-  const int64_t head = blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
+  const int64_t head = int64_t{1} * blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
   const int64_t row = (int64_t{1} * blockIdx.z * shape.heads + blockIdx.y) * tokens + first;
   load_tokens<T>(queries, nullptr, q + head, distance, first, tokens, tile, width);
   load_tokens<T>(gradients, nullptr, dout + head, distance, first, tokens, tile, width);
@@ -106,7 +106,7 @@ KERNEL void attention_backward_key_kernel(T* dk, T* dv, const T* dout, const flo
 
   const int first = static_cast<int>(blockIdx.x) * tile;
   const int64_t distance = int64_t{1} * shape.heads * width;
-  const int64_t head = blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
+  const int64_t head = int64_t{1} * blockIdx.z * tokens * distance + int64_t{1} * blockIdx.y * width;
   const int64_t row = (int64_t{1} * blockIdx.z * shape.heads + blockIdx.y) * tokens;
   load_tokens<T>(keys, nullptr, k + head, distance, first, tokens, tile, width);
   load_tokens<T>(values, nullptr, v + head, distance, first, tokens, tile, width);

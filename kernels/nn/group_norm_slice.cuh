@@ -77,6 +77,12 @@ int group_norm_slice(const GroupNormShape& shape) {
   const int unit = std::lcm(shape.c / shape.groups, V);
   int width = unit;
   while (width < shape.c && (shape.c % width != 0 || width * sizeof(T) < 128)) width += unit;
+  // The backward keeps 3 sums in fp64 and 5 numbers in fp32 a channel, and no card gives a block more. A host has
+  // memory for any slice; the group alone is refused there too, since no slice is narrower.
+  constexpr int kMostShared = 232448, kMost = kMostShared / (3 * sizeof(double) + 5 * sizeof(float));
+  const int checked = WARP == 1 ? shape.c / shape.groups : width;
+  ITO_CHECK(checked <= kMost, "group_norm: groups of ", shape.c / shape.groups, " channels make slices of ", checked,
+            ", expected at most ", kMost, "; choose more groups");
   return width;
 }
 

@@ -14,11 +14,14 @@ struct AttentionShape {
   float scale = 1.0f;                              // 1 / sqrt(head_dim)
 };
 
+// Bytes; type: of the activations.
+size_t attention_forward_workspace(const AttentionShape& shape, DType type);
+size_t attention_backward_workspace(const AttentionShape& shape, DType type);
+
 // lse (N, heads, tokens): log-sum-exp of the scaled logits, saved for the backward.
 void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v,
-                       const AttentionShape& shape);
+                       const AttentionShape& shape, void* workspace);
 
-size_t attention_backward_workspace(const AttentionShape& shape);  // bytes
 // dq, dk, dv are set.
 void attention_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv, ConstDataRef dout, ConstDataRef out,
                         const float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v, const AttentionShape& shape,

@@ -29,10 +29,15 @@ struct ConvEpilogue {
   float scale = 1.0f;
 };
 
+// The gradients that a layer will be asked for: what is not is not planned, and no library is tried for it.
+struct ConvGradients {
+  bool data = false, weight = false;
+};
+
 class ConvLayer {
  public:
-  // name: for ranges and errors. type: of activations. training: also plan the two gradients.
-  ConvLayer(const char* name, const ConvShape& shape, DType type, bool training);
+  // name: for ranges and errors. type: of activations.
+  ConvLayer(const char* name, const ConvShape& shape, DType type, ConvGradients gradients);
   ~ConvLayer();
   ConvLayer(const ConvLayer&) = delete;
   ConvLayer& operator=(const ConvLayer&) = delete;

@@ -32,7 +32,7 @@ class Graph {
 class Event {
  public:
   struct Impl;
-  Event();
+  explicit Event(const char* name = "event");  // name: what a profiler shows
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -46,7 +46,7 @@ class Event {
 class Stream {
  public:
   struct Impl;
-  Stream();
+  explicit Stream(const char* name = "stream");  // name: what a profiler shows
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;

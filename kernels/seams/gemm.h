@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix-product seam: C[b] (+)= alpha * op(A[b]) op(B[b]), row-major, for b in [0, batch).
 #pragma once
+#include <memory>
+
 #include "kernels/seams/device.h"
 
 namespace ito {
@@ -18,5 +20,20 @@ struct GemmShape {
 // c, a, b share a storage type, or c is fp32; accumulation is fp32. Element (i, j) of matrix b depends on row i of
 // A and column j of B alone: the bits do not change with batch or threads.
 void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& shape);
+
+// The fastest product of one shape and type that the device's library offers: a ceiling to measure others by, and no
+// part of a network, since it may take another order of sums for another number of rows. fp32 is fp32 here too.
+class FastestGemm {
+ public:
+  FastestGemm(const GemmShape& shape, DType type);
+  ~FastestGemm();
+  FastestGemm(const FastestGemm&) = delete;
+  FastestGemm& operator=(const FastestGemm&) = delete;
+  void run(Stream& stream, DataRef c, ConstDataRef a, ConstDataRef b);  // c is set; aligned to 16 bytes
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace ito

@@ -13,6 +13,10 @@ size_t device_memory_limit();
 // RLIMIT_AS leaves; SIZE_MAX where nothing says.
 size_t host_memory_limit();
 
+// Of a GPU's memory what has gone since device_memory_limit() was first asked, besides the allocations of the ledger:
+// kernels' code, graphs, libraries' handles, and what allocations are rounded up to. 0 on cpu and sim.
+size_t device_bytes_beside_allocations();
+
 // Whether what the host keeps is taken from the same memory (cpu, sim), so that a sum of needs has to count it.
 bool device_memory_is_the_hosts();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A stand-in for a profiler: NVTX loads it (NVTX_INJECTION64_PATH) and hands it every range, which it writes down.
+// A stand-in for a profiler: NVTX loads it (NVTX_INJECTION64_PATH) and hands it every range and every name of a stream
+// or event, which it writes down.
 #include <nvtx3/nvToolsExt.h>
 
 #include <mutex>
@@ -8,7 +9,7 @@
 namespace {
 
 std::mutex mutex;
-std::string log;   // a line an event: "domain NAME", "push NAME", "pop"
+std::string log;   // a line an event: "domain NAME", "push NAME", "pop", "stream NAME", "event NAME"
 std::string copy;  // what recorded_ranges gave last
 char domain;
 
@@ -30,6 +31,12 @@ int pop(nvtxDomainHandle_t) {
   write("pop");
   return 0;
 }
+void name_stream(void*, const char* name) {
+  write(std::string("stream ") + name);
+}
+void name_event(void*, const char* name) {
+  write(std::string("event ") + name);
+}
 
 }  // namespace
 
@@ -49,6 +56,12 @@ int InitializeInjectionNvtx2(NvtxGetExportTableFunc_t export_table) {
   *table[NVTX_CBID_CORE2_DomainCreateA] = reinterpret_cast<NvtxFunctionPointer>(&create_domain);
   *table[NVTX_CBID_CORE2_DomainRangePushEx] = reinterpret_cast<NvtxFunctionPointer>(&push);
   *table[NVTX_CBID_CORE2_DomainRangePop] = reinterpret_cast<NvtxFunctionPointer>(&pop);
+  if (callbacks->GetModuleFunctionTable(NVTX_CB_MODULE_CUDART, &table, &size)) {
+    if (table[NVTX_CBID_CUDART_NameCudaStreamA])
+      *table[NVTX_CBID_CUDART_NameCudaStreamA] = reinterpret_cast<NvtxFunctionPointer>(&name_stream);
+    if (table[NVTX_CBID_CUDART_NameCudaEventA])
+      *table[NVTX_CBID_CUDART_NameCudaEventA] = reinterpret_cast<NvtxFunctionPointer>(&name_event);
+  }
   return 1;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for ito-cuda, tests.cuda and a peer's python3 in tests of tools/gpu_check.sh, by the name under which it is
+"""Stands in for ito-cuda, tests.cuda, a peer's python3 and compute-sanitizer in tests of tools/gpu_check.sh, by the name under which it is
 called. scenario.json beside it says how each behaves; what it does not mention is well."""
 import json
 import os
@@ -115,7 +115,8 @@ def run_ito(arguments):
                           "products": [{"type": "bf16", "flop_per_second": rate}]}))
     else:
         print(json.dumps({"what": arguments[1], "model": option(arguments, "--model"), "precision": precision,
-                          "batch": int(option(arguments, "--batch")), "seconds": 0.001, "images_per_second": 1000}))
+                          "batch": int(option(arguments, "--batch")), "seconds": 0.001, "images_per_second": 1000,
+                          "bytes_beside_allocations": 300 << 20}))
     return 0
 
 
@@ -124,7 +125,9 @@ def serve(name):
     for line in sys.stdin:
         if SCENARIO.get("serve", {}).get(name) == "crash":
             crash()
-        print(json.dumps({"what": line.strip(), "seconds": 0.002 if name == "peer" else 0.001}), flush=True)
+        print(json.dumps({"what": line.strip(), "seconds": 0.002 if name == "peer" else 0.001,
+                          "caches": [os.environ.get("TORCHINDUCTOR_CACHE_DIR"), os.environ.get("TRITON_CACHE_DIR")]}),
+              flush=True)
 
 
 def run_python(arguments):
@@ -139,9 +142,16 @@ def run_python(arguments):
     return 0
 
 
+def run_sanitizer(arguments):
+    """Says how it was called; runs nothing."""
+    print(" ".join(arguments), "portable" if PORTABLE else "with libraries")
+    return 0
+
+
 def main():
     name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
-    return {"ito-cuda": run_ito, "tests.cuda": run_tests, "fake-python3": run_python}[name](arguments)
+    return {"ito-cuda": run_ito, "tests.cuda": run_tests, "fake-python3": run_python,
+            "compute-sanitizer": run_sanitizer}[name](arguments)
 
 
 if __name__ == "__main__":

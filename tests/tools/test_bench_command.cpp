@@ -50,6 +50,7 @@ TEST(BenchCommand, StepsOfTrainingAndSampling) {
     EXPECT_LE(line.at("least_seconds").get<double>(), seconds);
     EXPECT_LE(seconds, line.at("most_seconds").get<double>());
     EXPECT_NEAR(line.at("images_per_second").get<double>() * seconds, 2, 1e-9);
+    EXPECT_EQ(line.at("bytes_beside_allocations"), 0) << "only a GPU tells";
   }
 }
 

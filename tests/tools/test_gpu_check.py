@@ -4,10 +4,12 @@
 small pack whose programs are stand-ins (fake_gpu_programs.py). No GPU, no build; two tests need a C compiler."""
 import contextlib
 import hashlib
+import importlib.util
 import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -22,13 +24,14 @@ sys.path.insert(0, str(ROOT / "tools/gpu_check"))
 
 import libraries  # noqa: E402
 import packing  # noqa: E402
+import parts_peer  # noqa: E402
 import process  # noqa: E402
 import rehearse  # noqa: E402
 import results  # noqa: E402
 import tensors  # noqa: E402
 
-GPU_PARTS = ["versions", "words", "tests", "captured", "golden", "losses", "same_bits", "ceilings", "benches", "peer",
-             "sanitizer"]
+GPU_PARTS = ["versions", "words", "captured", "golden", "losses", "headlines", "tests", "same_bits", "ceilings",
+             "benches", "peer", "sanitizer"]
 STEPS = 5
 
 
@@ -42,7 +45,7 @@ class Pack:
         shutil.copy2(ROOT / "tools/gpu_check.sh", self.folder)
         shutil.copytree(ROOT / "tools/gpu_check", self.folder / "gpu_check",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("ito-cuda", "tests.cuda", "fake-python3"):
+        for name in ("ito-cuda", "tests.cuda", "fake-python3", "compute-sanitizer"):
             shutil.copy2(ROOT / "tests/tools/fake_gpu_programs.py", self.folder / "bin" / name)
         (self.folder / "bin/scenario.json").write_text(json.dumps(scenario))
         (self.folder / "peer/peer_torch_gpu.py").write_text("")
@@ -54,6 +57,9 @@ class Pack:
             "short_weights": "checkpoint-000004/unet/diffusion_pytorch_model.safetensors",
             "micro_batches": [0, 16], "sample_batches": [4, 3], "losses": [1 / (step + 1) for step in range(STEPS)],
             "sample": {"ddpm": ["sample", "--out", "{out}"]},
+            "large": {"name": "large", "checkpoint": "checkpoint-000001", "batches": [5, 3],
+                      "train": ["train", "--data", "{pictures}", "--out", "{out}", "--steps", "1"],
+                      "sample": ["sample", "--checkpoint", "{checkpoint}", "--out", "{out}"]},
             "predict": ["predict", "--input", "{golden}/input.safetensors", "--output", "{out}"]}))
         files = {str(path.relative_to(self.folder)): hashlib.sha256(path.read_bytes()).hexdigest()
                  for path in self.folder.rglob("*") if path.is_file()}
@@ -66,10 +72,10 @@ class Pack:
     def environment(self):
         return dict(os.environ, ITO_PEER_PYTHON=str(self.folder / "bin/fake-python3"))
 
-    def check(self, *arguments):
+    def check(self, *arguments, **environment):
         """(exit code, {part: its JSON}, what was printed)."""
         done = subprocess.run(self.command(*arguments), cwd=self.folder, capture_output=True, text=True, timeout=200,
-                              env=self.environment())
+                              env=dict(self.environment(), **environment))
         return done.returncode, self.parts(), done.stdout + done.stderr
 
     def report(self):
@@ -105,6 +111,15 @@ class GpuCheck(unittest.TestCase):
             self.assertIn(f"{part['part']:<10} passed", text)
         self.assertEqual(parts["peer"]["races"][0]["ratio"], 2.0)
         self.assertIn("compile: ", parts["peer"]["summary"])  # a variant that cannot be had is named, no failure
+        benched = [[(one["what"], one["model"], one["batch"], one["precision"]) for one in parts[name]["benches"]]
+                   for name in ("headlines", "benches")]
+        self.assertEqual(benched[0], [("train", "ddpm-cifar10", 128, "bf16"), ("sample", "ddpm-cifar10", 64, "bf16")])
+        self.assertEqual(len(benched[1]), 8)
+        self.assertIn("300 MiB beside the plan", parts["headlines"]["summary"])
+        self.assertEqual([one["environment"] for one in parts["benches"]["benches"] if one["environment"]],
+                         [{"ITO_GRAPH_LOOPS": "0"}])
+        self.assertEqual(set(benched[0]) & set(benched[1]), set())
+        self.assertRegex(text, r"expected: \d+ s \(limit 575 s\): pack \d+, versions \d+, words \d+")
 
     def test_no_device(self):
         pack = self.pack(device=False)
@@ -168,14 +183,33 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("not started", parts["ceilings"]["summary"])
 
     def test_losses_and_predictions_that_are_off(self):
-        pack = self.pack(loss_error={"fp32": 0.01, "bf16": 0.01}, prediction_error=0.01)
+        pack = self.pack(loss_error={"fp32": 0.002, "bf16": 0.002}, prediction_error=0.01)
         code, parts, _ = pack.check("--only", "losses", "golden")
         self.assertEqual(code, 1)
         self.assert_statuses(parts, {"losses": "failed", "golden": "failed"})
-        self.assertEqual([run["status"] for run in parts["losses"]["runs"]], ["failed", "passed"])  # 2e-3 and 3e-2
-        self.assertAlmostEqual(parts["losses"]["runs"][0]["largest"], 0.01)
+        for part in ("losses", "golden"):
+            self.assertEqual([run["status"] for run in parts[part]["runs"]], ["failed", "passed"])  # fp32, bf16
+        self.assertAlmostEqual(parts["losses"]["runs"][0]["largest"], 0.002)
         self.assertEqual([run["status"] for run in parts["losses"]["portable"]], ["passed"])
         self.assertAlmostEqual(parts["golden"]["runs"][0]["largest"], 0.005, places=6)  # of the largest value, 2
+
+    def test_tf32_or_bf16_in_place_of_fp32_is_seen(self):
+        for loss, prediction in ((9.7e-4, 4.5e-3), (1.2e-4, 6e-4)):  # a run in bf16, one in TF32; of the largest value
+            with tempfile.TemporaryDirectory() as folder:
+                pack = Pack(os.path.join(folder, "pack"), loss_error={"fp32": loss}, prediction_error=2 * prediction)
+                _, parts, _ = pack.check("--only", "losses", "golden")
+                for part in ("losses", "golden"):
+                    self.assertEqual(parts[part]["runs"][0]["status"], "failed", (part, loss))
+
+    def test_another_order_of_sums_passes(self):
+        pack = self.pack(loss_error={"fp32": 1e-7}, prediction_error=2e-6)
+        self.assertEqual(pack.check("--only", "losses", "golden")[0], 0)
+
+    def test_a_bf16_run_that_is_off(self):
+        pack = self.pack(loss_error={"bf16": 0.004}, prediction_error=0.04)
+        _, parts, _ = pack.check("--only", "losses", "golden")
+        self.assertEqual([run["status"] for run in parts["losses"]["runs"]], ["passed", "failed"])
+        self.assertEqual([run["status"] for run in parts["golden"]["runs"]], ["failed", "failed"])
 
     def test_bits_that_differ(self):
         pack = self.pack(sample_error=0.5, micro_error=0.25, eager_error=2)
@@ -186,7 +220,8 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual(found["bits-train-fp32-16"], "w: 1 of 2 rows differ, the first is 1, by at most 0.25")
         self.assertEqual(found["bits-ddpm-fp32-eager"], "samples: 1 of 4 rows differ, the first is 2, by at most 2")
         self.assertEqual(found["bits-train-fp32-eager"], "w: 1 of 2 rows differ, the first is 1, by at most 2")
-        self.assertEqual(len(found), 8)  # and in bf16
+        self.assertEqual(found["bits-large-3"], "samples: 1 of 4 rows differ, the first is 2, by at most 0.5")
+        self.assertEqual(len(found), 9)  # and in bf16
 
     def test_a_program_that_fails(self):
         code, parts, _ = self.pack(ito={"bench": "fail", "sample": "crash"}).check("--only", "benches", "same_bits",
@@ -219,6 +254,40 @@ class GpuCheck(unittest.TestCase):
         code, parts, _ = self.pack(serve={"ito": "crash"}).check("--only", "peer")
         self.assertEqual(code, 1)
         self.assertIn("ito-cuda: train 128: ended by SIGSEGV", parts["peer"]["summary"])
+
+    def test_what_a_compiled_variant_needs(self):
+        tools = pathlib.Path(self.folder, "tools")
+        tools.mkdir()
+        for name in ("bash", "env", "python3", "dirname"):
+            (tools / name).symlink_to(shutil.which(name))
+        pack = self.pack()
+        code, parts, _ = pack.check("--only", "peer", PATH=str(tools), CC="")
+        self.assertEqual(code, 0)
+        for variant in ("compile", "autotune"):
+            self.assertIn(f"{variant}: no C compiler in PATH", parts["peer"]["summary"])
+        self.assertEqual([one["variant"] for one in parts["peer"]["races"]], ["eager"] * 3 + ["graph"] * 3)
+
+    @unittest.skipUnless(parts_peer.c_compiler(), "no C compiler")
+    def test_the_longest_variant_needs_time_and_what_is_compiled_stays(self):
+        pack = self.pack()
+        _, parts, _ = pack.check("--only", "peer", "--part-limit", "peer=90")
+        self.assertIn("autotune: not begun: it needs 100 s", parts["peer"]["summary"])
+        caches = parts["peer"]["races"][0]["peer"]["caches"]
+        self.assertEqual(caches, [str(pack.folder / "gpu_check-results/peer-cache" / name)
+                                  for name in ("inductor", "triton")])
+        pathlib.Path(caches[0]).mkdir(parents=True)
+        _, parts, _ = pack.check("--only", "peer")
+        self.assertTrue(os.path.isdir(caches[0]))
+        self.assertIn("autotune", [one["variant"] for one in parts["peer"]["races"]])
+
+    def test_the_sanitizer_sees_our_kernels_alone(self):
+        pack = self.pack()
+        code, parts, _ = pack.check("--only", "sanitizer", PATH=f"{pack.folder / 'bin'}:{os.environ['PATH']}")
+        self.assertEqual(code, 0)
+        for run, tool in zip(parts["sanitizer"]["runs"], ("memcheck", "racecheck")):
+            self.assertIn(f"--tool {tool} ", run["out"])
+            self.assertIn("--report-api-errors no ", run["out"])
+            self.assertTrue(run["out"].strip().endswith(" portable"), run["out"])
 
     def test_a_second_run_removes_the_first_ones_results_alone(self):
         pack = self.pack()
@@ -286,6 +355,28 @@ class Pieces(unittest.TestCase):
         self.assertEqual(row.count("|"), header[0].count("|"))
         self.assertTrue(row.startswith("| 2026-01-02 | Card | 580.1 | cuDNN 9 | abc | passed | not run |"), row)
 
+    def test_the_documentation_has_the_parts_with_their_seconds(self):
+        spec = importlib.util.spec_from_file_location("gpu_check_main", ROOT / "tools/gpu_check/__main__.py")
+        main = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(main)
+        with open(ROOT / "docs/gpu.md") as file:
+            text = file.read()
+        rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE)
+        self.assertEqual(rows, [(name, str(main.EXPECTED[name])) for name in main.NAMES])
+        self.assertEqual(main.NAMES, ["pack"] + GPU_PARTS)
+        self.assertLessEqual(sum(main.EXPECTED.values()), main.TIME_LIMIT)
+        for name, _, limit, expected in main.PARTS:
+            self.assertLess(expected, limit, name)
+        calls = re.findall(r"^tools/gpu_check.sh --only ([\w ]+?) +#.*call", text, re.MULTILINE)
+        self.assertEqual(len(calls), 3)
+        self.assertEqual(" ".join(calls).split(), [name for name in main.NAMES if name != "sanitizer"])
+
+    def test_both_sides_of_the_race_time_as_many_steps(self):
+        text = [(ROOT / name).read_text() for name in ("tools/commands/bench.cpp", "tools/bench/peer_torch_gpu.py")]
+        ours = int(re.search(r"kReverseSteps = (\d+);", text[0]).group(1))
+        theirs = json.loads(re.search(r"^IN_A_ROW = (.*)$", text[1], re.MULTILINE).group(1).replace("'", '"'))
+        self.assertEqual(theirs, {"train": 1, "sample": ours})
+
     def test_a_result_is_whole_or_absent(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "part.json")
@@ -344,6 +435,28 @@ class Pieces(unittest.TestCase):
             finally:
                 for name, value in before.items():
                     os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    # A build of cuDNN for another CUDA has the same file name, and the programs would find it first.
+    @unittest.mock.patch.object(libraries, "WANTED", [("cuDNN", "libitofake.so.9", "cudnnGetVersion", "size_t")])
+    @unittest.mock.patch.object(libraries, "OTHER_MAJOR", "libitofake.so.8")
+    @unittest.skipUnless(shutil.which("cc"), "no C compiler")
+    def test_a_library_for_another_cuda_is_passed_over(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for place, cuda in (("old", 12090), ("new", 13000)):
+                os.makedirs(os.path.join(folder, place, "lib"))
+                subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o",
+                                os.path.join(folder, place, "lib/libitofake.so.9")], check=True, text=True,
+                               input="unsigned long cudnnGetVersion(void) { return 91900; }"
+                                     f"unsigned long cudnnGetCudartVersion(void) {{ return {cuda}; }}")
+            old, new = os.path.join(folder, "old/lib"), os.path.join(folder, "new/lib")
+            with unittest.mock.patch.dict(os.environ, {"LD_LIBRARY_PATH": old, "ITO_CUDA_LIBRARIES": "",
+                                                       "ITO_CUDA_HOME": os.path.dirname(new)}):
+                entry = libraries.Libraries.probe(*libraries.WANTED[0], [new], folder)
+            self.assertEqual(entry["path"], os.path.join(new, "libitofake.so.9"))
+            self.assertEqual(entry["in_place_of"], [os.path.join(old, "libitofake.so.9")])
+            self.assertIn("is a build for CUDA 12, these programs are for 13", entry["errors"][0])
+            with unittest.mock.patch.dict(os.environ, {"LD_LIBRARY_PATH": old}):
+                self.assertNotIn("path", libraries.Libraries.probe(*libraries.WANTED[0], [], folder))
 
     def test_the_row_is_printed(self):
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):

@@ -3,13 +3,15 @@
 """The PyTorch side of the GPU benchmark: one way of running it a process, driven line by line on standard input so that
 tools/gpu_check.sh can alternate it with `ito bench --serve`.
 
-Commands: `train B` (one training step at batch B), `sample B` (one DDPM reverse step at batch B), `quit`. Each runs one
-timed repetition and answers one JSON line {"what", "variant", "seconds", "device_seconds", ...}: the host's clock from
-before the first launch until the device is done, and the device's own events. A command's first use sets it up and
-warms it.
+Commands: `train B` (a training step at batch B), `sample B` (a DDPM reverse step at batch B), `quit`. Each runs one timed
+repetition and answers one JSON line {"what", "variant", "seconds", "device_seconds", ...}: the host's clock from before
+the first launch until the device is done, and the device's own events, both of one step. A repetition is one training
+step, and ten reverse steps without a wait in between, as in `ito bench`: a loop waits for no step of its own. A command's
+first use sets it up and warms it.
 
 Variants: `eager`; `graph`, the whole step captured into one CUDA graph; `compile`, the network and its loss compiled by
-torch.compile, then the whole step in one CUDA graph. Memory is channels_last, attention is the fused one where PyTorch
+torch.compile, then the whole step in one CUDA graph; `autotune`, the same with kernels that were timed beforehand, for
+minutes. Memory is channels_last, attention is the fused one where PyTorch
 has it, AdamW is fused. In bf16 training keeps fp32 masters (autocast), as ours does; sampling has a bf16 network.
 
 A training step: the batch from page-locked memory, noise, q-sample, forward, backward, clip to norm 1, AdamW, EMA.
@@ -32,6 +34,8 @@ from torch.nn import functional as F  # noqa: E402
 import unet_reference  # noqa: E402
 
 STEPS = 1000
+# Steps of a repetition; ito bench has the same.
+IN_A_ROW = {"train": 1, "sample": 10}
 DDPM_CIFAR10 = dict(
     sample_size=32, in_channels=3, out_channels=3, block_out_channels=[128, 256, 256, 256], layers_per_block=2,
     down_block_types=["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
@@ -94,9 +98,9 @@ class Peer:
         return torch.rand(shape).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
 
     def compiled(self, function):
-        if self.args.variant != "compile":
+        if self.args.variant not in ("compile", "autotune"):
             return function
-        return torch.compile(function, mode="max-autotune-no-cudagraphs")
+        return torch.compile(function, mode="max-autotune-no-cudagraphs" if self.args.variant == "autotune" else None)
 
     def train_step(self, batch):
         config, network = make_network(self.args.model, self.device)
@@ -171,29 +175,31 @@ class Peer:
     def run(self, what, batch):
         if (what, batch) not in self.ready:
             self.ready[what, batch] = self.set_up(what, batch)
-        step = self.ready[what, batch]
+        step, count = self.ready[what, batch], IN_A_ROW[what]
         answer = {"what": f"{what} {batch}", "variant": self.args.variant, "precision": self.args.precision}
         if not self.on_gpu:
             start = time.perf_counter()
-            step()
-            return dict(answer, seconds=time.perf_counter() - start)
+            for _ in range(count):
+                step()
+            return dict(answer, seconds=(time.perf_counter() - start) / count)
         begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         torch.cuda.synchronize()
         start = time.perf_counter()
         begin.record()
-        step()
+        for _ in range(count):
+            step()
         end.record()
         torch.cuda.synchronize()
         seconds = time.perf_counter() - start
-        return dict(answer, seconds=seconds, device_seconds=begin.elapsed_time(end) / 1e3, torch=torch.__version__,
-                    card=torch.cuda.get_device_name())
+        return dict(answer, seconds=seconds / count, device_seconds=begin.elapsed_time(end) / 1e3 / count,
+                    torch=torch.__version__, card=torch.cuda.get_device_name())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="ddpm-cifar10", choices=["demo", "ddpm-cifar10"])
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
-    parser.add_argument("--variant", default="eager", choices=["eager", "graph", "compile"])
+    parser.add_argument("--variant", default="eager", choices=["eager", "graph", "compile", "autotune"])
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: to try the script itself")
     args = parser.parse_args()
     if args.device == "cuda" and not torch.cuda.is_available():

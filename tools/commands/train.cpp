@@ -41,7 +41,7 @@ struct Given {
 };
 
 // image: what the model's configuration says of it.
-Dataset load_data(const RunConfig& run, const ImageShape& image, size_t memory_limit) {
+Dataset load_data(const RunConfig& run, const ImageShape& image) {
   LoadOptions options;
   // Other numbers of channels are nothing that images can be converted to; train() compares them.
   if (image.channels == 1 || image.channels == 3) options.channels = image.channels;
@@ -51,7 +51,7 @@ Dataset load_data(const RunConfig& run, const ImageShape& image, size_t memory_l
     options.width = image.width;
   }
   options.threads = run.threads;
-  options.memory_limit = memory_limit;
+  options.memory_limit = host_memory_limit();
   ReadingWatch watch(run.data);
   options.progress = watch.progress();
   return load_dataset(run.data, options);
@@ -142,8 +142,7 @@ int train(RunConfig run, const Given& given) {
   const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
-  const Dataset data =
-      load_data(run, model.configured.image, device_memory_is_the_hosts() ? memory_limit : host_memory_limit());
+  const Dataset data = load_data(run, model.configured.image);
   settings.data_bytes = data.bytes();
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another --model");

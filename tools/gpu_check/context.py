@@ -58,8 +58,9 @@ class Context:
         return path
 
     def words(self, words, **places):
-        """A recorded command line with {data}, {out}, {checkpoint}, {golden} filled in."""
+        """A recorded command line with {data}, {pictures}, {out}, {checkpoint}, {golden} filled in."""
         places.setdefault("data", os.path.join(self.place.recording, "data/train-images-idx3-ubyte.gz"))
+        places.setdefault("pictures", os.path.join(self.place.recording, "data/pictures.bin"))
         places.setdefault("checkpoint", os.path.join(self.place.recording, "model"))
         places.setdefault("golden", os.path.join(self.place.recording, "golden"))
         return [word.format(**places) for word in words]

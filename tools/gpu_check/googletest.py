@@ -48,7 +48,8 @@ def parse(text):
 class Tests:
     def __init__(self, program, env, logs, workers=None):
         self.program, self.env, self.logs = program, env, logs
-        self.workers = workers or max(1, min(6, os.cpu_count() or 1))
+        # More would not end sooner: processes share a card by turns, and each suite has a time limit of its own.
+        self.workers = workers or max(1, min(2, os.cpu_count() or 1))
 
     def process(self, tests, limit, log, extra=None):
         env = dict(self.env, **(extra or {}))

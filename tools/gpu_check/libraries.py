@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The CUDA libraries of this machine. The order is the one in which the programs look themselves: where the system's
 loader looks (LD_LIBRARY_PATH first), the toolkit, then the folders of ITO_CUDA_LIBRARIES, to which those of Python
-packages are added here: nvidia/<library>/lib and nvidia/cu13/lib beside python3's site-packages."""
+packages are added here: nvidia/<library>/lib and nvidia/cu13/lib beside python3's site-packages. Builds of cuDNN for
+CUDA 12 and 13 have one file name: which it is it has to be asked."""
 import glob
 import json
 import os
@@ -18,6 +19,7 @@ WANTED = [
     ("cuBLASLt", "libcublasLt.so.13", "cublasLtGetVersion", "size_t"),
     ("NVRTC", "libnvrtc.so.13", "nvrtcVersion", "int* int*"),
 ]
+CUDA = 13  # the programs' major version
 OTHER_MAJOR = "libcublasLt.so.12"  # of the packages for CUDA 12: it is named, and the programs do not use it
 
 # Loads the first file of its arguments that can be loaded and prints where it was and what version it says.
@@ -31,11 +33,14 @@ for name in sys.argv[3:]:
     except OSError as error:
         if "No such file" not in str(error): answer["errors"].append(str(error))
         continue
-    stem = soname.split(".so")[0] + ".so"
+    stem = os.path.basename(soname).split(".so")[0] + ".so"
     with open("/proc/self/maps") as maps:
         paths = [line.split(None, 5)[5].strip() for line in maps if len(line.split(None, 5)) == 6]
     found = [path for path in paths if os.path.basename(path).startswith(stem)]
-    answer["path"] = found[0] if found else name
+    answer["path"], answer["name"] = found[0] if found else name, name
+    if hasattr(library, "cudnnGetCudartVersion"):
+        library.cudnnGetCudartVersion.restype = ctypes.c_size_t
+        answer["cuda"] = library.cudnnGetCudartVersion() // 1000
     call = getattr(library, function)
     if kind == "size_t":
         call.restype = ctypes.c_size_t
@@ -118,24 +123,36 @@ class Libraries:
             self.found["cuBLASLt"]["errors"].append(f"{others[0]} is for CUDA 12, this program for CUDA 13")
         self.environment = dict(os.environ)
         self.environment["ITO_CUDA_LIBRARIES"] = ":".join(asked + packages)
-        # cuDNN opens its parts, and those open cuBLASLt, by their plain names.
-        self.environment["LD_LIBRARY_PATH"] = ":".join(existing(from_environment("LD_LIBRARY_PATH") + taken))
+        # cuDNN opens its parts, and those open cuBLASLt, by their plain names. What was taken in place of a build for
+        # another CUDA comes first: the programs would find that one before it.
+        first = [os.path.dirname(entry["path"]) for entry in self.found.values() if entry.get("in_place_of")]
+        self.environment["LD_LIBRARY_PATH"] = ":".join(existing(first + from_environment("LD_LIBRARY_PATH") + taken))
         if os.environ.get("CUDA_HOME") and not os.environ.get("ITO_CUDA_HOME"):
             self.environment["ITO_CUDA_HOME"] = os.environ["CUDA_HOME"]
 
     @staticmethod
     def probe(name, file, function, kind, folders, logs):
+        """The first candidate that loads and is not a build for another CUDA; a process for each of those."""
         candidates = [file] + [os.path.join(folder, file) for folder in folders]
-        outcome = run([sys.executable, "-c", PROBE, function, kind] + candidates, 60,
-                      os.path.join(logs, f"library-{name}"))
-        try:
-            answer = json.loads(outcome.out)
-        except ValueError:
-            return {"file": file, "errors": [f"looking for it {outcome.ending()}: {outcome.last_line()}"]}
-        entry = {"file": file, "errors": answer["errors"]}
-        if "path" in answer:
-            entry.update(path=answer["path"], version=dotted(name, answer["number"]))
-        return entry
+        errors, refused = [], []
+        while candidates:
+            log = os.path.join(logs, f"library-{name}" + (f"-{len(refused)}" if refused else ""))
+            outcome = run([sys.executable, "-c", PROBE, function, kind] + candidates, 60, log)
+            try:
+                answer = json.loads(outcome.out)
+            except ValueError:
+                return {"file": file, "errors": errors + [f"looking for it {outcome.ending()}: {outcome.last_line()}"]}
+            errors += answer["errors"]
+            if "path" not in answer:
+                break
+            if answer.get("cuda", CUDA) != CUDA:
+                refused.append(answer["path"])
+                errors.append(f"{answer['path']} is a build for CUDA {answer['cuda']}, these programs are for {CUDA}")
+                candidates = candidates[candidates.index(answer["name"]) + 1:]
+                continue
+            return {"file": file, "errors": errors, "path": answer["path"], "in_place_of": refused,
+                    "version": dotted(name, answer["number"])}
+        return {"file": file, "errors": errors}
 
     def named(self):
         """For people: `cuDNN 9.19.0` of each that is there."""

@@ -9,7 +9,12 @@ import tensors
 from context import PORTABLE, json_lines, worst
 from results import FAILED, NO_DEVICE, PASSED, SKIPPED, TIMED_OUT, Result
 
-LIMITS = {"fp32": 2e-3, "bf16": 3e-2}  # largest relative difference from what the CPU computed in fp32
+# Largest relative differences from what the CPU computed in fp32. The CPU and sim, with other kernels and other orders
+# of sums, differ in fp32 by 2.2e-8 in a loss and by 5.8e-7 in a prediction; the CPU in bf16 differs from itself in fp32
+# by 9.7e-4 in a loss and by 4.5e-3 in a prediction, and TF32, whose products round 8 times finer, would by some 1e-4 and
+# 6e-4. So a run that takes TF32 or bf16 for fp32 is outside.
+LOSS_LIMITS = {"fp32": 1e-5, "bf16": 3e-3}
+PREDICTION_LIMITS = {"fp32": 1e-5, "bf16": 1.5e-2}
 
 
 def compare_prediction(context, recording, precision, extra, log):
@@ -24,9 +29,11 @@ def compare_prediction(context, recording, precision, extra, log):
     os.remove(out)
     difference = max(abs(a - b) if a == a else float("inf") for a, b in zip(got, expected))
     largest = difference / max(map(abs, expected))
-    fits = len(got) == len(expected) and largest < LIMITS[precision]
-    return Result(PASSED if fits else FAILED, f"{precision}: largest relative difference {largest:.2e} (limit "
-                                              f"{LIMITS[precision]:.0e})", precision=precision, largest=largest)
+    limit = PREDICTION_LIMITS[precision]
+    fits = len(got) == len(expected) and largest < limit
+    return Result(PASSED if fits else FAILED,
+                  f"{precision}: largest relative difference {largest:.2e} (limit {limit:.1e})", precision=precision,
+                  largest=largest, limit=limit)
 
 
 def compare_losses(context, recording, precision, extra, log):
@@ -45,9 +52,9 @@ def compare_losses(context, recording, precision, extra, log):
     differences = [abs(a - b) / abs(b) if isinstance(a, float) else float("inf") for a, b in zip(got, expected)]
     largest = max(differences)
     step = differences.index(largest) + 1
-    limit = LIMITS[precision]
+    limit = LOSS_LIMITS[precision]
     return Result(PASSED if largest < limit else FAILED,
-                  f"{precision}: largest relative difference {largest:.2e} at step {step} (limit {limit:.0e})",
+                  f"{precision}: largest relative difference {largest:.2e} at step {step} (limit {limit:.1e})",
                   precision=precision, largest=largest, step=step, limit=limit, losses=got, expected=expected,
                   seconds=outcome.seconds)
 
@@ -57,7 +64,7 @@ def beside_the_cpu(compare, name):
     def part(context):
         recording = context.place.load_recording()
         results, again = [], []
-        for precision in LIMITS:
+        for precision in LOSS_LIMITS:
             result = compare(context, recording, precision, {}, f"{name}-{precision}")
             results.append(result)
             if result.status in (FAILED, TIMED_OUT):
@@ -81,6 +88,24 @@ def run_side_by_side(context, jobs, limit):
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         done = pool.map(lambda item: (item[0], context.ito(item[1], limit, item[0])), jobs.items())
         return dict(done)
+
+
+def large_bits(context, recording):
+    """(what, {name: (command, folder, files)}) of samples of a model whose layers are those of real use, by batches of
+    which some leave a kernel's last wave of blocks not full; or the Result that says why there is no such model."""
+    large = recording["large"]
+    out = context.scratch("bits-large-train")
+    trouble = context.judge(context.ito(context.words(large["train"], out=out), 60, "bits-large-train"))
+    if trouble:
+        return None, trouble
+    checkpoint = os.path.join(out, large["checkpoint"])
+    runs = {}
+    for batch in large["batches"]:
+        name = f"bits-large-{batch}"
+        out = context.scratch(name)
+        command = context.words(large["sample"], out=out, checkpoint=checkpoint) + ["--batch", str(batch)]
+        runs[name] = (command, out, ["samples.safetensors"])
+    return (f"{large['name']}, batch {'/'.join(map(str, large['batches']))}", runs), None
 
 
 def same_bits(context):
@@ -108,6 +133,11 @@ def same_bits(context):
             command += ["--precision", precision, "--micro-batch", str(size)] + (["--eager"] if way == "eager" else [])
             runs[name] = (command, out, ["metrics.jsonl", recording["short_weights"]])
         groups.append((f"training {precision}, micro-batch {'/'.join(map(str, sizes))}, again and eager", runs))
+    if "none" not in context.device:
+        large, trouble = large_bits(context, recording)
+        if trouble:
+            return trouble
+        groups.append(large)
     jobs = {name: command for _, runs in groups for name, (command, _, _) in runs.items()}
     if "none" in context.device:
         jobs = dict(list(jobs.items())[:1])
@@ -148,8 +178,13 @@ def find_sanitizer():
     return found
 
 
+# The libraries ask with calls that may fail, which is no error of ours.
+SANITIZER_FLAGS = ["--error-exitcode", "99", "--print-limit", "5", "--report-api-errors", "no"]
+
+
 def sanitizer(context):
-    """compute-sanitizer over two training steps (memory) and over the tests of shared memory (races)."""
+    """compute-sanitizer over two training steps (memory) and over the tests of shared memory (races), on the portable
+    kernels: what a library tries before it chooses would take most of the time."""
     recording = context.place.load_recording()
     train = context.words(recording["train_short"], out=context.scratch("sanitizer"))
     train[train.index("--steps") + 1] = "2"
@@ -163,8 +198,7 @@ def sanitizer(context):
             "racecheck": [context.place.tests, "--gtest_filter=Words*:GroupNorm/*.MatchesLoops:GradientNorm.*"]}
     results, runs = [], []
     for name, program in jobs.items():
-        outcome = context.run([tool, "--tool", name, "--error-exitcode", "99", "--print-limit", "5"] + program, 90,
-                              f"sanitizer-{name}")
+        outcome = context.run([tool, "--tool", name] + SANITIZER_FLAGS + program, 90, f"sanitizer-{name}", PORTABLE)
         runs.append(dict(outcome.record(), tool=name))
         trouble = context.judge(outcome)
         if trouble and trouble.status == FAILED and outcome.code == 99:
@@ -197,29 +231,43 @@ def ceilings(context):
     return Result(PASSED, summary, ceilings=found)
 
 
-# What is timed: the name of a step, model, batch, precision. The first of a pair is the headline.
-BENCHES = [("train", "ddpm-cifar10", 128, "bf16"), ("train", "ddpm-cifar10", 128, "fp32"),
-           ("sample", "ddpm-cifar10", 64, "bf16"), ("sample", "ddpm-cifar10", 1, "bf16"),
+# What is timed: the name of a step, model, batch, precision, and what is in the environment besides.
+HEADLINES = [("train", "ddpm-cifar10", 128, "bf16"), ("sample", "ddpm-cifar10", 64, "bf16")]
+NO_LOOP = {"ITO_GRAPH_LOOPS": "0"}  # the host launches every turn: what the loop inside a graph is worth
+BENCHES = [("train", "ddpm-cifar10", 128, "fp32"), ("sample", "ddpm-cifar10", 1, "bf16"),
            ("train", "demo", 64, "bf16"), ("train", "demo", 64, "fp32"),
-           ("sample", "demo", 64, "bf16"), ("sample", "demo", 1, "bf16"), ("sample", "demo", 1, "fp32")]
+           ("sample", "demo", 64, "bf16"), ("sample", "demo", 1, "bf16"), ("sample", "demo", 1, "fp32"),
+           ("sample", "ddpm-cifar10", 1, "bf16", NO_LOOP)]
 
 
-def benches(context):
+def time_steps(context, cases):
     found, results = [], []
-    for what, model, batch, precision in BENCHES:
+    for what, model, batch, precision, *environment in cases:
         command = ["bench", what, "--model", model, "--batch", str(batch), "--precision", precision, "--json"]
-        outcome = context.ito(command, 40, f"bench-{what}-{model}-{batch}-{precision}")
+        extra = environment[0] if environment else {}
+        log = "-".join(["bench", what, model, str(batch), precision] + list(extra))
+        outcome = context.ito(command, 40, log, extra)
         trouble = context.judge(outcome)
         if trouble:
             results.append(trouble)
             if trouble.status == NO_DEVICE:
                 return trouble
             continue
-        found.append(json.loads(outcome.out.splitlines()[-1]))
+        found.append(dict(json.loads(outcome.out.splitlines()[-1]), environment=extra))
         results.append(Result(PASSED, ""))
-    lines = [f"{one['what']} {one['model']} {one['batch']} {one['precision']}: {1e3 * one['seconds']:.3g} ms, "
-             f"{one['images_per_second']:.4g} images/s" for one in found]
+    lines = [f"{one['what']} {one['model']} {one['batch']} {one['precision']}"
+             f"{''.join(f' {name}={value}' for name, value in one['environment'].items())}: "
+             f"{1e3 * one['seconds']:.3g} ms, {one['images_per_second']:.4g} images/s, "
+             f"{one['bytes_beside_allocations'] / 2 ** 20:.0f} MiB beside the plan" for one in found]
     troubles = [result.summary for result in results if result.status != PASSED]
     for line in lines:
         print("  " + line, flush=True)
     return Result(worst(results), "; ".join(troubles + lines), benches=found, troubles=troubles)
+
+
+def headlines(context):
+    return time_steps(context, HEADLINES)
+
+
+def benches(context):
+    return time_steps(context, BENCHES)

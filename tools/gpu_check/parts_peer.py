@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import shutil
 import statistics
 import subprocess
 
@@ -10,12 +11,15 @@ from process import Clock, Server
 from results import FAILED, NO_DEVICE, PASSED, SKIPPED, Result
 
 # What is raced: model, precision, commands. The variants are peer_torch_gpu.py's; eager first, which needs nothing but
-# PyTorch, and compiled last, which needs a C compiler and minutes.
+# PyTorch; the compiled ones need a C compiler and minutes, the last of them many.
 RACES = [("ddpm-cifar10", "bf16", ["train 128", "sample 64", "sample 1"])]
-VARIANTS = ["eager", "graph", "compile"]
+VARIANTS = ["eager", "graph", "compile", "autotune"]
+COMPILED = VARIANTS[2:]
+LEAST = {"autotune": 100}  # seconds without which a variant is not begun
 REPETITIONS = 20
-SETUP = 100  # seconds for a side's first answer: libraries load, graphs are made, code is compiled
+SETUP = 100  # seconds for a side's first answer: libraries load, graphs are made; compiled variants have all that is left
 ANSWER = 10
+RACE = 10  # seconds that are kept for the repetitions after a first answer
 NO_CUDA = "PyTorch finds no CUDA device"  # peer_torch_gpu.py's words: a PyTorch for the CPU
 
 
@@ -50,6 +54,28 @@ def python_with_torch(candidates, limit):
     return None, f"none of {len(candidates)} python3 imports torch"
 
 
+def c_compiler():
+    """What Triton compiles its launchers with, or None."""
+    return next(filter(None, map(shutil.which, [(os.environ.get("CC") or "cc").split()[0], "gcc", "clang"])), None)
+
+
+def why_not(variant, left):
+    """Why a variant is not begun, or None."""
+    if variant in COMPILED and not c_compiler():
+        return "no C compiler in PATH (cc, gcc or clang; CC names another), which it needs"
+    if left < LEAST.get(variant, 0):
+        return f"not begun: it needs {LEAST[variant]} s, {max(0, left):.0f} s are left; --only peer gives it more, and " \
+               "goes on from what this run has compiled"
+    return None
+
+
+def peer_environment(context):
+    """What is compiled stays in the results, so that a second call goes on from there."""
+    caches = os.path.join(context.folder, "peer-cache")
+    return dict(os.environ, TORCHINDUCTOR_CACHE_DIR=os.path.join(caches, "inductor"),
+                TRITON_CACHE_DIR=os.path.join(caches, "triton"))
+
+
 class Side:
     """One program of a race. What goes wrong with it is kept as its trouble, and the race goes on without it."""
 
@@ -80,14 +106,18 @@ def race(context, python, model, precision, commands):
     found, troubles = [], []
     try:
         for variant in VARIANTS:
+            reason = why_not(variant, context.clock.left())
+            if reason:
+                troubles.append(f"{variant}: {reason}")
+                continue
             theirs = Side(variant, [python, script, "--model", model, "--precision", precision, "--variant", variant],
-                          None, context)
+                          peer_environment(context), context)
             try:
                 for what in commands:
                     if context.clock.left() < 10:
                         theirs.trouble = theirs.trouble or f"{what}: no time was left"
                         break
-                    first = theirs.ask(what, SETUP)
+                    first = theirs.ask(what, context.clock.left() - RACE if variant in COMPILED else SETUP)
                     if not first or not ours.ask(what, SETUP):
                         break
                     pairs = []

@@ -17,9 +17,10 @@ SOURCE = "/usr/share/datasets/fashion-mnist"
 TRAIN = ["train", "--data", "{data}", "--out", "{out}", "--model", "demo", "--batch", "64", "--lr", "1e-3", "--seed",
          "1", "--warmup", "10", "--flip", "--log-every", "1", "--checkpoint-every", "0"]
 SHORT_STEPS = 6
+PICTURES = 64  # of the large model's data set
 SAMPLE = ["sample", "--checkpoint", "{checkpoint}", "--out", "{out}", "--count", "64", "--seed", "3"]
 FLAGS = {
-    "version": 2,
+    "version": 3,
     "train": TRAIN + ["--steps", "50", "--sample-every", "50"],
     "train_short": TRAIN + ["--steps", str(SHORT_STEPS), "--sample-every", str(SHORT_STEPS)],
     "short_weights": f"checkpoint-{SHORT_STEPS:06d}/unet/diffusion_pytorch_model.safetensors",
@@ -27,6 +28,11 @@ FLAGS = {
     "sample": {"ddpm": SAMPLE + ["--sampler", "ddpm", "--steps", "20"],
                "ddim": SAMPLE + ["--sampler", "ddim", "--steps", "10"]},
     "sample_batches": [64, 8, 3, 1],
+    "large": {"name": "ddpm-cifar10 bf16", "checkpoint": "checkpoint-000001", "batches": [64, 20, 3, 1],
+              "train": ["train", "--data", "{pictures}", "--out", "{out}", "--model", "ddpm-cifar10", "--batch", "16",
+                        "--steps", "1", "--seed", "1", "--precision", "bf16", "--checkpoint-every", "0"],
+              "sample": ["sample", "--checkpoint", "{checkpoint}", "--out", "{out}", "--count", "64", "--seed", "3",
+                         "--sampler", "ddim", "--steps", "3", "--precision", "bf16"]},
     "predict": ["predict", "--checkpoint", "{checkpoint}", "--input", "{golden}/input.safetensors", "--output",
                 "{out}"],
 }
@@ -41,6 +47,18 @@ def cut(name, head_bytes, bytes_each, target):
     with open(os.path.join(target, name), "wb") as out:
         with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as packed:
             packed.write(bytes(head) + body)
+
+
+def write_pictures(path):
+    """A CIFAR-10 file of noise: the large model's data set, of which one step is made."""
+    state, data = 54321, bytearray()
+    for picture in range(PICTURES):
+        data.append(picture % 10)
+        for _ in range(3 * 32 * 32):
+            state = (state * 1103515245 + 12345) % 2 ** 31
+            data.append(state >> 23)
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def write_input(path, images=8, size=28):
@@ -81,6 +99,7 @@ def record(folder, program, say):
         os.makedirs(data)
         cut("train-images-idx3-ubyte.gz", 16, 28 * 28, data)
         cut("train-labels-idx1-ubyte.gz", 8, 1, data)
+        write_pictures(os.path.join(data, "pictures.bin"))
         out = os.path.join(place, "run")
         words = [word.format(data=os.path.join(data, "train-images-idx3-ubyte.gz"), out=out) for word in FLAGS["train"]]
         outcome = run([program] + words, 900, os.path.join(place, "log"), dict(os.environ, OMP_WAIT_POLICY="passive"))

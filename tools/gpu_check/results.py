@@ -40,8 +40,8 @@ class Report:
         self.start = time.monotonic()
         self.write()
 
-    def add(self, part, result, seconds):
-        entry = {"part": part, "status": result.status, "seconds": round(seconds, 2),
+    def add(self, part, result, seconds, expected):
+        entry = {"part": part, "status": result.status, "seconds": round(seconds, 2), "expected_seconds": expected,
                  "summary": one_line(result.summary)}
         self.value["parts"].append(entry)
         write_json(os.path.join(self.folder, f"{part}.json"), dict(entry, **result.details))
@@ -58,11 +58,12 @@ class Report:
 
 
 def row(entry):
-    return f"{entry['part']:<10} {entry['status']:<10} {entry['seconds']:>7.1f} s  {entry['summary']}"
+    return (f"{entry['part']:<10} {entry['status']:<10} {entry['seconds']:>7.1f} s  ({entry['expected_seconds']:>3})  "
+            f"{entry['summary']}")
 
 
 def table(report):
-    lines = ["", f"{'part':<10} {'status':<10} {'seconds':>9}  summary"]
+    lines = ["", f"{'part':<10} {'status':<10} {'seconds':>9}  (exp)  summary"]
     lines += [row(entry) for entry in report["parts"]]
     return "\n".join(lines)
 

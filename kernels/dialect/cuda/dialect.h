@@ -230,9 +230,10 @@ template <auto Kernel>
 void allow_shared(size_t bytes, const char* name) {
   static std::atomic<size_t> allowed{0};
   if (bytes <= allowed.load(std::memory_order_relaxed)) return;
-  check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(Kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                  static_cast<int>(bytes)),
-             name);
+  const cudaError_t status = cudaFuncSetAttribute(reinterpret_cast<const void*>(Kernel),
+                                                  cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+  if (status == cudaErrorInvalidValue) fail_shared_memory(bytes, name);
+  check_cuda(status, name);
   allowed.store(bytes, std::memory_order_relaxed);
 }
 

@@ -84,7 +84,8 @@ size_t left_in_address_space() {
 }  // namespace
 
 size_t host_memory_limit() {
-  if (const auto given = memory_limit_from_environment()) return *given;
+  if (device_memory_is_the_hosts())
+    if (const auto given = memory_limit_from_environment()) return *given;
   return std::min({available_in_system(), left_in_cgroups(), left_in_address_space()});
 }
 

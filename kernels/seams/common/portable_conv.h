@@ -12,8 +12,8 @@ namespace ito {
 
 class PortableConv {
  public:
-  PortableConv(const char* name, const ConvShape& shape, DType type, bool training)
-      : name_(name), shape_(shape), type_(type), training_(training) {
+  PortableConv(const char* name, const ConvShape& shape, DType type, ConvGradients gradients)
+      : name_(name), shape_(shape), type_(type), gradients_(gradients) {
     ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.stride > 0 && shape.out_h() > 0 &&
                   shape.out_w() > 0,
               "conv ", name, ": no output from ", shape.h, "x", shape.w, "x", shape.c, " to ", shape.k,
@@ -23,7 +23,7 @@ class PortableConv {
   const std::string& name() const { return name_; }
   const ConvShape& shape() const { return shape_; }
   DType type() const { return type_; }
-  bool training() const { return training_; }
+  ConvGradients gradients() const { return gradients_; }
   int64_t x_count() const { return int64_t{1} * shape_.h * shape_.w * shape_.c; }  // elements an image
   int64_t y_count() const { return int64_t{1} * shape_.out_h() * shape_.out_w() * shape_.k; }
 
@@ -40,6 +40,7 @@ class PortableConv {
 
   // Partials of the filters (chunks, K, R, S, C), then of the bias (chunks, K).
   size_t backward_weight_workspace(int n) const {
+    if (!gradients_.weight) return 0;
     return sizeof(float) * ceil_div(n, images_per_chunk()) * (shape_.weights() + shape_.k);
   }
 
@@ -48,7 +49,7 @@ class PortableConv {
   }
 
   void check_data() const {
-    ITO_CHECK(training_, "conv ", name_, ": a data gradient of a layer made without training");
+    ITO_CHECK(gradients_.data, "conv ", name_, ": a data gradient of a layer made without it");
   }
   void backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n) const {
     check_data();
@@ -59,7 +60,8 @@ class PortableConv {
   template <class MakePartials>
   void backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, int n, void* workspace,
                        const MakePartials& make_partials) const {
-    ITO_CHECK(training_ && workspace, "conv ", name_, ": a weight gradient needs training and a workspace");
+    ITO_CHECK(gradients_.weight && workspace, "conv ", name_,
+              ": a weight gradient needs a layer made with it and a workspace");
     const int64_t chunks = ceil_div(n, images_per_chunk());
     float* partial = static_cast<float*>(workspace);
     make_partials(partial);
@@ -77,7 +79,7 @@ class PortableConv {
   std::string name_;
   ConvShape shape_;
   DType type_;
-  bool training_;
+  ConvGradients gradients_;
   void* packed_ = nullptr;
 };
 

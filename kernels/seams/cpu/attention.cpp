@@ -232,8 +232,16 @@ void check(const AttentionShape& s) {
 
 }  // namespace
 
+// Scores stay in the threads' own scratch.
+size_t attention_forward_workspace(const AttentionShape&, DType) {
+  return 0;
+}
+size_t attention_backward_workspace(const AttentionShape&, DType) {
+  return 0;
+}
+
 void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v,
-                       const AttentionShape& shape) {
+                       const AttentionShape& shape, void*) {
   check(shape);
   by_type(out.type, [&](auto t) {
     using T = decltype(t);
@@ -242,10 +250,6 @@ void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, 
       forward<T>(plans().find(shape, dtype_of<T>), to, lse, q, k, v, shape.n);
     });
   });
-}
-
-size_t attention_backward_workspace(const AttentionShape&) {
-  return 0;
 }
 
 void attention_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv, ConstDataRef dout, ConstDataRef out,

@@ -61,7 +61,7 @@ struct ConvLayer::Impl {
   std::string name, forward_name, data_name, weight_name, pack_name;
   ConvShape shape;
   DType type;
-  bool training;
+  ConvGradients gradients;
   int chunk = images_per_chunk();
 
   ImagePlan forward, data;
@@ -175,7 +175,7 @@ struct ConvLayer::Impl {
   }
 };
 
-ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool training)
+ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvGradients gradients)
     : impl_(std::make_unique<Impl>()) {
   ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.stride > 0 && shape.out_h() > 0 &&
                 shape.out_w() > 0,
@@ -189,14 +189,16 @@ ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool 
   m.pack_name = m.name + " pack";
   m.shape = shape;
   m.type = type;
-  m.training = training;
+  m.gradients = gradients;
   m.no_bias.assign(static_cast<size_t>(shape.k), 0.0f);
   m.forward = onednn::plan_forward(name, shape, type);
   m.pack_forward = onednn::plan_reorder(onednn::masters(shape), m.forward.filters);
-  if (!training) return;
-  m.data = onednn::plan_backward_data(name, shape, type);
-  m.data_shares_filters = m.data.filters == m.forward.filters;
-  if (!m.data_shares_filters) m.pack_data = onednn::plan_reorder(onednn::masters(shape), m.data.filters);
+  if (gradients.data) {
+    m.data = onednn::plan_backward_data(name, shape, type);
+    m.data_shares_filters = m.data.filters == m.forward.filters;
+    if (!m.data_shares_filters) m.pack_data = onednn::plan_reorder(onednn::masters(shape), m.data.filters);
+  }
+  if (!gradients.weight) return;
   m.weight = onednn::plan_backward_weight(name, shape, type, m.chunk);
   m.weight_out = onednn::plan_reorder(m.weight.filters, onednn::masters(shape));
 }
@@ -209,7 +211,7 @@ const ConvShape& ConvLayer::shape() const {
 
 size_t ConvLayer::packed_bytes() const {
   const Impl& m = *impl_;
-  const bool second = m.training && !m.data_shares_filters;
+  const bool second = m.gradients.data && !m.data_shares_filters;
   return aligned(m.forward.filters.get_size()) + (second ? aligned(m.data.filters.get_size()) : 0);
 }
 
@@ -225,7 +227,7 @@ void ConvLayer::pack(Stream& stream, const float* weight) {
   Impl* m = impl_.get();
   ITO_CHECK(m->packed, "conv ", m->name, ": pack before bind()");
   submit(stream, m->pack_name.c_str(), [m, weight] {
-    const bool second = m->training && !m->data_shares_filters;
+    const bool second = m->gradients.data && !m->data_shares_filters;
     m->pack_forward.prepare(2);
     if (second) m->pack_data.prepare(2);
     onednn::parallel_items(second ? 2 : 1, [&](int64_t i, int worker) {
@@ -244,6 +246,7 @@ size_t ConvLayer::backward_data_workspace(int) const {
   return 0;
 }
 size_t ConvLayer::backward_weight_workspace(int n) const {
+  if (!impl_->gradients.weight) return 0;
   return sizeof(float) * impl_->partial_count() * (tree_slots(impl_->waves(n)) + impl_->wave(n));
 }
 
@@ -258,7 +261,7 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
 void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void*) {
   Impl* m = impl_.get();
   m->check("data gradient", dx, dy, n);
-  ITO_CHECK(m->training, "conv ", m->name, ": a data gradient of a layer made without training");
+  ITO_CHECK(m->gradients.data, "conv ", m->name, ": a data gradient of a layer made without it");
   submit(stream, m->data_name.c_str(), [=] { m->run_backward_data(dx, write, dy, n); });
 }
 
@@ -266,7 +269,8 @@ void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Co
                                 void* workspace) {
   Impl* m = impl_.get();
   m->check("weight gradient", dy, x, n);
-  ITO_CHECK(m->training && workspace, "conv ", m->name, ": a weight gradient needs training and a workspace");
+  ITO_CHECK(m->gradients.weight && workspace, "conv ", m->name,
+            ": a weight gradient needs a layer made with it and a workspace");
   submit(stream, m->weight_name.c_str(),
          [=] { m->run_backward_weight(dweight, dbias, dy, x, n, static_cast<float*>(workspace)); });
 }
@@ -279,10 +283,10 @@ std::string ConvLayer::implementations() const {
   };
   append("forward", m.forward.calls);
   append("data", m.data.calls);
-  if (m.training) append("weight", {m.weight.call});
+  if (m.gradients.weight) append("weight", {m.weight.call});
   append("reorder", {m.pack_forward});
   if (m.pack_data) append("reorder", {m.pack_data});
-  if (m.training) append("reorder", {m.weight_out});
+  if (m.gradients.weight) append("reorder", {m.weight_out});
   return out;
 }
 

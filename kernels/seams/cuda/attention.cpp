@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention on a GPU: the portable kernels. With ITO_CUDNN_ATTENTION=1 the forward is cuDNN's fused one where that
-// takes the shape (attention_choice.h) and passes a trial: the portable kernel's values up to rounding, an image's bits
-// the same alone and among others. It is asked for by hand because no run on a card has yet shown its bits and speed.
+// Attention on a GPU: matrix products with a row softmax between them (common/own_attention.h). With
+// ITO_CUDNN_ATTENTION=1 the forward is cuDNN's fused one where that takes the shape (attention_choice.h) and passes a
+// trial: the portable kernel's values up to rounding, an image's bits the same alone and among others. It is asked for
+// by hand because no run on a card has yet shown its bits and speed.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <tuple>
 
 #include "kernels/nn/attention.h"
+#include "kernels/seams/common/own_attention.h"
 #include "kernels/seams/cuda/attention_choice.h"
 #include "kernels/seams/cuda/session.h"
 #include "kernels/seams/cuda/trial.h"
@@ -87,7 +89,7 @@ bool trial(const cuda::Session& on, const AttentionShape& shape, const EngineCho
 
 // A shape's engine, whatever n, and its plans.
 struct Chosen {
-  std::unique_ptr<EngineChoice> choice;  // null: the portable kernel
+  std::unique_ptr<EngineChoice> choice;  // null: our own
   std::map<int, Plan> plans;
 };
 
@@ -106,7 +108,7 @@ std::unique_ptr<EngineChoice> choose(const cuda::Session& on, const AttentionSha
     refusal = error.what();
   }
   warn("attention of ", shape.tokens, " tokens, ", shape.heads, " heads of ", shape.head_dim,
-       " runs on the portable kernel (", refusal, ")");
+       " runs on our own kernels (", refusal, ")");
   return nullptr;
 }
 
@@ -142,19 +144,24 @@ bool library_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, Co
 
 }  // namespace
 
-void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v,
-                       const AttentionShape& shape) {
-  if (!library_forward(stream, out, lse, q, k, v, shape)) attention_portable_forward(stream, out, lse, q, k, v, shape);
+size_t attention_forward_workspace(const AttentionShape& shape, DType type) {
+  return own_attention_forward_workspace(shape, type);
 }
 
-size_t attention_backward_workspace(const AttentionShape& shape) {
-  return attention_portable_workspace(shape);
+void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v,
+                       const AttentionShape& shape, void* workspace) {
+  if (!library_forward(stream, out, lse, q, k, v, shape))
+    own_attention_forward(stream, out, lse, q, k, v, shape, workspace);
+}
+
+size_t attention_backward_workspace(const AttentionShape& shape, DType type) {
+  return own_attention_backward_workspace(shape, type);
 }
 
 void attention_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv, ConstDataRef dout, ConstDataRef out,
                         const float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v, const AttentionShape& shape,
                         void* workspace) {
-  attention_portable_backward(stream, dq, dk, dv, dout, out, lse, q, k, v, shape, workspace);
+  own_attention_backward(stream, dq, dk, dv, dout, out, lse, q, k, v, shape, workspace);
 }
 
 }  // namespace ito

@@ -127,6 +127,9 @@ bool cuts_no_sum(const EngineChoice& choice) {
       case CUDNN_KNOB_TYPE_SPLIT_K_SLC:
         if (value < 0 || value > 1) return false;
         break;
+      case CUDNN_KNOB_TYPE_WORKSPACE:  // 0: the tiles left over after whole waves may be summed in parts
+        if (value == 0) return false;
+        break;
       default:
         break;
     }

@@ -128,7 +128,7 @@ struct EngineChoice {
   std::vector<std::pair<cudnnBackendKnobType_t, int64_t>> knobs;
   std::string name() const;  // "cudnn:engine 5, knobs 2=18 14=3"
 };
-// Whether no knob cuts a sum by the size of the grid, which follows N.
+// Whether no knob is known to cut a sum by the size of the grid, which follows N.
 bool cuts_no_sum(const EngineChoice& choice);
 
 struct Candidate {

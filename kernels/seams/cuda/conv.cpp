@@ -70,12 +70,12 @@ struct ConvLayer::Impl {
   }
 };
 
-ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool training)
-    : impl_(std::make_unique<Impl>(Impl{{name, shape, type, training}, nullptr, nullptr, nullptr})) {
+ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvGradients gradients)
+    : impl_(std::make_unique<Impl>(Impl{{name, shape, type, gradients}, nullptr, nullptr, nullptr})) {
   impl_->forward = cuda::direction_plans({shape, Direction::Forward, type, false});
-  if (!training) return;
-  impl_->data = cuda::direction_plans({shape, Direction::Data, type, false});
-  impl_->weight = cuda::direction_plans({shape, Direction::Weight, DType::F32, type == DType::BF16});
+  if (gradients.data) impl_->data = cuda::direction_plans({shape, Direction::Data, type, false});
+  if (gradients.weight)
+    impl_->weight = cuda::direction_plans({shape, Direction::Weight, DType::F32, type == DType::BF16});
 }
 
 ConvLayer::~ConvLayer() = default;
@@ -161,7 +161,9 @@ void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Co
 
 std::string ConvLayer::implementations() const {
   const auto name = [](const std::shared_ptr<DirectionPlans>& plans) { return plans ? plans->name() : "portable"; };
-  return "forward=" + name(impl_->forward) + " data=" + name(impl_->data) + " weight=" + name(impl_->weight);
+  const ConvGradients gradients = impl_->conv.gradients();
+  return "forward=" + name(impl_->forward) + (gradients.data ? " data=" + name(impl_->data) : "") +
+         (gradients.weight ? " weight=" + name(impl_->weight) : "");
 }
 
 }  // namespace ito

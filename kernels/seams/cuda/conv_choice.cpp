@@ -3,6 +3,7 @@
 #include "kernels/seams/cuda/conv_choice.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace ito::cuda {
 namespace {
@@ -60,7 +61,40 @@ OperationNames names_of(Direction direction) {
   }
 }
 
+// What a kernel is, not how its grid is shared out; and knobs whose values cuts_no_sum() has looked at.
+bool known_knob(int type) {
+  switch (type) {
+    case CUDNN_KNOB_TYPE_TILE_SIZE:
+    case CUDNN_KNOB_TYPE_USE_TEX:
+    case CUDNN_KNOB_TYPE_KBLOCK:
+    case CUDNN_KNOB_TYPE_TILEK:
+    case CUDNN_KNOB_TYPE_STAGES:
+    case CUDNN_KNOB_TYPE_REDUCTION_MODE:  // of a split, which there is none of
+    case CUDNN_KNOB_TYPE_IDX_MODE:
+    case CUDNN_KNOB_TYPE_LDGC:
+    case CUDNN_KNOB_TYPE_SPECFILT:
+    case CUDNN_KNOB_TYPE_TILE_CGA_M:
+    case CUDNN_KNOB_TYPE_TILE_CGA_N:
+    case CUDNN_KNOB_TYPE_SPLIT_K:
+    case CUDNN_KNOB_TYPE_SPLIT_K_BUF:
+    case CUDNN_KNOB_TYPE_SPLIT_K_SLC:
+    case CUDNN_KNOB_TYPE_STREAM_K:
+    case CUDNN_KNOB_TYPE_WORKSPACE:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// From one image to more than fill a card. Few share a divisor: some leave tiles over, whatever the number of
+// multiprocessors is.
+constexpr int kProbedN[] = {1, 2, 3, 5, 9, 13, 19, 29, 37, 64, 100, 128, 129, 200, 257};
+
 }  // namespace
+
+int canonical_n() {
+  return 4 * images_per_chunk();
+}
 
 const char* name_of(Direction direction) {
   return direction == Direction::Forward ? "forward"
@@ -132,7 +166,25 @@ bool allowed_notes(const ConvKey& key, const std::vector<cudnnBackendNumericalNo
 }
 
 bool allowed_knobs(const ConvKey& key, const EngineChoice& choice) {
-  return key.direction == Direction::Weight || cuts_no_sum(choice);  // which runs for one N only
+  if (key.direction == Direction::Weight) return true;  // which runs for one N only
+  return cuts_no_sum(choice) && std::all_of(choice.knobs.begin(), choice.knobs.end(),
+                                            [](const auto& knob) { return known_knob(static_cast<int>(knob.first)); });
+}
+
+bool WorkspaceLine::holds(int n, size_t bytes) const {
+  const double expected = of_one + each_further * (n - 1);
+  return std::fabs(static_cast<double>(bytes) - expected) <= 4096.0 + n;  // n: the slope is known to half a byte
+}
+
+std::optional<WorkspaceLine> workspace_line(const Target& target, const ConvKey& key, const EngineChoice& choice) {
+  std::vector<size_t> bytes;
+  for (const int n : kProbedN) bytes.push_back(Plan(target, conv_graph(target, key, n), choice).workspace());
+  WorkspaceLine line;
+  line.of_one = static_cast<double>(bytes.front());
+  line.each_further = (static_cast<double>(bytes.back()) - line.of_one) / (kProbedN[std::size(kProbedN) - 1] - 1);
+  for (size_t i = 0; i < bytes.size(); ++i)
+    if (!line.holds(kProbedN[i], bytes[i])) return std::nullopt;
+  return line;
 }
 
 std::vector<EngineChoice> conv_candidates(const Target& target, const ConvKey& key, int n) {

@@ -2,88 +2,23 @@
 // Choosing an engine on the card, and the plans made from the choice.
 #include "kernels/seams/cuda/conv_plans.h"
 
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
-
-#include "kernels/nn/conv.h"
-#include "kernels/nn/pointwise.h"
-#include "kernels/seams/cuda/trial.h"
+#include "kernels/seams/cuda/conv_trial.h"
 
 namespace ito::cuda {
 namespace {
 
-constexpr int kTrialN = 3;
-
-// Runs a candidate on kTrialN images (weight gradient: a chunk of which all but the first are zero) and on one.
-bool trial(const Session& session, const ConvKey& key, const EngineChoice& choice) {
-  const bool weight = key.direction == Direction::Weight;
-  const int many = weight ? images_per_chunk() : kTrialN;
-  const Target target = session.target();
-  const Plan several(target, conv_graph(target, key, many), choice);
-  const Plan one(target, conv_graph(target, key, weight ? many : 1), choice);
-  if (!weight) const Plan canonical(target, conv_graph(target, key, kCanonicalN), choice);  // throws or is dropped
-
-  const ConvShape& s = key.shape;
-  const int64_t x_count = int64_t{1} * s.h * s.w * s.c, y_count = int64_t{1} * s.out_h() * s.out_w() * s.k;
-  const size_t element = size_of(key.type), x_bytes = element * x_count, y_bytes = element * y_count;
-  const size_t w_bytes = element * s.weights();
-  const int given = weight ? 1 : many;  // images that are not zero
-  const int64_t most = std::max({given * x_count, given * y_count, s.weights()});
-  const bool true_fp32 = key.type == DType::F32 && !key.holds_bf16;
-  static Stream& stream = *new Stream;  // never destroyed: the handle keeps the stream it was given last
-  const DeviceBlock wide(sizeof(float) * most), x(many * x_bytes), y(many * y_bytes), w(w_bytes), want(4 * most),
-      workspace(std::max(one.workspace(), several.workspace()));
-  invent(stream, x.data(), key.type, wide, given * x_count, 1);
-  invent(stream, y.data(), key.type, wide, given * y_count, 2);
-  invent(stream, w.data(), key.type, wide, s.weights(), 3);
-  const auto run = [&](const Plan& plan, int first) {
-    plan.execute(session.handle, native_stream(stream),
-                 {{kX, x.at(first * x_bytes)}, {kFilters, w.data()}, {kY, y.at(first * y_bytes)}}, workspace.data());
-  };
-  if (weight) {
-    fill_bytes(stream, x.at(x_bytes), 0, (many - 1) * x_bytes);
-    fill_bytes(stream, y.at(y_bytes), 0, (many - 1) * y_bytes);
-    if (key.holds_bf16) {  // as conv.cpp gives them: bf16 values in fp32
-      convert(stream, {wide.data(), DType::BF16}, {x.data(), key.type}, x_count);
-      convert(stream, {x.data(), key.type}, {wide.data(), DType::BF16}, x_count);
-      convert(stream, {wide.data(), DType::BF16}, {y.data(), key.type}, y_count);
-      convert(stream, {y.data(), key.type}, {wide.data(), DType::BF16}, y_count);
-    }
-    conv_backward_weight(stream, static_cast<float*>(want.data()), {y.data(), key.type}, {x.data(), key.type}, s, 1);
-    run(several, 0);
-    const std::vector<char> first = fetch(stream, w.data(), w_bytes);
-    run(several, 0);
-    return first == fetch(stream, w.data(), w_bytes) &&
-           same_up_to_rounding(first, fetch(stream, want.data(), w_bytes), key.type, true_fp32);
-  }
-  const bool forward = key.direction == Direction::Forward;
-  const DeviceBlock& result = forward ? y : x;
-  const size_t image_bytes = forward ? y_bytes : x_bytes;
-  if (forward)
-    conv_forward(stream, {want.data(), key.type}, {x.data(), key.type}, {w.data(), key.type}, {}, s, 1);
-  else
-    conv_backward_data(stream, {want.data(), key.type}, Write::Set, {y.data(), key.type}, {w.data(), key.type}, s, 1);
-  run(several, 0);
-  const std::vector<char> together = fetch(stream, result.data(), many * image_bytes);
-  for (int image = 0; image < many; ++image) {
-    fill_bytes(stream, result.at(image * image_bytes), 0xFF, image_bytes);
-    run(one, image);
-    const std::vector<char> alone = fetch(stream, result.at(image * image_bytes), image_bytes);
-    if (memcmp(alone.data(), together.data() + image * image_bytes, image_bytes) != 0) return false;
-  }
-  const std::vector<char> first(together.begin(), together.begin() + static_cast<int64_t>(image_bytes));
-  return same_up_to_rounding(first, fetch(stream, want.data(), image_bytes), key.type, true_fp32);
-}
-
 std::shared_ptr<DirectionPlans> choose(Session& session, const ConvKey& key) {
-  const int n = key.direction == Direction::Weight ? images_per_chunk() : kCanonicalN;
-  std::string refusal = "no engine was proposed";
+  const bool weight = key.direction == Direction::Weight;
+  std::string refusal = "no engine was proposed of which it is known that it cuts no sum";
   try {
-    for (EngineChoice& choice : conv_candidates(session.target(), key, n)) {
+    for (EngineChoice& choice : conv_candidates(session.target(), key, weight ? images_per_chunk() : canonical_n())) {
       try {
-        if (trial(session, key, choice)) return std::make_shared<DirectionPlans>(session, key, std::move(choice));
-        refusal = choice.name() + " gave other values, or an image's bits changed with its batch";
+        std::optional<WorkspaceLine> line;
+        if (!weight) line = workspace_line(session.target(), key, choice);
+        std::string trouble =
+            weight || line ? try_engine(session, key, choice) : "its workspace may hold parts of sums";
+        if (trouble.empty()) return std::make_shared<DirectionPlans>(session, key, std::move(choice), line);
+        refusal = choice.name() + ": " + trouble;
       } catch (const CudnnError& error) {
         refusal = error.what();
       }
@@ -101,11 +36,15 @@ const Plan& DirectionPlans::plan(const std::string& layer, int n) {
   const auto found = plans_.find(n);
   if (found != plans_.end()) return found->second;
   const AllowCallsInCapture allow;
+  constexpr const char* kAdvice = "; use another batch, or ITO_PORTABLE_KERNELS=1";
   try {
-    return plans_.emplace(n, Plan(session_.target(), conv_graph(session_.target(), key_, n), choice_)).first->second;
+    Plan made(session_.target(), conv_graph(session_.target(), key_, n), choice_);
+    ITO_CHECK(!line_ || line_->holds(n, made.workspace()), "conv ", layer, ": ", name_of(key_.direction), " of ", n,
+              " images: the workspace of ", choice_.name(), " is ", made.workspace(),
+              " bytes, which may hold parts of sums, so an image's bits would know their batch", kAdvice);
+    return plans_.emplace(n, std::move(made)).first->second;
   } catch (const CudnnError& error) {
-    fail("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what(),
-         "; use another batch, or ITO_PORTABLE_KERNELS=1");
+    fail("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what(), kAdvice);
   }
 }
 

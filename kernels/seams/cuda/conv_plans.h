@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,11 +14,12 @@ namespace ito::cuda {
 
 class DirectionPlans {
  public:
-  DirectionPlans(Session& session, const ConvKey& key, EngineChoice choice)
-      : session_(session), key_(key), choice_(std::move(choice)) {}
+  DirectionPlans(Session& session, const ConvKey& key, EngineChoice choice, std::optional<WorkspaceLine> line)
+      : session_(session), key_(key), choice_(std::move(choice)), line_(line) {}
   std::string name() const { return choice_.name(); }
   // Plans for n images where there is no plan yet: host work, best done before a capture. Throws Error, naming the
-  // layer, if the engine refuses this n: another engine could give an image other bits.
+  // layer, if the engine refuses this n, or wants a workspace for it that may hold parts of sums: another engine could
+  // give an image other bits.
   size_t workspace(const std::string& layer, int n);
   // x, filters and y, one of which is written.
   void run(const std::string& layer, Stream& stream, int n, const void* x, const void* filters, const void* y,
@@ -29,12 +31,12 @@ class DirectionPlans {
   Session& session_;
   ConvKey key_;
   EngineChoice choice_;
+  std::optional<WorkspaceLine> line_;  // forward and data gradient: where every workspace must lie
   std::map<int, Plan> plans_;
 };
 
 // null: no engine passed, the portable kernel runs this direction for every N. Chosen once a key: each candidate is
-// planned for one image, for the canonical N and (weight gradient) for a chunk, then run on invented data: its result
-// must be the portable kernel's up to rounding, and an image's bits the same alone and among others.
+// planned for many N (workspace_line), then run on invented data (try_engine).
 std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key);
 
 }  // namespace ito::cuda

@@ -4,122 +4,25 @@
 // The heuristics are asked once a key, for kCanonicalM rows and two matrices; what they propose is taken if it splits
 // no sum and is accepted for 1, kCanonicalM and kLargeM rows, one matrix and two. If it then refuses an m, that is an
 // error: the portable kernel would give other bits.
-#include <cublasLt.h>
-
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <optional>
 
 #include "kernels/nn/gemm.h"
-#include "kernels/seams/cuda/gemm_choice.h"
-#include "kernels/seams/cuda/library.h"
+#include "kernels/seams/cuda/gemm_library.h"
 #include "kernels/seams/cuda/session.h"
 #include "kernels/seams/cuda/stream.h"
 
 namespace ito {
 namespace {
 
-using cuda::ColumnMajor;
 using cuda::CublasLt;
+using cuda::Description;
 using cuda::GemmKey;
+using cuda::Preference;
 
 constexpr int kCanonicalM = 256, kLargeM = 8192;
 constexpr int kMostCandidates = 16;
-
-void check(const CublasLt& api, cublasStatus_t status, const char* doing) {
-  ITO_CHECK(status == CUBLAS_STATUS_SUCCESS, "gemm: cuBLASLt: ", doing, ": ", api.cublasLtGetStatusString(status));
-}
-
-cudaDataType_t cuda_type(DType type) {
-  return type == DType::F32 ? CUDA_R_32F : CUDA_R_16BF;
-}
-
-class Layout {
- public:
-  Layout(const CublasLt& api, const ColumnMajor& m, DType type, int batch) : api_(api) {
-    check(api,
-          api.cublasLtMatrixLayoutCreate(&handle_, cuda_type(type), static_cast<uint64_t>(m.rows),
-                                         static_cast<uint64_t>(m.columns), m.ld),
-          "matrix layout");
-    set(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, static_cast<int32_t>(batch));
-    set(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, m.stride);
-  }
-  ~Layout() { api_.cublasLtMatrixLayoutDestroy(handle_); }
-  Layout(const Layout&) = delete;
-  Layout& operator=(const Layout&) = delete;
-  cublasLtMatrixLayout_t get() const { return handle_; }
-
- private:
-  template <class T>
-  void set(cublasLtMatrixLayoutAttribute_t name, T value) {
-    check(api_, api_.cublasLtMatrixLayoutSetAttribute(handle_, name, &value, sizeof value), "matrix layout");
-  }
-  const CublasLt& api_;
-  cublasLtMatrixLayout_t handle_ = nullptr;
-};
-
-// A product in the library's descriptors.
-struct Description {
-  Description(const CublasLt& api_, const GemmShape& shape, DType input, DType output)
-      : api(api_),
-        product(cuda::column_major(shape)),
-        first(api, product.first, input, product.batch),
-        second(api, product.second, input, product.batch),
-        result(api, product.result, output, product.batch) {
-    check(api, api.cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "operation");
-    const auto op = [](bool transpose) { return static_cast<int32_t>(transpose ? CUBLAS_OP_T : CUBLAS_OP_N); };
-    set(CUBLASLT_MATMUL_DESC_TRANSA, op(product.transpose_first));
-    set(CUBLASLT_MATMUL_DESC_TRANSB, op(product.transpose_second));
-  }
-  ~Description() { api.cublasLtMatmulDescDestroy(operation); }
-  Description(const Description&) = delete;
-  Description& operator=(const Description&) = delete;
-
-  bool accepts(cublasLtHandle_t handle, const cublasLtMatmulAlgo_t& algorithm) const {
-    cublasLtMatmulHeuristicResult_t answer{};
-    return api.cublasLtMatmulAlgoCheck(handle, operation, first.get(), second.get(), result.get(), result.get(),
-                                       &algorithm, &answer) == CUBLAS_STATUS_SUCCESS &&
-           answer.workspaceSize == 0;
-  }
-
-  const CublasLt& api;
-  cuda::ColumnMajorProduct product;
-  Layout first, second, result;
-  cublasLtMatmulDesc_t operation = nullptr;
-
- private:
-  void set(cublasLtMatmulDescAttributes_t name, int32_t value) {
-    check(api, api.cublasLtMatmulDescSetAttribute(operation, name, &value, sizeof value), "operation");
-  }
-};
-
-class Preference {
- public:
-  Preference(const CublasLt& api, const GemmKey& key) : api_(api) {
-    check(api, api.cublasLtMatmulPreferenceCreate(&handle_), "preference");
-    set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{0});
-    set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_NONE));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<uint32_t>(key.align_b));  // the library's A is our B
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<uint32_t>(key.align_a));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<uint32_t>(key.align_c));
-    set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<uint32_t>(key.align_c));
-    if (key.input == DType::F32)
-      set(CUBLASLT_MATMUL_PREF_IMPL_MASK, ~uint64_t{CUBLASLT_NUMERICAL_IMPL_FLAGS_TENSOR_OP_MASK});
-  }
-  ~Preference() { api_.cublasLtMatmulPreferenceDestroy(handle_); }
-  Preference(const Preference&) = delete;
-  Preference& operator=(const Preference&) = delete;
-  cublasLtMatmulPreference_t get() const { return handle_; }
-
- private:
-  template <class T>
-  void set(cublasLtMatmulPreferenceAttributes_t name, T value) {
-    check(api_, api_.cublasLtMatmulPreferenceSetAttribute(handle_, name, &value, sizeof value), "preference");
-  }
-  const CublasLt& api_;
-  cublasLtMatmulPreference_t handle_ = nullptr;
-};
 
 bool splits_no_sum(const CublasLt& api, const cublasLtMatmulAlgo_t& algorithm) {
   int32_t splits = 0;
@@ -132,34 +35,21 @@ bool splits_no_sum(const CublasLt& api, const cublasLtMatmulAlgo_t& algorithm) {
          (splits == 0 || splits == 1) && scheme == CUBLASLT_REDUCTION_SCHEME_NONE;
 }
 
-struct Handle {
-  const CublasLt* api = nullptr;
-  cublasLtHandle_t handle = nullptr;
+struct Algorithms {
   std::mutex mutex;
-  std::map<GemmKey, std::optional<cublasLtMatmulAlgo_t>> algorithms;  // nullopt: the portable kernel
+  std::map<GemmKey, std::optional<cublasLtMatmulAlgo_t>> of_key;  // nullopt: the portable kernel
 };
 
-Handle* handle() {
-  static Handle* const only = []() -> Handle* {
-    const CublasLt* api = cuda::cublas_lt();
-    if (!api) return nullptr;
-    Handle* made = new Handle;  // never destroyed: at exit the driver may be gone before it
-    made->api = api;
-    const cuda::AllowCallsInCapture allow;
-    const cublasStatus_t status = api->cublasLtCreate(&made->handle);
-    if (status == CUBLAS_STATUS_SUCCESS) return made;
-    warn("cuBLASLt: no handle: ", api->cublasLtGetStatusString(status), "; matrix products use the portable kernel");
-    delete made;
-    return nullptr;
-  }();
+Algorithms& algorithms() {
+  static Algorithms& only = *new Algorithms;  // never destroyed: at exit a stream may still want one
   return only;
 }
 
-std::optional<cublasLtMatmulAlgo_t> choose(const Handle& on, const GemmKey& key) {
+std::optional<cublasLtMatmulAlgo_t> choose(const cuda::BlasHandle& on, const GemmKey& key) {
   const CublasLt& api = *on.api;
   const cuda::AllowCallsInCapture allow;
   const Description canonical(api, cuda::canonical_shape(key, kCanonicalM, 2), key.input, key.output);
-  const Preference preference(api, key);
+  const Preference preference(api, key, 0);
   cublasLtMatmulHeuristicResult_t answers[kMostCandidates] = {};
   int found = 0;
   if (api.cublasLtMatmulAlgoGetHeuristic(on.handle, canonical.operation, canonical.first.get(), canonical.second.get(),
@@ -184,16 +74,17 @@ std::optional<cublasLtMatmulAlgo_t> choose(const Handle& on, const GemmKey& key)
 
 void gemm(Stream& stream, DataRef c, Write write, ConstDataRef a, ConstDataRef b, const GemmShape& given) {
   const GemmShape shape = checked_gemm(given, c.type, a.type, b.type);
-  Handle* const on = handle();
+  const cuda::BlasHandle* const on = cuda::blas_handle();
   if (!on || shape.k == 0) return gemm_portable(stream, c, write, a, b, shape);
   if (shape.m == 0 || shape.n == 0 || shape.batch == 0) return;
   const GemmKey key = cuda::gemm_key(shape, c, a, b);
   std::optional<cublasLtMatmulAlgo_t> algorithm;
   {
-    const std::lock_guard lock(on->mutex);
-    auto at = on->algorithms.find(key);
-    if (at == on->algorithms.end()) {
-      at = on->algorithms.emplace(key, choose(*on, key)).first;
+    const std::lock_guard lock(algorithms().mutex);
+    auto& of_key = algorithms().of_key;
+    auto at = of_key.find(key);
+    if (at == of_key.end()) {
+      at = of_key.emplace(key, choose(*on, key)).first;
       if (!at->second)  // once a key
         warn("cuBLASLt has no algorithm for products of n=", key.n, " k=", key.k, ", ", name_of(key.input), " to ",
              name_of(key.output),

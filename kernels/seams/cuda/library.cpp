@@ -21,6 +21,10 @@ std::string toolkit_version() {
   return join_text(kToolkitMajor, "-", CUDART_VERSION % 1000 / 10);
 }
 
+std::string cudnn_package() {
+  return join_text("libcudnn", CUDNN_MAJOR, "-cuda-", kToolkitMajor);
+}
+
 template <class F>
 bool load_function(void* library, const char* name, F& function, LibraryState& state) {
   function = reinterpret_cast<F>(dlsym(library, name));
@@ -67,8 +71,7 @@ Loaded<Cudnn> load_cudnn() {
   LibraryState& state = loaded.state;
   state.title = "cuDNN";
   const std::vector<std::string> folders = search_folders();
-  void* library = open_library(join_text("libcudnn.so.", CUDNN_MAJOR).c_str(), folders,
-                               join_text("libcudnn", CUDNN_MAJOR, "-cuda-", kToolkitMajor).c_str(), state);
+  void* library = open_library(join_text("libcudnn.so.", CUDNN_MAJOR).c_str(), folders, cudnn_package().c_str(), state);
   if (!library) return loaded;
   Cudnn& f = loaded.functions;
   bool whole = true;
@@ -78,6 +81,7 @@ Loaded<Cudnn> load_cudnn() {
   if (!whole) return loaded;
   state.version = dotted_version(f.cudnnGetVersion(), 10000);
   refuse_other_major(state, CUDNN_MAJOR);
+  refuse_other_cuda(state, f.cudnnGetCudartVersion());
   // Engines that are compiled at run time load the compiler by its plain name: it is then already there. Without it
   // those engines refuse, and others are chosen.
   LibraryState compiler;
@@ -183,6 +187,13 @@ void* open_library(const char* soname, const std::vector<std::string>& folders, 
                       ") was not found: install the package ", packages, ", or give its folder in ITO_CUDA_LIBRARIES")
           : join_text(state.title.empty() ? soname : state.title.c_str(), " (", soname, ") does not load: ", found_but);
   return nullptr;
+}
+
+void refuse_other_cuda(LibraryState& state, size_t cudart_version) {
+  if (cudart_version / 1000 == kToolkitMajor || !state.error.empty()) return;
+  state.error = join_text(state.title, " ", state.version, " at ", state.path, " is a build for CUDA ",
+                          cudart_version / 1000, ", expected one for CUDA ", kToolkitMajor, ": install the package ",
+                          cudnn_package(), ", or give its folder first in LD_LIBRARY_PATH");
 }
 
 std::string dotted_version(size_t version, size_t major_unit) {

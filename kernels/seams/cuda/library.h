@@ -36,6 +36,7 @@ namespace ito::cuda {
 
 #define ITO_CUDNN_FUNCTIONS(X)     \
   X(cudnnGetVersion)               \
+  X(cudnnGetCudartVersion)         \
   X(cudnnGetErrorString)           \
   X(cudnnGetLastErrorString)       \
   X(cudnnCreate)                   \
@@ -85,6 +86,8 @@ std::vector<std::string> library_folders(const char* cuda_home, const char* extr
 // The handle of the first of `soname` and `folder/soname` that loads, or null; state.path or state.error is set.
 void* open_library(const char* soname, const std::vector<std::string>& folders, const char* packages,
                    LibraryState& state);
+// Refuses a build for another major version of CUDA than the program's: libcudnn.so.9 is the name of them all.
+void refuse_other_cuda(LibraryState& state, size_t cudart_version);
 std::string dotted_version(size_t version, size_t major_unit);  // 91900, 10000 -> "9.19.0"; 130100, 10000 -> "13.1.0"
 
 }  // namespace ito::cuda

@@ -7,6 +7,10 @@
 #include <cstring>
 #include <memory>
 
+#if ITO_NVTX
+#include <nvtx3/nvToolsExtCudaRt.h>
+#endif
+
 namespace ito {
 namespace {
 
@@ -69,6 +73,23 @@ void check_launch(Stream& stream, const char* name) {
   if (blocking_launches() && !stream.capturing()) check_cuda(cudaStreamSynchronize(stream.impl().handle), name);
 }
 
+void fail_shared_memory(size_t bytes, const char* name) {
+  (void)cudaGetLastError();
+  fail(name, ": a block needs ", bytes, " bytes of shared memory, more than ", device_name(), " gives one");
+}
+
+#if ITO_NVTX
+void name_for_profiler(cudaStream_t stream, const char* name) {
+  nvtxNameCudaStreamA(stream, name);
+}
+void name_for_profiler(cudaEvent_t event, const char* name) {
+  nvtxNameCudaEventA(event, name);
+}
+#else
+void name_for_profiler(cudaStream_t, const char*) {}
+void name_for_profiler(cudaEvent_t, const char*) {}
+#endif
+
 Graph::Graph() = default;
 Graph::~Graph() {
   reset(nullptr);
@@ -91,17 +112,19 @@ void Graph::reset(std::unique_ptr<Impl> impl) {
   impl_ = std::move(impl);
 }
 
-Event::Event() : impl_(std::make_unique<Impl>()) {
+Event::Event(const char* name) : impl_(std::make_unique<Impl>()) {
   require_device();
   check_cuda(cudaEventCreateWithFlags(&impl_->handle, cudaEventDisableTiming), "event");
+  name_for_profiler(impl_->handle, name);
 }
 Event::~Event() {
   if (impl_->handle) (void)cudaEventDestroy(impl_->handle);
 }
 
-Stream::Stream() : impl_(std::make_unique<Impl>()) {
+Stream::Stream(const char* name) : impl_(std::make_unique<Impl>()) {
   require_device();
   check_cuda(cudaStreamCreateWithFlags(&impl_->handle, cudaStreamNonBlocking), "stream");
+  name_for_profiler(impl_->handle, name);
 }
 Stream::~Stream() {
   (void)cudaStreamSynchronize(impl_->handle);  // the staging memory may be under way
@@ -195,6 +218,9 @@ std::unique_ptr<Graph::Impl, GraphDestroyer> while_graph(Stream& stream, int tim
   }
   if (status == cudaSuccess) status = cudaGraphGetNodes(body, nullptr, &loop->nodes);
   if (status == cudaSuccess) status = cudaGraphInstantiate(&loop->executable, loop->graph, 0);
+  // What a first launch would do and might refuse, done while there is another way.
+  if (status == cudaSuccess) status = cudaGraphUpload(loop->executable, stream.impl().handle);
+  if (status == cudaSuccess) status = cudaStreamSynchronize(stream.impl().handle);
   if (status == cudaSuccess) {
     loop->nodes -= 1;  // the turn's own kernel
     return loop;

@@ -44,8 +44,15 @@ inline void check_cuda(cudaError_t status, const char* name) {
   if (status != cudaSuccess) fail_cuda(status, name);
 }
 
+// A launch of that name whose blocks want more shared memory than the card has.
+[[noreturn]] void fail_shared_memory(size_t bytes, const char* name);
+
 // After a launch of that name: its own error, or, where ITO_BLOCKING_LAUNCHES=1, also that of its run.
 void check_launch(Stream& stream, const char* name);
+
+// Shown by a profiler where NVTX's headers were found; else nothing.
+void name_for_profiler(cudaStream_t stream, const char* name);
+void name_for_profiler(cudaEvent_t event, const char* name);
 
 // What the runtime says of the first GPU.
 struct DeviceFacts {

@@ -8,6 +8,10 @@ size_t device_memory_limit() {
   return host_memory_limit();
 }
 
+size_t device_bytes_beside_allocations() {
+  return 0;
+}
+
 bool device_memory_is_the_hosts() {
   return true;
 }

@@ -47,10 +47,10 @@ void Graph::reset(std::unique_ptr<Impl> impl) {
   impl_ = std::move(impl);
 }
 
-Event::Event() : impl_(std::make_unique<Impl>()) {}
+Event::Event(const char*) : impl_(std::make_unique<Impl>()) {}
 Event::~Event() = default;
 
-Stream::Stream() : impl_(std::make_unique<Impl>()) {}
+Stream::Stream(const char*) : impl_(std::make_unique<Impl>()) {}
 Stream::~Stream() = default;
 
 bool Stream::capturing() const {

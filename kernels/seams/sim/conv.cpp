@@ -8,8 +8,8 @@ struct ConvLayer::Impl {
   PortableConv conv;
 };
 
-ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, bool training)
-    : impl_(std::make_unique<Impl>(Impl{{name, shape, type, training}})) {}
+ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvGradients gradients)
+    : impl_(std::make_unique<Impl>(Impl{{name, shape, type, gradients}})) {}
 
 ConvLayer::~ConvLayer() = default;
 

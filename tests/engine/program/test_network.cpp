@@ -172,12 +172,42 @@ TEST_F(NetworkTest, AppendedTwiceItHasItsParametersOnce) {
 // An op that counts how often it is made ready to run.
 class CountedOp : public ToyOp {
  public:
-  CountedOp(int64_t count, Journal* journal, int* prepared) : ToyOp(count, 1.0f, journal), prepared_(prepared) {}
-  void prepare(bool) override { ++*prepared_; }
+  CountedOp(int64_t count, Journal* journal, int* prepared, WantedGradients* wanted = nullptr)
+      : ToyOp(count, 1.0f, journal), prepared_(prepared), wanted_(wanted) {}
+  void prepare(const WantedGradients& wanted) override {
+    ++*prepared_;
+    if (wanted_) *wanted_ = wanted;
+  }
 
  private:
   int* prepared_;
+  WantedGradients* wanted_;
 };
+
+// What nobody asks for no library is tried for.
+TEST_F(NetworkTest, AnOpIsToldWhichGradientsAreWanted) {
+  for (const Mode mode : {Mode::Inference, Mode::Training, Mode::InputGradient})
+    for (const bool trainable : {true, false}) {
+      Journal journal;
+      int prepared = 0;
+      WantedGradients first, second;
+      Program p({1, mode, DType::F32});
+      const auto add_op = [&](const std::string& name, Value in, WantedGradients* wanted) {
+        OpSpec spec{name, {in}, p.info(in)};
+        spec.parameters = {{name + ".w", ParameterKind::Vector, {4}, Initial::Zeros}};
+        spec.parameters[0].trainable = trainable;
+        return p.add(std::make_unique<CountedOp>(4, &journal, &prepared, wanted), std::move(spec));
+      };
+      const Value x = p.input("x", 2, 2, 1, DType::F32, mode == Mode::InputGradient);
+      p.set_output(add_op("second", add_op("first", x, &first), &second));
+      p.finish();
+      const bool trained = mode == Mode::Training && trainable, pulled_back = mode == Mode::InputGradient;
+      EXPECT_EQ(first.parameters, trained);
+      EXPECT_EQ(second.parameters, trained);
+      EXPECT_EQ(first.inputs, std::vector<bool>{pulled_back});
+      EXPECT_EQ(second.inputs, std::vector<bool>{trained || pulled_back});
+    }
+}
 
 TEST_F(NetworkTest, DeclaringMakesNoLayer) {
   Journal journal;

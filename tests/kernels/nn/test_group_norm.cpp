@@ -164,6 +164,23 @@ TEST(GroupNormChecks, RefusesGroupsThatDoNotDivide) {
   EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape), Error);
 }
 
+// More than a GPU's block has memory for, refused alike on every device.
+TEST(GroupNormChecks, RefusesGroupsThatAreTooWide) {
+  Stream stream;
+  constexpr int kMost = 5282;
+  DeviceArray<float> x(stream, Values(2 * (kMost + 1), 0.5)), stats(stream, 4);
+  GroupNormShape shape;
+  shape.n = 1, shape.hw = 1, shape.groups = 1;
+  for (const int channels : {kMost, kMost + 1}) {
+    shape.c = channels;
+    const auto run = [&] { group_norm_forward(stream, x.data(), stats, x.data(), x, x, {}, shape); };
+    if (channels == kMost)
+      EXPECT_NO_THROW(run());
+    else
+      EXPECT_THROW(run(), Error);
+  }
+}
+
 // Rows of dtemb that would overlap; a single row has no distance.
 TEST(GroupNormChecks, RefusesRowsOfDtembThatOverlap) {
   Stream stream;

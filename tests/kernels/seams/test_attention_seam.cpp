@@ -94,10 +94,11 @@ struct Results {
         dk(stream, in.q.size()),
         dv(stream, in.q.size()),
         lse(stream, size_t(shape.n) * shape.heads * shape.tokens),
-        workspace(stream, attention_backward_workspace(shape)),
+        workspace(stream, std::max(attention_forward_workspace(shape, dtype_of<T>),
+                                   attention_backward_workspace(shape, dtype_of<T>))),
         s(shape) {}
   void run(Stream& stream) {
-    attention_forward(stream, out.data(), lse, q.data(), k.data(), v.data(), s);
+    attention_forward(stream, out.data(), lse, q.data(), k.data(), v.data(), s, workspace.data());
     attention_backward(stream, dq.data(), dk.data(), dv.data(), dout.data(), out.data(), lse, q.data(), k.data(),
                        v.data(), s, workspace.data());
   }

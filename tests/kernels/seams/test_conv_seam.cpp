@@ -62,7 +62,7 @@ struct Layer {
         dy(stored<T>(random_values(n * y_row, 3))),
         bias(stored<float>(random_values(s.k, 4))),
         residual(stored<T>(random_values(n * y_row, 6))),
-        layer("conv under test", s, dtype_of<T>, training),
+        layer("conv under test", s, dtype_of<T>, {training, training}),
         masters(st, weight),
         dbias(st, s.k),
         bias_data(st, bias),
@@ -312,12 +312,19 @@ TYPED_TEST(ConvSeam, NewMastersNeedAPack) {
 
 TYPED_TEST(ConvSeam, RefusesMisuse) {
   using T = TypeParam;
-  EXPECT_THROW(ConvLayer("empty", ConvShape{2, 2, 4, 4, 5, 5, 1, 0, 0, 0, 0}, dtype_of<T>, false), Error);
-  ConvLayer layer("unbound", kSmall[0].shape, dtype_of<T>, false);
+  EXPECT_THROW(ConvLayer("empty", ConvShape{2, 2, 4, 4, 5, 5, 1, 0, 0, 0, 0}, dtype_of<T>, {}), Error);
+  ConvLayer layer("unbound", kSmall[0].shape, dtype_of<T>, {});
   DeviceArray<T> x(this->stream, 7 * 9 * 5), y(this->stream, 7 * 9 * 7);
   EXPECT_THROW(layer.forward(this->stream, y.data(), x.data(), {}, 1, nullptr), Error);
   Layer<T> inference(this->stream, kSmall[0].shape, 1, false);
   EXPECT_THROW(inference.layer.backward_data(this->stream, x.data(), Write::Set, y.data(), 1, nullptr), Error);
+  ConvLayer weight_alone("weight alone", kSmall[0].shape, dtype_of<T>, {false, true});
+  DeviceArray<char> packed(this->stream, weight_alone.packed_bytes());
+  weight_alone.bind(packed.data());
+  EXPECT_THROW(weight_alone.backward_data(this->stream, x.data(), Write::Set, y.data(), 1, packed.data()), Error);
+  EXPECT_GT(weight_alone.backward_weight_workspace(1), 0u);
+  const ConvLayer data_alone("data alone", kSmall[0].shape, dtype_of<T>, {true, false});
+  EXPECT_EQ(data_alone.backward_weight_workspace(1), 0u);
 }
 
 }  // namespace

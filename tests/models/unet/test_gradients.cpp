@@ -169,6 +169,10 @@ bool in_sim() {
   return std::string(device_name()) == "sim";
 }
 
+bool on_gpu() {
+  return !in_sim() && std::string(device_name()) != "cpu";
+}
+
 // sim is a hundred times slower, and the tensors one by one are shown on the cpu, so there it is all of them at once.
 std::vector<Slice> slices_of(const ParameterLayout& layout) {
   if (in_sim()) return {{"all parameters", 0, layout.trainable_floats()}};
@@ -222,7 +226,12 @@ bool has_zero_gradient(const std::string& name) {
   return name.ends_with("to_k.bias");
 }
 
-void check_parameters(const std::string& overrides, int directions) {
+// The numbers of the directions that are tried.
+struct Directions {
+  int first, last;
+};
+
+void check_parameters(const std::string& overrides, const Directions& directions) {
   TrainingProbe probe(tiny_network(overrides));
   const std::vector<float> all = probe.gradient();
   uint32_t index = 0;
@@ -233,7 +242,7 @@ void check_parameters(const std::string& overrides, int directions) {
     };
     const std::vector<float> gradient = slice(all);
     const double size = norm_of(slice(probe.weights));
-    for (int number = 0; number < directions; ++number) {
+    for (int number = directions.first; number <= directions.last; ++number) {
       const std::vector<float> d = direction_of(gradient, number, index);
       double expected = 0;
       for (size_t i = 0; i < d.size(); ++i) expected += static_cast<double>(d[i]) * static_cast<double>(gradient[i]);
@@ -276,8 +285,13 @@ class Gradients : public ::testing::TestWithParam<Variant> {
   void TearDown() override { set_device_threads(0); }
 };
 
+// A GPU waits for some hundred launches of small kernels a loss, so there it is the one direction that sees most; the
+// formulas are those that the cpu is shown with.
 TEST_P(Gradients, OfEveryParameterMatchFiniteDifferences) {
-  check_parameters(GetParam().overrides, kSanitized ? 1 : in_sim() ? 2 : 3);
+  check_parameters(GetParam().overrides, on_gpu() ? Directions{1, 1}
+                                                  : Directions{0, kSanitized ? 0
+                                                                  : in_sim() ? 1
+                                                                             : 2});
 }
 
 TEST_P(Gradients, OfTheInputMatchFiniteDifferences) {

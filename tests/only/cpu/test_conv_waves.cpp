@@ -12,7 +12,7 @@ TEST(ConvWaves, JoinByTheTree) {
   const ConvShape s{2, 2, 256, 512, 3, 3, 1, 1, 1, 1, 1};  // 4.7 MB a partial, so 8 a wave
   const int chunk = images_per_chunk(), chunks = 8 * 5 + 3, n = chunks * chunk - 1;
   const int64_t row_x = int64_t{1} * s.h * s.w * s.c, row_y = int64_t{1} * s.out_h() * s.out_w() * s.k;
-  ConvLayer layer("waves", s, DType::F32, true);
+  ConvLayer layer("waves", s, DType::F32, {false, true});
   DeviceArray<float> x(stream, random_values(n * row_x, 1)), dy(stream, random_values(n * row_y, 2));
   DeviceArray<char> packed(stream, layer.packed_bytes());
   layer.bind(packed);

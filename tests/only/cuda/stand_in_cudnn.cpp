@@ -58,6 +58,7 @@ size_t size_of_attribute(cudnnBackendAttributeType_t type) {
 
 std::vector<int> run_engines;
 int last_attention = 0;
+int holds_parts_at = 0;  // images
 Stream* current = nullptr;
 int handle_object = 0;  // has an address
 constexpr int64_t kWorkspace = 1000;
@@ -133,16 +134,41 @@ const Thing& operation_of(const Thing& engine) {
   return engine.part(CUDNN_ATTR_ENGINE_OPERATION_GRAPH).part(CUDNN_ATTR_OPERATIONGRAPH_OPS);
 }
 
+// Of a convolution.
+int64_t images_of(const Thing& operation) {
+  const bool forward = operation.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR;
+  const bool data = operation.type == CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR;
+  return operation
+      .part(forward ? CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X
+            : data  ? CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX
+                    : CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X)
+      .list<int64_t>(CUDNN_ATTR_TENSOR_DIMENSIONS)
+      .at(0);
+}
+
+// A copy of 16 bytes an image, and two tiles of parts of sums for some N.
+int64_t workspace_of(int64_t engine, int64_t images) {
+  const bool parts = images == holds_parts_at || (engine == kHoldsParts && images % 9 == 1);
+  return kWorkspace + 16 * images + (parts ? 2 * 65536 : 0);
+}
+
 cudnnStatus_t finalize(cudnnBackendDescriptor_t descriptor) {
   Thing& thing = *at(descriptor);
-  if (thing.type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR)
-    for (const int engine : {kNotDeterministic, kCutsByGrid, kRefuses, kWrong, kBatchChangesBits, kGood})
-      thing.parts[CUDNN_ATTR_ENGINEHEUR_RESULTS].push_back(proposal(engine));
+  if (thing.type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR) {
+    const Thing& operation = thing.part(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH).part(CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    const bool attention = operation.type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR;
+    for (const int engine :
+         {kNotDeterministic, kCutsByGrid, kRefuses, kHoldsParts, kWrong, kBatchChangesBits, kManyChangeBits, kGood})
+      if (!attention || (engine != kHoldsParts && engine != kManyChangeBits))  // which are about convolutions
+        thing.parts[CUDNN_ATTR_ENGINEHEUR_RESULTS].push_back(proposal(engine));
+  }
   if (thing.type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
     const Thing& engine = thing.part(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG).part(CUDNN_ATTR_ENGINECFG_ENGINE);
     const bool attention = operation_of(engine).type == CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR;
-    put<int64_t>(thing, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, {attention ? 0 : kWorkspace});
-    if (engine.one<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX) == kRefuses) return CUDNN_STATUS_NOT_SUPPORTED;
+    const int64_t index = engine.one<int64_t>(CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
+    put<int64_t>(thing, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE,
+                 {attention ? 0 : workspace_of(index, images_of(operation_of(engine)))});
+    if (index == kRefuses) return CUDNN_STATUS_NOT_SUPPORTED;
   }
   thing.final = true;
   return CUDNN_STATUS_SUCCESS;
@@ -207,6 +233,7 @@ void run_convolution(const Thing& operation, int64_t engine, const std::map<int6
   ConvEpilogue epilogue;
   if (engine == kWrong) epilogue.scale = 1.1f;
   if (engine == kBatchChangesBits && n > 1) epilogue.scale = 1.0078125f;  // one unit of a bf16
+  if (engine == kManyChangeBits && n > kFewImages) epilogue.scale = 1.0078125f;
   if (forward) {
     conv_forward(*current, {yp, y.type}, {xp, x.type}, {wp, w.type}, epilogue, s, n);
   } else if (data) {
@@ -262,9 +289,10 @@ cudnnStatus_t execute(cudnnHandle_t, cudnnBackendDescriptor_t plan, cudnnBackend
     return CUDNN_STATUS_SUCCESS;
   }
   void* workspace = at(pack)->one<void*>(CUDNN_ATTR_VARIANT_PACK_WORKSPACE);
-  fill_bytes(*current, workspace, 0xFF, kWorkspace);  // as a library may, all of it
+  const auto bytes = static_cast<size_t>(workspace_of(index, images_of(operation)));
+  fill_bytes(*current, workspace, 0xFF, bytes);  // as a library may, all of it
   run_convolution(operation, index, pointers);
-  fill_bytes(*current, workspace, 0xFF, kWorkspace);
+  fill_bytes(*current, workspace, 0xFF, bytes);
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -277,6 +305,9 @@ cudnnStatus_t set_stream(cudnnHandle_t, cudaStream_t stream) {
 
 const std::vector<int>& stand_in_engines_run() {
   return run_engines;
+}
+void stand_in_holds_parts_at(int images) {
+  holds_parts_at = images;
 }
 int stand_in_last_attention() {
   return last_attention;

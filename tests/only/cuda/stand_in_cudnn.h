@@ -12,13 +12,18 @@ enum StandInEngine {
   kNotDeterministic = 3,  // says so in its notes
   kCutsByGrid = 4,        // by its knobs
   kRefuses = 6,           // cannot be planned
+  kHoldsParts = 10,       // its workspace rises and falls with N
   kWrong = 7,             // computes something else
   kBatchChangesBits = 8,  // an image's last bits depend on N
+  kManyChangeBits = 5,    // the same, but for N above kFewImages alone
   kGood = 9,
 };
+inline constexpr int kFewImages = 8;
 
 // Engines that were run, in order of their first run.
 const std::vector<int>& stand_in_engines_run();
+// From now on plans of a convolution of so many images want a workspace as if it held parts of sums; 0: none do.
+void stand_in_holds_parts_at(int images);
 int stand_in_last_attention();  // the engine; 0: none was run
 
 }  // namespace ito::test

@@ -97,6 +97,58 @@ TEST(ConvChoice, NoKnobThatCutsASumByTheGrid) {
   }
   EXPECT_TRUE(allowed_knobs(forward, knob(CUDNN_KNOB_TYPE_STREAM_K, 0)));
   EXPECT_FALSE(allowed_knobs(forward, knob(CUDNN_KNOB_TYPE_STREAM_K, 1)));
+  for (const Direction direction : {Direction::Forward, Direction::Data}) {
+    const ConvKey key{{}, direction, DType::BF16, false};
+    EXPECT_TRUE(allowed_knobs(key, knob(CUDNN_KNOB_TYPE_WORKSPACE, 1)));
+    EXPECT_FALSE(allowed_knobs(key, knob(CUDNN_KNOB_TYPE_WORKSPACE, 0)));
+  }
+  EXPECT_TRUE(allowed_knobs(weight, knob(CUDNN_KNOB_TYPE_WORKSPACE, 0)));
+}
+
+TEST(ConvChoice, AKnobThatIsNotKnownIsRefused) {
+  const ConvKey forward{{}, Direction::Forward, DType::BF16, false};
+  for (const int type : {1 /* swizzle */, 29 /* block size */, 30 /* occupancy */, 39 /* split P */, 1000}) {
+    EngineChoice choice;
+    choice.knobs = {{static_cast<cudnnBackendKnobType_t>(type), 0}};
+    EXPECT_FALSE(allowed_knobs(forward, choice)) << type;
+    EXPECT_TRUE(allowed_knobs({{}, Direction::Weight, DType::F32, true}, choice)) << type;
+  }
+}
+
+TEST(ConvChoice, AWorkspaceOfCopiesIsALine) {
+  const WorkspaceLine copies{32784, 32768}, none{0, 0};
+  EXPECT_TRUE(copies.holds(1, 32784));
+  EXPECT_TRUE(copies.holds(257, 32784 + 256 * 32768));
+  EXPECT_TRUE(copies.holds(257, 32784 + 256 * 32768 + 131));  // a counter, and what aligns it
+  EXPECT_FALSE(copies.holds(257, 32784 + 256 * 32768 + 65536));
+  EXPECT_TRUE(none.holds(64, 131));
+  EXPECT_FALSE(none.holds(64, 262307));
+  EXPECT_FALSE(copies.holds(2, 0));
+}
+
+// The line is asked of all deterministic candidates, whatever their knobs. Those that leave it are ones whose knobs are
+// refused too, and with these layers there are some; copies, which the narrow layer's engines take, stay on it.
+TEST(ConvChoice, WorkspacesShowTheEnginesThatCutSums) {
+  const DescribedH100 h100;
+  if (!h100) GTEST_SKIP() << cudnn_state().error;
+  int bent = 0;
+  for (const ConvShape& shape :
+       {ConvShape{8, 8, 512, 512, 3, 3, 1, 1, 1, 1, 1}, ConvShape{16, 16, 256, 512, 3, 3, 1, 1, 1, 1, 1},
+        ConvShape{4, 4, 24, 40, 1, 1, 1, 0, 0, 0, 0}}) {
+    for (const Direction direction : {Direction::Forward, Direction::Data}) {
+      const ConvKey key = key_of(shape, direction, DType::BF16);
+      int lines = 0;
+      const OperationGraph graph = conv_graph(h100.target, key, canonical_n());
+      for (const Candidate& candidate : heuristic_candidates(h100.target, graph, CUDNN_HEUR_MODE_A, 32)) {
+        if (!allowed_notes(key, candidate.notes)) continue;
+        const bool line = workspace_line(h100.target, key, candidate.choice).has_value();
+        (line ? lines : bent) += 1;
+        EXPECT_TRUE(line || !cuts_no_sum(candidate.choice)) << key.text() << ": " << candidate.choice.name();
+      }
+      EXPECT_GT(lines, 0) << key.text();
+    }
+  }
+  EXPECT_GT(bent, 0);
 }
 
 TEST(ConvChoice, ADeviceThatIsNotDescribedIsRefusedInOneLine) {
@@ -128,17 +180,23 @@ TEST(ConvChoice, AnEngineIsPlannedForEveryN) {
   for (const cases::ConvCase& c : cases::conv_cases()) shapes.push_back(c.shape);
   for (const ConvShape& s :
        {ConvShape{32, 32, 3, 128, 3, 3, 1, 1, 1, 1, 1}, ConvShape{32, 32, 128, 3, 3, 3, 1, 1, 1, 1, 1},
-        ConvShape{32, 32, 128, 128, 3, 3, 2, 0, 0, 1, 1}, ConvShape{16, 16, 256, 512, 1, 1, 1, 0, 0, 0, 0}})
+        ConvShape{32, 32, 128, 128, 3, 3, 2, 0, 0, 1, 1}, ConvShape{16, 16, 256, 512, 1, 1, 1, 0, 0, 0, 0},
+        ConvShape{8, 8, 512, 512, 3, 3, 1, 1, 1, 1, 1}, ConvShape{16, 16, 768, 512, 3, 3, 1, 1, 1, 1, 1}})
     shapes.push_back(s);
   for (const ConvShape& shape : shapes)
     for (const DType type : {DType::F32, DType::BF16})
       for (const Direction direction : kDirections) {
         const ConvKey key = key_of(shape, direction, type);
         const bool weight = direction == Direction::Weight;
-        const std::vector<int> batches = weight ? std::vector<int>{16} : std::vector<int>{kCanonicalN, 1, 3, 500};
-        std::string refusal = "no candidate", chosen;
+        const std::vector<int> batches = weight ? std::vector<int>{16} : std::vector<int>{canonical_n(), 1, 3, 500};
+        // Run-time compiled engines are not among them: they need a driver.
+        std::string refusal = "no candidate for the described card, of the heuristics or of the fallback mode", chosen;
         for (const EngineChoice& choice : conv_candidates(h100.target, key, batches[0])) {
           try {
+            if (!weight && !workspace_line(h100.target, key, choice)) {
+              refusal = choice.name() + ": its workspace may hold parts of sums";
+              continue;
+            }
             for (const int n : batches) const Plan plan(h100.target, conv_graph(h100.target, key, n), choice);
             chosen = choice.name();
             break;

@@ -51,6 +51,16 @@ TEST(Library, VersionsAreDotted) {
   EXPECT_EQ(dotted_version(130102, 10000), "13.1.2");
 }
 
+TEST(Library, ABuildForAnotherCudaIsRefused) {
+  LibraryState state{"cuDNN", "/folder/libcudnn.so.9", "9.19.0", ""};
+  refuse_other_cuda(state, CUDART_VERSION);
+  EXPECT_EQ(state.error, "");
+  refuse_other_cuda(state, 12090);
+  for (const char* part : {"cuDNN 9.19.0 at /folder/libcudnn.so.9", "for CUDA 12, expected one for CUDA 13", "install"})
+    EXPECT_TRUE(has(state.error, part)) << part << " is not in: " << state.error;
+  EXPECT_FALSE(has(state.error, "\n"));
+}
+
 TEST(Library, TellsVersionAndPath) {
   const LibraryState dnn = cudnn_state(), blas = cublas_lt_state();
   for (const LibraryState& state : {dnn, blas}) {
@@ -66,6 +76,7 @@ TEST(Library, TellsVersionAndPath) {
   EXPECT_EQ(library_versions(), "cuDNN " + dnn.version + ", cuBLASLt " + blas.version);
   EXPECT_EQ(atoi(dnn.version.c_str()), CUDNN_MAJOR);
   EXPECT_EQ(atoi(blas.version.c_str()), CUBLAS_VER_MAJOR);
+  EXPECT_EQ(cudnn()->cudnnGetCudartVersion() / 1000, CUDART_VERSION / 1000);
 }
 
 TEST(LibraryDeathTest, PortableKernelsAreAskedFor) {
