@@ -91,10 +91,9 @@ KERNEL void divide_rows_kernel(T* y, bool add, const T* x, const float* t, int64
   }
 }
 
-// out[group * stride + channel] (+)= sum of x over the group's rows; block = (group, strip of channels).
+// out[group][channel] = sum of x over the group's rows; block = (group, strip of channels).
 template <class T, int NT>
-KERNEL void column_sum_kernel(float* out, int64_t stride, bool add, const T* x, int64_t group_rows, int64_t rows,
-                              int c) {
+KERNEL void column_sum_kernel(float* out, const T* x, int64_t group_rows, int64_t rows, int c) {
   constexpr int kColumns = NT < kStrip ? NT : kStrip;
   constexpr int kTeams = NT / kColumns;  // rows read at a time
   constexpr int kOwn = kStrip / kColumns;
@@ -121,16 +120,8 @@ KERNEL void column_sum_kernel(float* out, int64_t stride, bool add, const T* x, 
   BLOCK_LOOP(j, width) {
     float sum = team_sum[j];
     for (int g = 1; g < kTeams; ++g) sum += team_sum[g * kStrip + j];
-    write_element(out, group * stride + first + j, add, sum);
+    out[group * c + first + j] = sum;
   }
-}
-
-template <class T>
-void sum_columns(const char* name, Stream& stream, float* out, int64_t stride, bool add, const T* x, int64_t group_rows,
-                 int64_t rows, int c) {
-  constexpr int NT = block_threads(kSumThreads);
-  launch<column_sum_kernel<T, NT>>(name, Dim3(ceil_div(rows, group_rows) * ceil_div(c, kStrip)), NT, 0, stream, out,
-                                   stride, add, x, group_rows, rows, c);
 }
 
 void check_count(const char* kernel, int64_t count) {
@@ -238,7 +229,10 @@ void sum_rows(Stream& stream, float* dbias, ConstDataRef dy, float* partial, int
   const int64_t chunk = images_per_chunk();
   by_type(dy.type, [&](auto tag) {
     using T = decltype(tag);
-    sum_columns("sum_rows", stream, partial, c, false, dy.as<T>(), chunk * hw, int64_t{n} * hw, c);
+    constexpr int NT = block_threads(kSumThreads);
+    const int64_t groups = ceil_div(n, chunk);
+    launch<column_sum_kernel<T, NT>>("sum_rows", Dim3(groups * ceil_div(c, kStrip)), NT, 0, stream, partial, dy.as<T>(),
+                                     chunk * hw, int64_t{n} * hw, c);
   });
   fold_tree(stream, dbias, partial, ceil_div(n, chunk), 1, c);
 }
