@@ -53,7 +53,7 @@ ReverseProcess::ReverseProcess(const Network& network, const ReverseTable& table
   denoiser_.bind(weights);
   buffers_.allocate();
   loop_.prepare();
-  pack();
+  if (settings.weights_ready) pack();
 }
 
 void ReverseProcess::pack() {

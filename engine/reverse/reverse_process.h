@@ -15,6 +15,7 @@ struct ReverseSettings {
   uint64_t seed = 0;
   DType compute = DType::F32;
   bool capture = true;             // false: launch every kernel of every row anew (the same bits)
+  bool weights_ready = true;       // false: the caller calls pack() before the first use
   Delivered delivered = {};        // of every image
   size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
   size_t kept_images = 0;          // bytes of images that the caller keeps in the same memory, for that sum

@@ -22,12 +22,14 @@ ReverseTable table_for(const NoiseSchedule& schedule) {
   return sampling_table(sampler_named("ddim"), schedule, settings);
 }
 
-ReverseSettings settings_of(uint64_t seed, bool capture, size_t memory_limit) {
+ReverseSettings settings_of(const Trainer& trainer, uint64_t seed, bool capture, size_t memory_limit) {
   ReverseSettings reverse;
   reverse.batch = kImages;
   reverse.seed = seed;
   reverse.memory_limit = memory_limit;
   reverse.capture = capture;
+  reverse.compute = trainer.program().options().compute;  // whose kernels are chosen already
+  reverse.weights_ready = false;                          // a resumed run has still to upload them
   reverse.delivered = {.numbers = false, .bytes = true};
   return reverse;
 }
@@ -37,7 +39,7 @@ ReverseSettings settings_of(uint64_t seed, bool capture, size_t memory_limit) {
 Preview::Preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, uint64_t seed,
                  bool capture, size_t memory_limit)
     : network_(network),
-      process_(network, table_for(schedule), trainer.ema(), settings_of(seed, capture, memory_limit)) {}
+      process_(network, table_for(schedule), trainer.ema(), settings_of(trainer, seed, capture, memory_limit)) {}
 
 void Preview::write(Trainer& trainer, const std::string& path) {
   trainer.stream().synchronize();  // the averaged weights are read on another stream
