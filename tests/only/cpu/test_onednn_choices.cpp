@@ -27,7 +27,7 @@ const ConvShape kShapes[] = {
 
 void expect_no_reference(DType type) {
   for (const ConvShape& s : kShapes) {
-    const std::string all = ConvLayer("choice", s, type, true).implementations();
+    const std::string all = ConvLayer("choice", s, type, ConvGradients{true, true}).implementations();
     std::istringstream words(all);
     int directions = 0;
     for (std::string word; words >> word; ++directions) {
@@ -58,7 +58,7 @@ TEST(OnednnChoices, LargeLayersAreCutIntoBands) {
                               {28, 27, 64, 64, 3, 3, 2, 0, 0, 1, 1},
                               {29, 28, 64, 64, 3, 3, 2, 1, 1, 1, 1}};
   for (const ConvShape& s : shapes) {
-    const std::string all = ConvLayer("bands", s, DType::F32, true).implementations();
+    const std::string all = ConvLayer("bands", s, DType::F32, ConvGradients{true, true}).implementations();
     for (const char* direction : {"forward=", "data="}) {
       const size_t first = all.find(direction);
       EXPECT_NE(all.find(direction, first + 1), std::string::npos)
