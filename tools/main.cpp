@@ -125,6 +125,7 @@ int report(const std::filesystem::filesystem_error& e) {
 
 int main(int argc, char** argv) {
   ito::prepare_standard_streams();
+  ito::begin_results();
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
   ito::warning_sink = ito::print_warning;
   ito::option_spelling = ito::flag_of;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See results.h. Standard output is a buffered stream that remembers a failed write, so it is enough to ask at the end.
+// See results.h. Standard output is a buffered stream that remembers a failed write, though not why it failed.
 #include "tools/terminal/results.h"
 
 #include <poll.h>
@@ -23,6 +23,11 @@ bool reader_has_gone() {
 }
 
 }  // namespace
+
+void begin_results() {
+  static char buffer[size_t{1} << 20];  // without one of ours the size would be passed over
+  if (isatty(STDOUT_FILENO) == 0) std::setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
 
 void print_result(const std::string& line) {
   std::printf("%s\n", printable(line).c_str());

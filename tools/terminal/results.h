@@ -7,6 +7,9 @@
 
 namespace ito {
 
+// Before the first result: what is short of a megabyte is then written at the end, where a failure's reason is known.
+void begin_results();
+
 void print_result(const std::string& line);
 // All but ASCII escaped, which says the same; text that is not UTF-8 with replacement characters.
 std::string json_result(const Json& value, int indent = -1);
