@@ -157,7 +157,8 @@ fs::path folder_of_split(const fs::path& folder, Split split) {
 fs::path inside_wrapper(fs::path folder) {
   for (;;) {
     const Listing top = list_folder(folder);
-    if (top.folders.size() != 1 || !top.files.images.empty()) return folder;
+    if (top.folders.size() != 1 || !top.files.images.empty() || part_of(top.folders.front()) != Part::None)
+      return folder;
     const Listing next = list_folder(top.folders.front());
     if (next.folders.empty() || !next.files.images.empty()) return folder;
     folder = top.folders.front();

@@ -132,6 +132,17 @@ TEST_F(ImageTrees, TheFolderOfAnArchiveIsLookedInto) {
   EXPECT_EQ(tree_.class_names, (Names{"cat", "dog"}));
 }
 
+TEST_F(ImageTrees, SplitsInsideAnArchivesFolder) {
+  add({"pets-v2/train/1.png", "pets-v2/val/2.png"});
+  EXPECT_EQ(found(), Names{"pets-v2/train/1.png"});
+  EXPECT_EQ(found(Split::Test), Names{"pets-v2/val/2.png"});
+}
+
+TEST_F(ImageTrees, ATestSplitIsNoWrapper) {
+  add({"test/cat/1.png", "test/dog/2.png"});
+  EXPECT_EQ(refused(), "FOLDER: has a folder test and none for training; give FOLDER/test itself to train on it");
+}
+
 TEST_F(ImageTrees, LinksThatLeadBackEnd) {
   add({"a/1.png", "b/2.png"});
   std::filesystem::create_directory_symlink("..", folder_ / "a/up");
