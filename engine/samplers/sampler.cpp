@@ -3,17 +3,19 @@
 #include "engine/samplers/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/io/input_file.h"
 #include "engine/samplers/sampler_options.h"
 
 namespace ito {
 
-extern const Sampler kDdpm, kDdim, kHeun, kDpmSolverPp2m;
+extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kHeun, &kDpmSolverPp2m};
+constexpr const Sampler* kSamplers[] = {&kDdpm,  &kDdim, &kEuler, &kEulerAncestral, &kHeun,
+                                        &kKdpm2, &kLms,  &kDeis,  &kDpmSolverPp2m};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -60,6 +62,11 @@ double SamplingProblem::option(std::string_view key) const {
   ITO_CHECK(at != sampler.options.end(), "sampler ", sampler.name, ": asks for option ", key,
             ", which it does not declare");
   return values.at(at - sampler.options.begin());
+}
+
+double SamplingProblem::sigma_space_start() const {
+  const double s_max = node(0).s();
+  return spacing == TimestepSpacing::Leading ? std::sqrt(s_max * s_max + 1) : s_max;
 }
 
 ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {

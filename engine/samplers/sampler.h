@@ -59,6 +59,9 @@ struct SamplingProblem {
   const Level& node(int i) const { return nodes.at(i); }
   double option(std::string_view key) const;  // Error for a key that the sampler does not have
   bool flag(std::string_view key) const { return option(key) != 0; }
+  // What a run in y = x / alpha begins with times a standard normal, as diffusers has it: s_max, or sqrt(s_max^2 + 1)
+  // where the spacing is leading, whose first level is below the schedule's last.
+  double sigma_space_start() const;
 };
 
 struct Sampler {

@@ -73,6 +73,10 @@ inline std::vector<GoldenRun> golden_runs() {
     linspace(config);
     v_prediction(config);
   };
+  const auto leading_v = [=](SchedulerConfig& config) {
+    offset(config);
+    v_prediction(config);
+  };
   constexpr bool kFloat = false;
   const auto &a = network_a, &b = network_b;
   return {
@@ -86,6 +90,30 @@ inline std::vector<GoldenRun> golden_runs() {
       {"ddim zero snr", "ddim", zero_snr, 8, {}, b, false, 39.0894638, {377.76932, 363.04134, 331.79133}},
       {"ddim eta 1", "ddim", plain, 10, {"eta=1"}, b, true, 218.841854, {153.43085, 73.005949, 31.58946}},
       {"ddim final abar", "ddim", final_abar, 10, {}, a, false, 149.07843, {384.15641, 384.82884, 385.50034}},
+      {"euler linspace", "euler", linspace, 10, {}, b, false, 159.631747, {19994.602, 7527.4853, 3271.3968}},
+      {"euler leading v", "euler", leading_v, 10, {}, b, false, 57.6106249, {9730.6698, 4353.8359, 2078.894}},
+      {"euler-ancestral", "euler-ancestral", linspace, 10, {}, b, true, 227.961339, {6020.7758, 1032.887, 304.33116}},
+      {"kdpm2", "kdpm2", linspace, 10, {}, b, false, 216.214241, {34955.608, 22682.039, 14041.372}},
+      {"lms", "lms", linspace, 10, {}, b, false, 182.771368, {19994.602, 7615.543, 3353.0003}},
+      {"lms karras v",
+       "lms",
+       linspace_v,
+       10,
+       {"use_karras_sigmas=true"},
+       b,
+       false,
+       62.7687058,
+       {32692.292, 16625.788, 7768.1659}},
+      {"deis", "deis", linspace, 10, {}, a, false, 183.67619, {384.08541, 384.21291, 384.01242}},
+      {"deis order 3",
+       "deis",
+       linspace,
+       12,
+       {"solver_order=3"},
+       b,
+       false,
+       187.259282,
+       {372.28385, 383.84399, 381.68602}},
       {"heun linspace", "heun", linspace, 10, {}, b, false, 247.167221, {19994.602, 20842.067, 7885.4935}},
       {"dpm++2m to sigma_min",
        "dpm++2m",

@@ -40,10 +40,12 @@ TEST(SamplerList, IsWellFormed) {
     }
   }
   EXPECT_EQ(user_error([] { sampler_named("ddmi"); }),
-            "sampler 'ddmi' is not known; use one of ddpm, ddim, heun, dpm++2m; did you mean 'ddim'?");
+            "sampler 'ddmi' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
+            "dpm++2m; did you mean 'ddim'?");
   EXPECT_EQ(user_error([] { sampler_of_class("DDIMSchedular", "x.json"); }),
             "x.json: _class_name 'DDIMSchedular' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
-            "HeunDiscreteScheduler, DPMSolverMultistepScheduler; did you mean 'DDIMScheduler'?");
+            "EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler, "
+            "LMSDiscreteScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler; did you mean 'DDIMScheduler'?");
 }
 
 TEST(SamplerOptions, ComeFromTheSamplerThenTheFileThenTheUser) {
