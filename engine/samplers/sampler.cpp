@@ -10,12 +10,13 @@
 
 namespace ito {
 
-extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m;
+extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m, kDpmPp2mSde,
+    kDpmPp3m;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm,  &kDdim, &kEuler, &kEulerAncestral, &kHeun,
-                                        &kKdpm2, &kLms,  &kDeis,  &kDpmSolverPp2m};
+constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kEuler,         &kEulerAncestral, &kHeun,   &kKdpm2,
+                                        &kLms,  &kDeis, &kDpmSolverPp2m, &kDpmPp2mSde,     &kDpmPp3m};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;

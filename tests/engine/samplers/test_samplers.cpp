@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "tests/engine/user_error.h"
 #include "tests/ref/reverse_row.h"
@@ -260,50 +261,77 @@ TEST(Samplers, OrderAtTheEndOfDpmSolver) {
   EXPECT_EQ(clean.weight[0][kX], 0);
 }
 
-// What a multistep rule of order p is made for: slopes that are a polynomial of degree below p, in s or in ln s, are
-// integrated exactly once there are p of them. The integral is Simpson's, of 2000 intervals.
+// Of multistep rules: the state over `divisor` grows by the integral of the estimate, read off the network, dV.
+struct MultistepRule {
+  const char *sampler, *option;  // without the order
+  int order;
+  const char* predicts;                   // what the rule integrates
+  double (*argument)(double lambda);      // in which the rule takes the estimate for a polynomial
+  double (*divisor)(const Level& level);  // of the state
+  double (*density)(double lambda);       // dV / dlambda
+};
+
+// What a multistep rule of order p is made for: estimates that are a polynomial of degree below p are integrated
+// exactly once there are p of them. The integral is Simpson's, of 2000 intervals.
 TEST(Samplers, MultistepRulesIntegrateTheirPolynomials) {
-  const SchedulerConfig config;
-  const Levels levels{NoiseSchedule(config)};
-  struct Rule {
-    const char *sampler, *option;
-    bool in_logarithm, divides;  // divides: the state is x, not y = x / alpha
-    int order;
-  };
-  for (const Rule& rule : {Rule{"lms", "order=", false, false, 1}, Rule{"lms", "order=", false, false, 2},
-                           Rule{"lms", "order=", false, false, 3}, Rule{"lms", "order=", false, false, 4},
-                           Rule{"deis", "solver_order=", true, true, 1}, Rule{"deis", "solver_order=", true, true, 2},
-                           Rule{"deis", "solver_order=", true, true, 3}}) {
-    const ReverseTable table = sampling_table(sampler_named(rule.sampler), NoiseSchedule(config),
-                                              {.steps = 20,
-                                               .timestep_spacing = TimestepSpacing::Linspace,
-                                               .set = {rule.option + std::to_string(rule.order)}});
+  const auto tenth_of_s = [](double lambda) { return std::exp(-lambda) / 10; };
+  const auto itself = [](double lambda) { return lambda; };
+  const auto one = [](const Level&) { return 1.0; };
+  const auto alpha = [](const Level& l) { return l.alpha; };
+  const auto sigma = [](const Level& l) { return l.sigma; };
+  const auto sde = [](const Level& l) { return l.sigma * l.s(); };
+  const auto of_s = [](double lambda) { return -std::exp(-lambda); };          // V = s
+  const auto of_snr_root = [](double lambda) { return std::exp(lambda); };     // V = 1 / s
+  const auto of_snr = [](double lambda) { return 2 * std::exp(2 * lambda); };  // V = 1 / s^2
+  std::vector<MultistepRule> rules;
+  for (int order = 1; order <= 4; ++order) rules.push_back({"lms", "order=", order, "epsilon", tenth_of_s, one, of_s});
+  for (int order = 1; order <= 3; ++order)
+    rules.push_back({"deis", "solver_order=", order, "epsilon", itself, alpha, of_s});
+  rules.push_back({"dpm++2m", "solver_type=heun solver_order=", 2, "sample", itself, sigma, of_snr_root});
+  rules.push_back({"dpm++3m", "", 3, "sample", itself, sigma, of_snr_root});
+  rules.push_back({"dpm++2m", "final_sigmas_type=sigma_min algorithm_type=dpmsolver solver_type=heun solver_order=", 2,
+                   "epsilon", itself, alpha, of_s});
+  rules.push_back(
+      {"dpm++2m", "algorithm_type=sde-dpmsolver++ solver_type=heun solver_order=", 2, "sample", itself, sde, of_snr});
+  rules.push_back(
+      {"dpm++2m", "algorithm_type=sde-dpmsolver++ published=false solver_order=", 3, "sample", itself, sde, of_snr});
+  rules.push_back({"dpm++2m", "final_sigmas_type=sigma_min algorithm_type=dpmsolver published=false solver_order=", 3,
+                   "epsilon", itself, alpha, of_s});
+  for (const MultistepRule& rule : rules) {
+    SchedulerConfig config;
+    config.prediction_type = quantity_of(rule.predicts, "");
+    const Levels levels{NoiseSchedule(config)};
+    std::istringstream words(rule.option);
+    SamplingSettings settings{.steps = 20, .timestep_spacing = TimestepSpacing::Linspace};
+    for (std::string word; words >> word;)
+      settings.set.push_back(word.ends_with("=") ? word + std::to_string(rule.order) : word);
+    const ReverseTable table = sampling_table(sampler_named(rule.sampler), NoiseSchedule(config), settings);
+    const auto level = [&](size_t row) { return levels.at(table.rows[row].timestep); };
     for (int degree = 0; degree < rule.order; ++degree) {
-      const auto slope = [&](double s) { return std::pow(rule.in_logarithm ? std::log(s) : s / 10, degree); };
-      const auto state_after_rows = [&](size_t count) {
+      const auto estimate = [&](double lambda) { return std::pow(rule.argument(lambda), degree); };
+      const auto state_before = [&](size_t row) {
         ref::RowRun run{.x = {0.0}, .registers = {}};
         run.registers.assign(table.registers, {0.0});
-        const std::vector<Row> rows(table.rows.begin(), table.rows.begin() + static_cast<std::ptrdiff_t>(count));
+        const std::vector<Row> rows(table.rows.begin(), table.rows.begin() + static_cast<std::ptrdiff_t>(row));
         ref::run_rows(
-            rows, table.first_input_scale, run, [&](double, double t) { return slope(levels.at(t).s()); },
+            rows, table.first_input_scale, run, [&](double, double t) { return estimate(levels.at(t).lambda()); },
             [](size_t, int) { return 0.0; });
-        const double alpha = count < table.rows.size() ? levels.at(table.rows[count].timestep).alpha : 1;
-        return rule.divides ? run.x[0] / alpha : run.x[0];
+        return run.x[0] / rule.divisor(level(row));
       };
       for (size_t i = static_cast<size_t>(rule.order) - 1; i + 1 < table.rows.size(); ++i) {
-        const double from = levels.at(table.rows[i].timestep).s(), to = levels.at(table.rows[i + 1].timestep).s();
+        const double from = level(i).lambda(), to = level(i + 1).lambda();
         constexpr int kIntervals = 2000;
         double integral = 0, size = 0;
         for (int k = 0; k <= kIntervals; ++k) {
-          const double value = slope(from + (to - from) * k / kIntervals);
+          const double lambda = from + (to - from) * k / kIntervals;
           const double weight = (k == 0 || k == kIntervals ? 1 : k % 2 ? 4 : 2) * (to - from) / (3 * kIntervals);
-          integral += weight * value;
-          size += std::fabs(weight * value);
+          integral += weight * estimate(lambda) * rule.density(lambda);
+          size += std::fabs(weight * estimate(lambda) * rule.density(lambda));
         }
         // Weights are floats, of both signs and up to some ten times the step.
-        const double reached = std::fabs(state_after_rows(i));
-        EXPECT_NEAR(state_after_rows(i + 1) - state_after_rows(i), integral, 1e-5 * size + 4 * kEpsilon * reached)
-            << rule.sampler << " of order " << rule.order << ", degree " << degree << ", step " << i;
+        const double reached = std::max(std::fabs(state_before(i)), std::fabs(state_before(i + 1)));
+        EXPECT_NEAR(state_before(i + 1) - state_before(i), integral, 1e-5 * size + 4 * kEpsilon * reached)
+            << rule.sampler << " " << rule.option << rule.order << ", degree " << degree << ", step " << i;
       }
     }
   }
