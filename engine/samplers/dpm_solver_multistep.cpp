@@ -50,6 +50,7 @@ const Sampler kDpmSolverPp2m = {
     .grid = GridKind::AboveSmallest,
     .clips = false,
     .divides_alpha = true,
+    .truncates_times = true,
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,

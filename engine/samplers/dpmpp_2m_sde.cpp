@@ -21,6 +21,7 @@ const Sampler kDpmPp2mSde = {
     .grid = GridKind::AboveSmallest,
     .clips = false,
     .divides_alpha = true,
+    .truncates_times = true,
     .options = kOptions,
     .scheduler_classes = {},
     .fixed = {},

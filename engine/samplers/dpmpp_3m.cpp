@@ -25,6 +25,7 @@ const Sampler kDpmPp3m = {
     .grid = GridKind::AboveSmallest,
     .clips = false,
     .divides_alpha = true,
+    .truncates_times = true,
     .options = kOptions,
     .scheduler_classes = {},
     .fixed = {},

@@ -11,12 +11,12 @@
 namespace ito {
 
 extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m, kDpmPp2mSde,
-    kDpmPp3m;
+    kDpmPp3m, kUniPc;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kEuler,         &kEulerAncestral, &kHeun,   &kKdpm2,
-                                        &kLms,  &kDeis, &kDpmSolverPp2m, &kDpmPp2mSde,     &kDpmPp3m};
+constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kEuler,         &kEulerAncestral, &kHeun,    &kKdpm2,
+                                        &kLms,  &kDeis, &kDpmSolverPp2m, &kDpmPp2mSde,     &kDpmPp3m, &kUniPc};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -97,7 +97,7 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   grid.count = settings.steps ? settings.steps : usual;
   grid.offset = config.steps_offset;
   grid.karras = has(kKarrasOption) && problem.flag(kKarrasOption.key);
-  grid.truncated = config.beta_schedule == BetaSchedule::SquaredCosCapV2;  // as in DPMSolverMultistepScheduler
+  grid.truncated = sampler.truncates_times && config.beta_schedule == BetaSchedule::SquaredCosCapV2;
   problem.nodes = grid_levels(problem.levels, grid);
   const bool ends_noisy = has(kFinalSigmasOption) && problem.option(kFinalSigmasOption.key) == 1;
   problem.nodes.push_back(problem.levels.at(ends_noisy ? 0 : -1));

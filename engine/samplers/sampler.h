@@ -69,8 +69,10 @@ struct Sampler {
   const char* summary;
   int usual_steps;  // 0: all timesteps of the schedule
   GridKind grid;
-  bool clips;          // the x0 estimates, as the scheduler's clip_sample says
-  bool divides_alpha;  // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
+  bool clips;                    // the x0 estimates, as the scheduler's clip_sample says
+  bool divides_alpha;            // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
+  bool truncates_times = false;  // of Karras' levels under squaredcos_cap_v2, in place of rounding them, as diffusers'
+                                 // multistep DPM-Solver
   std::span<const SamplerOption> options;
   std::span<const char* const> scheduler_classes;  // "_class_name"s; the first is written for it
   std::span<const FixedArgument> fixed;

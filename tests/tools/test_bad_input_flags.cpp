@@ -167,7 +167,7 @@ TEST_F(BadInput, SamplingFlags) {
       row({"--threads", "-1"}, "--threads -1: expected 0 to 4096 (0: all cores)"),
       row({"--sampler", "dddim"},
           "sampler 'dddim' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
-          "dpm++2m, dpm++2m-sde, dpm++3m; did you mean 'ddim'?"),
+          "dpm++2m, dpm++2m-sde, dpm++3m, unipc; did you mean 'ddim'?"),
       row({"--spacing", "even"},
           "--spacing: timestep_spacing 'even' is not implemented; use one of leading, linspace, trailing"),
       row({"--precision", "fp8"}, "--precision fp8: expected fp32 or bf16*"),

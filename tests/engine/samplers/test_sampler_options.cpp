@@ -41,11 +41,12 @@ TEST(SamplerList, IsWellFormed) {
   }
   EXPECT_EQ(user_error([] { sampler_named("ddmi"); }),
             "sampler 'ddmi' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
-            "dpm++2m, dpm++2m-sde, dpm++3m; did you mean 'ddim'?");
+            "dpm++2m, dpm++2m-sde, dpm++3m, unipc; did you mean 'ddim'?");
   EXPECT_EQ(user_error([] { sampler_of_class("DDIMSchedular", "x.json"); }),
             "x.json: _class_name 'DDIMSchedular' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
             "EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler, "
-            "LMSDiscreteScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler; did you mean 'DDIMScheduler'?");
+            "LMSDiscreteScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler; did "
+            "you mean 'DDIMScheduler'?");
 }
 
 TEST(SamplerOptions, ComeFromTheSamplerThenTheFileThenTheUser) {
