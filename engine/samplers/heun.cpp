@@ -4,8 +4,6 @@
 //   u = y + h eps(y, s),  y' = y + h/2 (eps(y, s) + eps(u, s')),  h = s' - s,
 // and Euler's alone in the last step, to s' = 0. n steps are 2n - 1 network calls. As in diffusers, the slope follows
 // from x0 once it is clipped, and a run begins at s_max z, or sqrt(s_max^2 + 1) z where the spacing is leading.
-#include <cmath>
-
 #include "engine/samplers/sampler.h"
 
 namespace ito {
@@ -13,8 +11,7 @@ namespace {
 
 ReverseTable heun(const SamplingProblem& p) {
   RowBuilder rows(p.reading, Space::Sigma, p.clip);
-  const double s_max = p.node(0).s();
-  rows.start_at(p.spacing == TimestepSpacing::Leading ? std::sqrt(s_max * s_max + 1) : s_max);
+  rows.start_at(p.sigma_space_start());
   const Register start = rows.reserve(), slope = rows.reserve();
   const auto call = [&](const Level& level) {
     rows.call(level);

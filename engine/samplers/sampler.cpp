@@ -3,17 +3,20 @@
 #include "engine/samplers/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/io/input_file.h"
 #include "engine/samplers/sampler_options.h"
 
 namespace ito {
 
-extern const Sampler kDdpm, kDdim, kHeun, kDpmSolverPp2m;
+extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m, kDpmPp2mSde,
+    kDpmPp3m, kUniPc;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kHeun, &kDpmSolverPp2m};
+constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kEuler,         &kEulerAncestral, &kHeun,    &kKdpm2,
+                                        &kLms,  &kDeis, &kDpmSolverPp2m, &kDpmPp2mSde,     &kDpmPp3m, &kUniPc};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -62,6 +65,11 @@ double SamplingProblem::option(std::string_view key) const {
   return values.at(at - sampler.options.begin());
 }
 
+double SamplingProblem::sigma_space_start() const {
+  const double s_max = node(0).s();
+  return spacing == TimestepSpacing::Leading ? std::sqrt(s_max * s_max + 1) : s_max;
+}
+
 ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {
   const SchedulerConfig& config = schedule.config();
   // The quantile of a whole image is not linear in it, so a row alone cannot say it.
@@ -89,7 +97,7 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   grid.count = settings.steps ? settings.steps : usual;
   grid.offset = config.steps_offset;
   grid.karras = has(kKarrasOption) && problem.flag(kKarrasOption.key);
-  grid.truncated = config.beta_schedule == BetaSchedule::SquaredCosCapV2;  // as in DPMSolverMultistepScheduler
+  grid.truncated = sampler.truncates_times && config.beta_schedule == BetaSchedule::SquaredCosCapV2;
   problem.nodes = grid_levels(problem.levels, grid);
   const bool ends_noisy = has(kFinalSigmasOption) && problem.option(kFinalSigmasOption.key) == 1;
   problem.nodes.push_back(problem.levels.at(ends_noisy ? 0 : -1));

@@ -59,6 +59,9 @@ struct SamplingProblem {
   const Level& node(int i) const { return nodes.at(i); }
   double option(std::string_view key) const;  // Error for a key that the sampler does not have
   bool flag(std::string_view key) const { return option(key) != 0; }
+  // What a run in y = x / alpha begins with times a standard normal, as diffusers has it: s_max, or sqrt(s_max^2 + 1)
+  // where the spacing is leading, whose first level is below the schedule's last.
+  double sigma_space_start() const;
 };
 
 struct Sampler {
@@ -66,8 +69,10 @@ struct Sampler {
   const char* summary;
   int usual_steps;  // 0: all timesteps of the schedule
   GridKind grid;
-  bool clips;          // the x0 estimates, as the scheduler's clip_sample says
-  bool divides_alpha;  // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
+  bool clips;                    // the x0 estimates, as the scheduler's clip_sample says
+  bool divides_alpha;            // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
+  bool truncates_times = false;  // of Karras' levels under squaredcos_cap_v2, in place of rounding them, as diffusers'
+                                 // multistep DPM-Solver
   std::span<const SamplerOption> options;
   std::span<const char* const> scheduler_classes;  // "_class_name"s; the first is written for it
   std::span<const FixedArgument> fixed;

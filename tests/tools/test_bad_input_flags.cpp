@@ -166,7 +166,8 @@ TEST_F(BadInput, SamplingFlags) {
       row({"--height", "7"}, "images of 7 x 8: a UNet of 2 levels needs multiples of 2"),
       row({"--threads", "-1"}, "--threads -1: expected 0 to 4096 (0: all cores)"),
       row({"--sampler", "dddim"},
-          "sampler 'dddim' is not known; use one of ddpm, ddim, heun, dpm++2m; did you mean 'ddim'?"),
+          "sampler 'dddim' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
+          "dpm++2m, dpm++2m-sde, dpm++3m, unipc; did you mean 'ddim'?"),
       row({"--spacing", "even"},
           "--spacing: timestep_spacing 'even' is not implemented; use one of leading, linspace, trailing"),
       row({"--precision", "fp8"}, "--precision fp8: expected fp32 or bf16*"),

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <cmath>
 #include <cstring>
 
@@ -81,9 +82,13 @@ TEST_P(ReverseLoop, ThreadsDoNotChangeTheBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Samplers, ReverseLoop, ::testing::Values("ddpm", "ddim", "heun", "dpm++2m"),
+INSTANTIATE_TEST_SUITE_P(Samplers, ReverseLoop,
+                         ::testing::Values("ddpm", "ddim", "euler-ancestral", "heun", "lms", "dpm++2m"),
                          [](const auto& info) {
-                           return std::string(info.param == std::string("dpm++2m") ? "dpmpp2m" : info.param);
+                           std::string name = info.param;
+                           for (char& c : name)
+                             if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = c == '+' ? 'p' : '_';
+                           return name;
                          });
 
 TEST(ReverseProcess, GivenNoiseIsTheDrawnNoise) {
@@ -198,12 +203,15 @@ TEST_P(ReverseStepByStep, MatchesFp64) {
     EXPECT_LE(worst, 1) << sampler << " row " << number << ", in units of what is allowed";
     x = states[number];
   }
-  EXPECT_EQ(noisy, std::string(sampler) == "ddpm" || std::string(set) == "eta=1");
+  EXPECT_EQ(noisy,
+            std::string(sampler) == "ddpm" || std::string(sampler) == "euler-ancestral" || std::string(set) == "eta=1");
 }
 
 INSTANTIATE_TEST_SUITE_P(Samplers, ReverseStepByStep,
                          ::testing::Values(std::pair{"ddpm", ""}, std::pair{"ddim", ""}, std::pair{"ddim", "eta=1"},
-                                           std::pair{"heun", ""}, std::pair{"dpm++2m", ""}));
+                                           std::pair{"euler-ancestral", ""}, std::pair{"heun", ""},
+                                           std::pair{"lms", ""}, std::pair{"deis", "solver_order=3"},
+                                           std::pair{"dpm++2m", ""}));
 
 TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   Model model(R"({"out_channels": 6})");

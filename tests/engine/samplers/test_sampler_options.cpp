@@ -40,10 +40,13 @@ TEST(SamplerList, IsWellFormed) {
     }
   }
   EXPECT_EQ(user_error([] { sampler_named("ddmi"); }),
-            "sampler 'ddmi' is not known; use one of ddpm, ddim, heun, dpm++2m; did you mean 'ddim'?");
+            "sampler 'ddmi' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
+            "dpm++2m, dpm++2m-sde, dpm++3m, unipc; did you mean 'ddim'?");
   EXPECT_EQ(user_error([] { sampler_of_class("DDIMSchedular", "x.json"); }),
             "x.json: _class_name 'DDIMSchedular' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
-            "HeunDiscreteScheduler, DPMSolverMultistepScheduler; did you mean 'DDIMScheduler'?");
+            "EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, KDPM2DiscreteScheduler, "
+            "LMSDiscreteScheduler, DEISMultistepScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler; did "
+            "you mean 'DDIMScheduler'?");
 }
 
 TEST(SamplerOptions, ComeFromTheSamplerThenTheFileThenTheUser) {
@@ -141,7 +144,7 @@ TEST(SchedulerFiles, OfDpmSolverAreReadWhole) {
   const SchedulerConfig config = read(all, &warnings);
   EXPECT_TRUE(warnings.empty()) << warnings.at(0);
   const Sampler& sampler = sampler_of_class(config.class_name, "");
-  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{1, 1, 1, 0, 1}));
+  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{1, 0, 1, 0, 1, 1, 1, 1}));
   EXPECT_EQ(refused("dpm++2m", config, {.steps = 10}), "");
   EXPECT_EQ(read(json_text(scheduler_config_json(config))), config) << "written and read again";
 
@@ -150,9 +153,18 @@ TEST(SchedulerFiles, OfDpmSolverAreReadWhole) {
     json[key] = value;
     return refused("dpm++2m", read(json.dump()), {.steps = 10});
   };
-  EXPECT_EQ(changed("solver_order", 3),
-            "sampler dpm++2m: solver_order is 3 in the scheduler configuration; only 2 is implemented");
-  EXPECT_NE(changed("algorithm_type", "sde-dpmsolver++").find("algorithm_type"), std::string::npos);
+  EXPECT_EQ(changed("solver_order", 3), "");
+  EXPECT_EQ(changed("solver_order", 4), "sampler dpm++2m: solver_order is 4; expected 1, 2 or 3");
+  for (const char* type : {"dpmsolver", "sde-dpmsolver", "sde-dpmsolver++"})
+    EXPECT_EQ(changed("algorithm_type", type), "") << type;
+  EXPECT_EQ(
+      changed("algorithm_type", "deis"),
+      "sampler dpm++2m: algorithm_type is deis; expected dpmsolver++, dpmsolver, sde-dpmsolver++ or sde-dpmsolver");
+  EXPECT_EQ(refused("dpm++2m", config, {.steps = 10, .set = {"algorithm_type=sde-dpmsolver", "solver_order=3"}}),
+            "sampler dpm++2m: sde-dpmsolver has no third order; set solver_order to 1 or 2, or take sde-dpmsolver++");
+  EXPECT_EQ(refused("dpm++2m", config, {.steps = 10, .set = {"algorithm_type=dpmsolver", "final_sigmas_type=zero"}}),
+            "sampler dpm++2m: dpmsolver cannot end at clean data; set final_sigmas_type to sigma_min, or take "
+            "dpmsolver++");
   EXPECT_NE(changed("use_lu_lambdas", true).find("use_lu_lambdas"), std::string::npos);
   EXPECT_NE(changed("use_flow_sigmas", true).find("use_flow_sigmas"), std::string::npos);
   EXPECT_NE(changed("lambda_min_clipped", -5.1).find("lambda_min_clipped"), std::string::npos);

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "tests/engine/user_error.h"
 #include "tests/ref/reverse_row.h"
@@ -167,8 +168,9 @@ TEST(Samplers, HeunsSlopeFollowsTheClippedEstimate) {
 TEST(Samplers, CallsAStep) {
   const SchedulerConfig config;
   const auto calls = [&](const char* sampler, int steps) { return rows_of(sampler, config, {.steps = steps}).size(); };
-  for (const char* sampler : {"ddpm", "ddim", "dpm++2m"}) EXPECT_EQ(calls(sampler, 12), 12u) << sampler;
-  EXPECT_EQ(calls("heun", 12), 23u);
+  for (const char* sampler : {"ddpm", "ddim", "euler", "euler-ancestral", "lms", "deis", "dpm++2m"})
+    EXPECT_EQ(calls(sampler, 12), 12u) << sampler;
+  for (const char* sampler : {"heun", "kdpm2"}) EXPECT_EQ(calls(sampler, 12), 23u) << sampler;
   EXPECT_EQ(calls("ddpm", 0), 1000u);
   EXPECT_EQ(calls("ddim", 0), 50u);
   SchedulerConfig few;
@@ -195,11 +197,11 @@ TEST(Samplers, OrderOfConvergence) {
   const Levels levels{NoiseSchedule(config)};
   constexpr double kVariance = 0.3;
   const auto spread = [&](const Level& l) { return std::sqrt(l.alpha * l.alpha * kVariance + l.sigma * l.sigma); };
-  const auto error = [&](const char* sampler, int steps, SamplingSettings settings) {
+  const auto error = [&](const char* sampler, int steps, SamplingSettings settings, bool ends_clean) {
     settings.steps = steps;
     settings.clip_sample = false;
     ReverseTable table = sampling_table(sampler_named(sampler), NoiseSchedule(config), settings);
-    if (settings.set.empty()) table.rows.pop_back();
+    if (ends_clean) table.rows.pop_back();
     ref::RowRun run{.x = {table.start_scale}, .registers = {}};
     run.registers.assign(table.registers, {0.0});
     const auto network = [&](double x, double t) {
@@ -214,19 +216,29 @@ TEST(Samplers, OrderOfConvergence) {
     return std::fabs(reached - start * spread(end) / spread(begin));
   };
   const SamplingSettings linspace{.timestep_spacing = TimestepSpacing::Linspace};
-  const auto expect_second = [&](const char* sampler, int steps, const SamplingSettings& settings) {
-    const double gain = error(sampler, steps, settings) / error(sampler, 2 * steps, settings);
+  const auto gain_of = [&](const char* sampler, int steps, const SamplingSettings& settings, bool ends_clean) {
+    return error(sampler, steps, settings, ends_clean) / error(sampler, 2 * steps, settings, ends_clean);
+  };
+  const auto expect_second = [&](const char* sampler, int steps, const SamplingSettings& settings, bool ends_clean) {
+    const double gain = gain_of(sampler, steps, settings, ends_clean);
     EXPECT_GT(gain, 3.3) << sampler;
     EXPECT_LT(gain, 5) << sampler << ": an error that changes its sign on the way says nothing of the order";
   };
-  expect_second("heun", 25, linspace);
-  for (const char* type : {"solver_type=midpoint", "solver_type=heun"}) {
+  for (const char* sampler : {"heun", "kdpm2"}) expect_second(sampler, 25, linspace, true);
+  const auto with = [&](std::vector<std::string> set) {
     SamplingSettings settings = linspace;
-    settings.set = {"final_sigmas_type=sigma_min", "lower_order_final=false", type};
-    SCOPED_TRACE(type);
-    expect_second("dpm++2m", 80, settings);
-  }
-  const double ddim = error("ddim", 20, {}) / error("ddim", 40, {});
+    settings.set = std::move(set);
+    return settings;
+  };
+  expect_second("lms", 50, with({"order=2"}), true);
+  // Twice the steps leave an eighth of the third order's error; more of it in the first steps, of lower order.
+  const double third = gain_of("lms", 100, with({"order=3"}), true);
+  EXPECT_GT(third, 6.5);
+  EXPECT_LT(third, 10);
+  const double euler = gain_of("euler", 50, linspace, true);
+  EXPECT_GT(euler, 1.8);
+  EXPECT_LT(euler, 2.2);
+  const double ddim = gain_of("ddim", 20, {}, true);
   EXPECT_GT(ddim, 1.5);
   EXPECT_LT(ddim, 3) << "the measure finds second order everywhere";
 }
@@ -247,6 +259,99 @@ TEST(Samplers, OrderAtTheEndOfDpmSolver) {
   EXPECT_EQ(clean.writes, 1);
   EXPECT_EQ(clean.weight[0][kX0], 1);
   EXPECT_EQ(clean.weight[0][kX], 0);
+}
+
+// Of multistep rules: the state over `divisor` grows by the integral of the estimate, read off the network, dV.
+struct MultistepRule {
+  const char *sampler, *option;  // without the order
+  int order;
+  const char* predicts;                   // what the rule integrates
+  double (*argument)(double lambda);      // in which the rule takes the estimate for a polynomial
+  double (*divisor)(const Level& level);  // of the state
+  double (*density)(double lambda);       // dV / dlambda
+};
+
+// What a multistep rule of order p is made for: estimates that are a polynomial of degree below p are integrated
+// exactly once there are p of them. The integral is Simpson's, of 2000 intervals.
+TEST(Samplers, MultistepRulesIntegrateTheirPolynomials) {
+  const auto tenth_of_s = [](double lambda) { return std::exp(-lambda) / 10; };
+  const auto itself = [](double lambda) { return lambda; };
+  const auto one = [](const Level&) { return 1.0; };
+  const auto alpha = [](const Level& l) { return l.alpha; };
+  const auto sigma = [](const Level& l) { return l.sigma; };
+  const auto sde = [](const Level& l) { return l.sigma * l.s(); };
+  const auto of_s = [](double lambda) { return -std::exp(-lambda); };          // V = s
+  const auto of_snr_root = [](double lambda) { return std::exp(lambda); };     // V = 1 / s
+  const auto of_snr = [](double lambda) { return 2 * std::exp(2 * lambda); };  // V = 1 / s^2
+  std::vector<MultistepRule> rules;
+  for (int order = 1; order <= 4; ++order) rules.push_back({"lms", "order=", order, "epsilon", tenth_of_s, one, of_s});
+  for (int order = 1; order <= 3; ++order)
+    rules.push_back({"deis", "solver_order=", order, "epsilon", itself, alpha, of_s});
+  rules.push_back({"dpm++2m", "solver_type=heun solver_order=", 2, "sample", itself, sigma, of_snr_root});
+  rules.push_back({"dpm++3m", "", 3, "sample", itself, sigma, of_snr_root});
+  rules.push_back({"dpm++2m", "final_sigmas_type=sigma_min algorithm_type=dpmsolver solver_type=heun solver_order=", 2,
+                   "epsilon", itself, alpha, of_s});
+  rules.push_back(
+      {"dpm++2m", "algorithm_type=sde-dpmsolver++ solver_type=heun solver_order=", 2, "sample", itself, sde, of_snr});
+  rules.push_back(
+      {"dpm++2m", "algorithm_type=sde-dpmsolver++ published=false solver_order=", 3, "sample", itself, sde, of_snr});
+  rules.push_back({"dpm++2m", "final_sigmas_type=sigma_min algorithm_type=dpmsolver published=false solver_order=", 3,
+                   "epsilon", itself, alpha, of_s});
+  for (const MultistepRule& rule : rules) {
+    SchedulerConfig config;
+    config.prediction_type = quantity_of(rule.predicts, "");
+    const Levels levels{NoiseSchedule(config)};
+    std::istringstream words(rule.option);
+    SamplingSettings settings{.steps = 20, .timestep_spacing = TimestepSpacing::Linspace};
+    for (std::string word; words >> word;)
+      settings.set.push_back(word.ends_with("=") ? word + std::to_string(rule.order) : word);
+    const ReverseTable table = sampling_table(sampler_named(rule.sampler), NoiseSchedule(config), settings);
+    const auto level = [&](size_t row) { return levels.at(table.rows[row].timestep); };
+    for (int degree = 0; degree < rule.order; ++degree) {
+      const auto estimate = [&](double lambda) { return std::pow(rule.argument(lambda), degree); };
+      const auto state_before = [&](size_t row) {
+        ref::RowRun run{.x = {0.0}, .registers = {}};
+        run.registers.assign(table.registers, {0.0});
+        const std::vector<Row> rows(table.rows.begin(), table.rows.begin() + static_cast<std::ptrdiff_t>(row));
+        ref::run_rows(
+            rows, table.first_input_scale, run, [&](double, double t) { return estimate(levels.at(t).lambda()); },
+            [](size_t, int) { return 0.0; });
+        return run.x[0] / rule.divisor(level(row));
+      };
+      for (size_t i = static_cast<size_t>(rule.order) - 1; i + 1 < table.rows.size(); ++i) {
+        const double from = level(i).lambda(), to = level(i + 1).lambda();
+        constexpr int kIntervals = 2000;
+        double integral = 0, size = 0;
+        for (int k = 0; k <= kIntervals; ++k) {
+          const double lambda = from + (to - from) * k / kIntervals;
+          const double weight = (k == 0 || k == kIntervals ? 1 : k % 2 ? 4 : 2) * (to - from) / (3 * kIntervals);
+          integral += weight * estimate(lambda) * rule.density(lambda);
+          size += std::fabs(weight * estimate(lambda) * rule.density(lambda));
+        }
+        // Weights are floats, of both signs and up to some ten times the step.
+        const double reached = std::max(std::fabs(state_before(i)), std::fabs(state_before(i + 1)));
+        EXPECT_NEAR(state_before(i + 1) - state_before(i), integral, 1e-5 * size + 4 * kEpsilon * reached)
+            << rule.sampler << " " << rule.option << rule.order << ", degree " << degree << ", step " << i;
+      }
+    }
+  }
+}
+
+// eta 0 is euler, bit for bit; eta 1 keeps the process: variance grows by what s_up adds and falls by s_down.
+TEST(Samplers, AncestralNoiseFillsTheLevelUp) {
+  const SchedulerConfig config;
+  const std::vector<Row> euler = rows_of("euler", config, {.steps = 10});
+  const std::vector<Row> quiet = rows_of("euler-ancestral", config, {.steps = 10, .set = {"eta=0"}});
+  for (size_t i = 0; i < euler.size(); ++i) EXPECT_EQ(quiet[i].weight[0][kEps], euler[i].weight[0][kEps]) << i;
+  const Levels levels{NoiseSchedule(config)};
+  const std::vector<Row> noisy = rows_of("euler-ancestral", config, {.steps = 10});
+  for (size_t i = 0; i + 1 < noisy.size(); ++i) {
+    const double s = levels.at(noisy[i].timestep).s(), next = levels.at(noisy[i + 1].timestep).s();
+    const double down = s + noisy[i].weight[0][kEps], up = noisy[i].weight[0][kNoise];
+    EXPECT_NEAR(down * down + up * up, next * next, 1e-6 * s * s) << i;
+    EXPECT_NEAR(up * up, next * next * (1 - next * next / (s * s)), 1e-6 * s * s) << i;
+  }
+  EXPECT_EQ(noisy.back().weight[0][kNoise], 0);
 }
 
 // Every number of steps that a schedule allows makes a table of finite numbers (the builder refuses others), under

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The multistep DPM-Solvers (Lu et al. 2022a and 2022b), which several samplers are settings of: exponential
+// integrators of the probability flow, or of the reverse SDE, in lambda = ln(alpha / sigma). One network call a step.
+#pragma once
+#include "engine/samplers/sampler.h"
+
+namespace ito {
+
+struct DpmSolver {
+  int order = 2;              // 1 to 3: estimates that a step is made from
+  bool from_eps = false;      // the estimates integrated: eps (DPM-Solver) or x0 (DPM-Solver++)
+  bool sde = false;           // with the reverse SDE's noise
+  bool midpoint = true;       // how the second order is taken; false: heun, as the third always is
+  bool first_at_end = false;  // a last step of first order
+  bool lower_at_end = true;   // in runs of fewer than 15 steps: of first order the last, of second the one before
+  // The second divided difference of the third order, which is half of the derivative that is wanted: 1 as published
+  // everywhere, 2 for third order.
+  double curvature = 2;
+};
+
+// UserError for what has no rule: third order of the eps form's SDE, and the eps form to clean data.
+ReverseTable dpm_solver_table(const SamplingProblem& problem, const DpmSolver& solver);
+
+inline constexpr SamplerOption kLowerOrderFinalOption =
+    flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
+
+inline constexpr const char* kPublishedKey = "published";
+inline constexpr const char* kPublishedHelp =
+    "of the third order: half of the second derivative, as published code has it, which makes it of second order";
+
+}  // namespace ito
