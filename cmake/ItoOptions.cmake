@@ -33,11 +33,11 @@ if(ITO_FUZZ)
   target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link ${fuzz_checks})
   target_link_options(ito_options INTERFACE ${fuzz_checks})
 elseif(ITO_SANITIZE STREQUAL "address")
-  target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer
+  target_compile_options(ito_options INTERFACE -O1 -g1 -fno-omit-frame-pointer
                          -fsanitize=address,undefined -fno-sanitize-recover=undefined)
   target_link_options(ito_options INTERFACE -fsanitize=address,undefined)
 elseif(ITO_SANITIZE STREQUAL "thread")
-  target_compile_options(ito_options INTERFACE -O1 -g -fno-omit-frame-pointer -fsanitize=thread)
+  target_compile_options(ito_options INTERFACE -O1 -g1 -fno-omit-frame-pointer -fsanitize=thread)
   target_link_options(ito_options INTERFACE -fsanitize=thread)
 elseif(ITO_SANITIZE)
   message(FATAL_ERROR "ITO_SANITIZE is '${ITO_SANITIZE}'; expected address, thread or nothing")
