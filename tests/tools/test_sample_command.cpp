@@ -165,7 +165,7 @@ TEST_F(SampleCommand, LeavesNoOlderPictureWhereAFileFails) {
 }
 
 TEST_F(SampleCommand, RefusesBadValues) {
-  const std::pair<Words, const char*> cases[] = {{{"--sampler", "euler"}, "sampler 'euler'"},
+  const std::pair<Words, const char*> cases[] = {{{"--sampler", "eular"}, "sampler 'eular'"},
                                                  {{"--count", "0"}, "--count 0"},
                                                  {{"--batch", "0"}, "--batch 0"},
                                                  {{"--first", "-1"}, "--first -1"},
