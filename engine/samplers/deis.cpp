@@ -13,12 +13,9 @@
 namespace ito {
 namespace {
 
-constexpr int kShortRun = 15;  // steps below which lower_order_final acts
 constexpr const char* kOrders[] = {"1", "2", "3"};
 constexpr SamplerOption kOrder = {"solver_order", 1, 0, 2, "calls that a step is made from, its own among them",
                                   kOrders};
-constexpr SamplerOption kLowerOrderFinal =
-    flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
 
 // int (ln r)^k dr, k = 0, 1, 2.
 double integral_of_power(int k, double r) {
@@ -44,7 +41,7 @@ ReverseTable deis(const SamplingProblem& p) {
   RowBuilder rows(p.reading, Space::Vp, p.clip);
   History<2> past(rows);
   std::vector<double> before;  // ln s of the estimates kept, newest first
-  const bool short_run = p.flag(kLowerOrderFinal.key) && p.steps() < kShortRun;
+  const bool short_run = p.flag(kLowerOrderFinalOption.key) && p.steps() < kShortRun;
   // Karras' levels end at the schedule's first timestep themselves: their last step has no length, as in diffusers.
   const Level end = p.flag(kKarrasOption.key) ? p.node(p.steps() - 1) : p.levels.at(0);
   for (int i = 0; i < p.steps(); ++i) {
@@ -68,15 +65,11 @@ ReverseTable deis(const SamplingProblem& p) {
   return rows.table();
 }
 
-constexpr SamplerOption kOptions[] = {kOrder, kLowerOrderFinal, kKarrasOption};
+constexpr SamplerOption kOptions[] = {kOrder, kLowerOrderFinalOption, kKarrasOption};
 constexpr const char* kClasses[] = {"DEISMultistepScheduler"};
 constexpr FixedArgument kFixed[] = {{"algorithm_type", "\"deis\""},      {"solver_type", "\"logrho\""},
                                     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"},
                                     {"use_flow_sigmas", "false"},        {"flow_shift", "1.0"}};
-
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
 
 }  // namespace
 
@@ -91,7 +84,7 @@ const Sampler kDeis = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = deis,
 };
 

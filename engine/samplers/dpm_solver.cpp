@@ -14,9 +14,6 @@
 namespace ito {
 namespace {
 
-constexpr double kNoStep = 1e-9;  // in lambda; neighbouring timesteps are some 1e-3 apart
-constexpr int kShortRun = 15;     // steps below which lower_at_end acts
-
 struct StepWeights {
   double x, c1, c2, c3, noise;
 };

@@ -21,9 +21,6 @@ struct DpmSolver {
 // UserError for what has no rule: third order of the eps form's SDE, and the eps form to clean data.
 ReverseTable dpm_solver_table(const SamplingProblem& problem, const DpmSolver& solver);
 
-inline constexpr SamplerOption kLowerOrderFinalOption =
-    flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
-
 inline constexpr const char* kPublishedKey = "published";
 inline constexpr const char* kPublishedHelp =
     "of the third order: half of the second derivative, as published code has it, which makes it of second order";

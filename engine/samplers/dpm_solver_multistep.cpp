@@ -36,10 +36,6 @@ constexpr FixedArgument kFixed[] = {
     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}, {"use_lu_lambdas", "false"},
     {"use_flow_sigmas", "false"},        {"flow_shift", "1.0"},        {"lambda_min_clipped", "null"}};
 
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
-
 }  // namespace
 
 extern const Sampler kDpmSolverPp2m;
@@ -54,7 +50,7 @@ const Sampler kDpmSolverPp2m = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = multistep,
 };
 

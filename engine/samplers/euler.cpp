@@ -22,10 +22,6 @@ constexpr FixedArgument kFixed[] = {
     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}, {"interpolation_type", "\"linear\""},
     {"timestep_type", "\"discrete\""},   {"sigma_min", "null"},        {"sigma_max", "null"}};
 
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
-
 }  // namespace
 
 extern const Sampler kEuler;
@@ -39,7 +35,7 @@ const Sampler kEuler = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = euler,
 };
 

@@ -30,10 +30,6 @@ ReverseTable euler_ancestral(const SamplingProblem& p) {
 constexpr SamplerOption kOptions[] = {kEta, kKarrasOption};
 constexpr const char* kClasses[] = {"EulerAncestralDiscreteScheduler"};
 
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
-
 }  // namespace
 
 extern const Sampler kEulerAncestral;
@@ -47,7 +43,7 @@ const Sampler kEulerAncestral = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = {},
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = euler_ancestral,
 };
 

@@ -48,10 +48,6 @@ constexpr SamplerOption kOptions[] = {kOrder, kKarrasOption};
 constexpr const char* kClasses[] = {"LMSDiscreteScheduler"};
 constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}};
 
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
-
 }  // namespace
 
 extern const Sampler kLms;
@@ -65,7 +61,7 @@ const Sampler kLms = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = lms,
 };
 

@@ -37,6 +37,19 @@ inline constexpr SamplerOption kKarrasOption =
 inline constexpr SamplerOption kFinalSigmasOption =
     choice_option("final_sigmas_type", kFinalSigmas, "where the last step ends: clean data, or the first timestep");
 
+inline constexpr int kShortRun = 15;  // steps below which lower_order_final acts, but in UniPC
+inline constexpr SamplerOption kLowerOrderFinalOption =
+    flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
+
+// A step shorter than this in lambda is none: grids of many steps may hold a level twice, and Karras' end at the first
+// timestep. Neighbouring timesteps are some 1e-3 apart.
+inline constexpr double kNoStep = 1e-9;
+
+// The defaults of diffusers' solver classes, where they differ from DDPMScheduler's.
+inline void linspace_by_default(SchedulerConfig& config) {
+  config.timestep_spacing = TimestepSpacing::Linspace;
+}
+
 // An argument of a sampler's diffusers classes that is implemented at one value alone: JSON text.
 struct FixedArgument {
   const char *key, *value;

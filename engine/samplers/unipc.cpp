@@ -18,7 +18,6 @@ namespace ito {
 namespace {
 
 constexpr int kMostOrder = 3;
-constexpr double kNoStep = 1e-9;  // in lambda; neighbouring timesteps are some 1e-3 apart
 constexpr const char* kOrders[] = {"1", "2", "3"};
 constexpr SamplerOption kOrder = {"solver_order", 1, 0, 2, "calls that a step is made from, its own among them",
                                   kOrders};
@@ -176,10 +175,6 @@ constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_b
                                     {"use_flow_sigmas", "false"},        {"flow_shift", "1.0"},
                                     {"disable_corrector", "[]"},         {"solver_p", "null"}};
 
-void class_defaults(SchedulerConfig& config) {
-  config.timestep_spacing = TimestepSpacing::Linspace;
-}
-
 }  // namespace
 
 extern const Sampler kUniPc;
@@ -193,7 +188,7 @@ const Sampler kUniPc = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = linspace_by_default,
     .table = unipc,
 };
 

@@ -12,6 +12,7 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
 #include "engine/data/order.h"
+#include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
@@ -219,12 +220,6 @@ int train(RunConfig run, const Given& given) {
   return 0;
 }
 
-std::string join_names(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 template <class T>
 void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   const std::string help = option.help + (option.zero.empty() ? "" : "; 0: " + option.zero);
@@ -245,7 +240,7 @@ void add_train_command(CLI::App& app) {
   command->option_defaults()->always_capture_default();
   RunConfig::visit(*run, [&](auto& value, const RunOption& option) { add_run_option(*command, value, option); });
   CLI::Option* model = command->get_option("--model");
-  model->description(model->get_description() + "; names: " + join_names(named_models()));
+  model->description(model->get_description() + "; names: " + list_names(named_models()));
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
   command->callback([run, config_file, command] {
     if (!config_file->empty()) apply_option_file(*command, *config_file);
