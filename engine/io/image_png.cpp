@@ -62,7 +62,8 @@ bool read_header(PngReader* reader) {
   png_set_read_fn(reader->png, reader, give_bytes);
   // Texts, profiles and the like are neither unpacked nor kept: each could be 8 MB in a few kB of file.
   png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
-  png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_AS_DEFAULT, kExifChunk, 1);
+  // EXIF data is kept as a chunk unknown to libpng: its own reader allocates whatever length the chunk announces.
+  png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_ALWAYS, kExifChunk, 1);
   png_set_user_limits(reader->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the product is what counts, below
   png_read_info(reader->png, reader->info);
   const uint64_t pixels =
@@ -86,6 +87,12 @@ bool read_rows(PngReader* reader) {
   return true;
 }
 
+int orientation_of(const PngReader& reader) {
+  png_unknown_chunkp kept = nullptr;  // EXIF chunks alone
+  const int chunks = png_get_unknown_chunks(reader.png, reader.info, &kept);
+  return chunks > 0 ? exif_orientation(kept[0].data, kept[0].size) : 1;
+}
+
 }  // namespace
 
 Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name) {
@@ -105,10 +112,7 @@ Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name) {
             ": unexpected PNG layout of ", channels, " channels");
   for (int y = 0; y < reader.image.height; ++y) reader.rows.push_back(&reader.image.at(y, 0));
   ITO_USER_CHECK(read_rows(&reader), name, reader.verdict, reader.message);
-  png_bytep exif = nullptr;
-  png_uint_32 exif_bytes = 0;
-  const bool has_exif = png_get_eXIf_1(reader.png, reader.info, &exif_bytes, &exif) != 0;
-  const int orientation = has_exif ? exif_orientation(exif, exif_bytes) : 1;
+  const int orientation = orientation_of(reader);
   return orientation == 1 ? std::move(reader.image) : upright(reader.image, orientation);
 }
 

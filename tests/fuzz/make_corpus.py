@@ -235,6 +235,8 @@ def png_seeds():
     write("png", "bad-cut", good[:-20])
     write("png", "bad-checksum", good[:40] + bytes([good[40] ^ 1]) + good[41:])
     write("png", "bad-size-lies", png(11000, 11000, 8, 2, png_rows(3, 12)))
+    announced = struct.pack(">I", 1 << 30) + b"eXIf" + turned(6)
+    write("png", "bad-exif-length", png(4, 3, 8, 0, png_rows(3, 4), extra=announced))
     write("png", "bad-size-huge", png(1 << 30, 1 << 30, 8, 2, b""))
     write("png", "bad-few-rows", png(4, 30, 8, 2, png_rows(3, 12)))
     write("png", "bad-kind", good[:24] + bytes([3, 9]) + good[26:])
