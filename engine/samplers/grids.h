@@ -25,11 +25,15 @@ std::vector<int> timesteps_above_smallest(TimestepSpacing spacing, int steps, in
 // As spaced_timesteps, but linspace is not rounded (Euler, Heun, LMS).
 std::vector<double> real_timesteps(TimestepSpacing spacing, int steps, int count, int offset);
 
-// `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5, rho 7).
-std::vector<double> karras_sigmas(double high, double low, int count);
+// `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5).
+std::vector<double> karras_sigmas(double high, double low, int count, double rho = 7);
 
-// Which of the three a sampler walks.
-enum class GridKind : uint8_t { Whole, AboveSmallest, Real };
+// Which one a sampler walks: one of the three above, or
+//   Continuous  times t of 0..1 on a line from 1 to end_time, over the timesteps 0..T-1
+//   Geometric   s from the last timestep's to the first's
+//   Flow        u = s / (1 + s): w(line from w(last) to w(first)), w(u) = shift u / (1 + (shift - 1) u), last and first
+//               the timesteps' u. The shift acts twice at the low end, as in diffusers.
+enum class GridKind : uint8_t { Whole, AboveSmallest, Real, Continuous, Geometric, Flow };
 
 struct GridSettings {
   GridKind kind = GridKind::Whole;
@@ -39,6 +43,10 @@ struct GridSettings {
   // Karras' ratios in place of the timesteps': from the schedule's last to its first (AboveSmallest, whose times are
   // then rounded, or cut off with truncated) or between the ends of the spaced grid (Real).
   bool karras = false, truncated = false;
+  bool whole_range = false;  // Karras' ratios always run between the schedule's ends, and are not rounded
+  double rho = 7;            // of Karras' ratios
+  double end_time = 1e-3;    // Continuous
+  double shift = 1;          // Flow
 };
 
 // The levels of the calls, from noise to data.

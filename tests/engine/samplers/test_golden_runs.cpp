@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every sampler's table, run in fp64 and by the kernel, against the states of the published schedulers.
+#include "kernels/diffusion/gauge.h"
 #include "kernels/diffusion/reverse_row.h"
 #include "tests/engine/samplers/golden_runs.h"
 #include "tests/kernels/op_test.h"
@@ -29,9 +30,9 @@ void expect_golden(const GoldenRun& run, const std::vector<Values>& first_states
   EXPECT_NEAR(absolute_sum(end) / run.sum, 1, relative);
 }
 
-Values start_of(const ReverseTable& table) {
+Values start_of(const GoldenRun& run, const ReverseTable& table) {
   Values x = golden_input();
-  for (double& value : x) value *= table.start_scale;
+  for (double& value : x) value *= run.start_scale != 0 ? run.start_scale : table.start_scale;
   return x;
 }
 
@@ -40,14 +41,14 @@ Values start_of(const ReverseTable& table) {
 TEST_P(GoldenRuns, OfTheTableInFp64) {
   const GoldenRun& run = GetParam();
   const ReverseTable table = table_of(run);
-  ref::RowRun state{.x = start_of(table), .registers = {}};
+  ref::RowRun state{.x = start_of(run, table), .registers = {}, .image_size = kGoldenSize};
   state.registers.assign(table.registers, Values(state.x.size(), NAN));
   std::vector<Values> first;
   ref::run_rows(
       table.rows, table.first_input_scale, state, run.network,
       [&](size_t i, int draw) { return run.noise ? golden_noise(i, draw) : 0.0; },
-      [&](size_t) {
-        if (first.size() < 3) first.push_back(state.x);
+      [&](size_t row) {
+        if (first.size() < 3 && (row + 1) % run.rows_a_step == 0) first.push_back(state.x);
       });
   expect_golden(run, first, state.x, run.from_double ? 5e-6 : 2e-5);
 }
@@ -59,11 +60,11 @@ TEST_P(GoldenRuns, OfTheKernel) {
   if (run.noise) GTEST_SKIP() << "the kernel draws its own noise";
   const ReverseTable table = table_of(run);
   Stream stream;
-  const Values start = start_of(table);
+  const Values start = start_of(run, table);
   DeviceArray<ReverseRow> rows(stream, table.rows.size());
   rows.upload_raw(table.rows);
   DeviceArray<float> x(stream, start), network(stream, start.size()), pred(stream, start.size()),
-      registers(stream, std::max<size_t>(1, table.registers * start.size()));
+      registers(stream, std::max<size_t>(1, table.registers * start.size())), gauges(stream, 2 * kGoldenImages);
   DeviceArray<int64_t> row(stream, Values{0});
   SampleCounter counter;
   scale_input(stream, network.data(), x, static_cast<float>(table.first_input_scale), static_cast<int64_t>(x.size()));
@@ -79,10 +80,11 @@ TEST_P(GoldenRuns, OfTheKernel) {
     Values answer = network.values();
     for (double& value : answer) value = run.network(value, table.rows[i].timestep);
     pred.upload(answer);
-    reverse_row(stream, x, network.data(), registers, table.registers, pred.data(), false, rows, row, counter,
+    measure_gauges(stream, gauges, x, pred.data(), false, rows, row, counter, kGoldenImages, kGoldenSize / 3, 3);
+    reverse_row(stream, x, network.data(), registers, table.registers, pred.data(), false, gauges, rows, row, counter,
                 kGoldenImages, kGoldenSize / 3, 3);
     advance_row(stream, row);
-    if (first.size() < 3) first.push_back(x.values());
+    if (first.size() < 3 && (i + 1) % run.rows_a_step == 0) first.push_back(x.values());
   }
   const double rounding = std::min(static_cast<double>(table.rows.size()), 25.0) * 16 * kRoundFloat;
   expect_golden(run, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));
