@@ -11,12 +11,12 @@ std::vector<ForwardRow> forward_rows(const Levels& levels, const Reading& readin
     const Level level = levels.at(timestep);
     const Target target = reading.target(level);
     rows.push_back({.timestep = static_cast<float>(reading.time(level)),
-                    .x0 = static_cast<float>(target.input.alpha),
-                    .eps = static_cast<float>(target.input.sigma),
-                    .eps2 = 0,
+                    .x0 = static_cast<float>(target.input_x0),
+                    .eps = static_cast<float>(target.input_eps),
+                    .eps2 = static_cast<float>(target.input_eps2),
                     .target_x0 = static_cast<float>(target.x0),
                     .target_eps = static_cast<float>(target.eps),
-                    .target_eps2 = 0,
+                    .target_eps2 = static_cast<float>(target.eps2),
                     .weight = static_cast<float>(target.weight),
                     .level = timestep});
   }

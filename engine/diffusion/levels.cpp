@@ -59,9 +59,22 @@ Level Levels::at(double time) const {
   ITO_CHECK(time >= 0 && time <= steps() - 1, "levels: time ", time, "; expected -1 or 0 to ", steps() - 1);
   const auto below = static_cast<size_t>(time);
   const double part = time - static_cast<double>(below);
-  if (part == 0) return of_abar(time, abars_[below]);
-  if (process_) return of_ratio(time, process_->s(process_time(time)));
-  return of_ratio(time, s_[below] + part * (s_[below + 1] - s_[below]));
+  if (part == 0) return with_previous(of_abar(time, abars_[below]));
+  if (process_) return with_previous(of_ratio(time, process_->s(process_time(time))));
+  return with_previous(of_ratio(time, s_[below] + part * (s_[below + 1] - s_[below])));
+}
+
+// Between clean data and the first timestep s is a line from 0, as it is one between two timesteps.
+Level Levels::with_previous(Level level) const {
+  if (level.time >= 1) {
+    const double time = level.time - 1;
+    const auto below = static_cast<size_t>(time);
+    const double part = time - static_cast<double>(below);
+    level.previous = part == 0 ? abars_[below] : of_ratio(time, s_[below] + part * (s_[below + 1] - s_[below])).abar;
+  } else {
+    level.previous = of_ratio(level.time, level.time * s_[0]).abar;
+  }
+  return level;
 }
 
 Level Levels::of_s(double s) const {
@@ -69,15 +82,15 @@ Level Levels::of_s(double s) const {
   if (process_) {
     const double t = s == 0 ? 0 : process_->t(s);
     const double time = family_ == Family::Flow ? t * steps() - 1 : t * (steps() - 1);
-    return of_ratio(std::clamp(time, 0.0, steps() - 1.0), s);
+    return with_previous(of_ratio(std::clamp(time, 0.0, steps() - 1.0), s));
   }
   // From the last timestep down, for terminal_abar's sake.
   int below = steps() - 1;
   while (below >= 0 && s_[below] > s) --below;
-  if (below < 0) return of_ratio(0, s);
-  if (below == steps() - 1) return of_ratio(below, s);
+  if (below < 0) return with_previous(of_ratio(0, s));
+  if (below == steps() - 1) return with_previous(of_ratio(below, s));
   const double low = std::log(s_[below]), high = std::log(s_[below + 1]);
-  return of_ratio(below + (std::log(s) - low) / (high - low), s);
+  return with_previous(of_ratio(below + (std::log(s) - low) / (high - low), s));
 }
 
 }  // namespace ito

@@ -15,6 +15,7 @@ struct Level {
   double time;          // 0..T-1, what a network of discrete timesteps is given; -1: clean data
   double alpha, sigma;  // of x0 and of eps
   double abar;          // alpha^2 to the last bit, which a root would lose: differences of abar make the posterior
+  double previous = 1;  // abar one timestep earlier: of the state that a network of the reverse mean predicts
 
   double s() const { return sigma / alpha; }  // noise to signal; infinite at alpha 0
   double lambda() const;                      // ln(alpha / sigma)
@@ -46,6 +47,7 @@ class Levels {
 
  private:
   double process_time(double time) const;  // of the closed form
+  Level with_previous(Level level) const;
 
   Family family_;
   std::optional<Process> process_;

@@ -6,6 +6,7 @@
 //   v_prediction     alpha eps - sigma x0      (Salimans and Ho 2022)
 //   score            -eps / sigma              (Song et al. 2021)
 //   flow_prediction  eps - x0                  (Liu et al. 2023; the negative of "data minus noise")
+//   mean             the mean of q(x_{t-1} | x_t, x0), which depends on abar_{t-1}, too (Ho et al. 2020, eq. 7)
 // The table in quantity.cpp is the only place that knows them: a line there is trained, read by every sampler, written
 // to files and tested.
 //
@@ -20,6 +21,12 @@
 
 namespace ito {
 
+// Where a state stands, as far as quantities know of it.
+struct StateAt {
+  double alpha, sigma;
+  double abar_previous = 1;  // of the timestep before; 1: clean data
+};
+
 // A quantity as a combination: x0 * x0 + eps * eps.
 struct Combination {
   double x0, eps;
@@ -30,8 +37,8 @@ class Quantity {
   // A line of the table.
   struct Line {
     std::string_view name;  // as users and files type it
-    Combination (*combination)(double alpha, double sigma);
-    double (*loss_weight)(double alpha, double sigma);  // of its squared error in training
+    Combination (*combination)(const StateAt& at);
+    double (*loss_weight)(const StateAt& at);  // of its squared error in training
   };
 
   // line: of the table, or a program's own; it must live as long as the quantity.
@@ -42,12 +49,13 @@ class Quantity {
   static Quantity v();
   static Quantity score();
   static Quantity flow();
+  static Quantity mean();
   static std::vector<Quantity> all();  // in the table's order
 
   std::string_view name() const { return line_->name; }
   // sigma must be above 0 for the score.
-  Combination combination(double alpha, double sigma) const { return line_->combination(alpha, sigma); }
-  double loss_weight(double alpha, double sigma) const { return line_->loss_weight(alpha, sigma); }
+  Combination combination(const StateAt& at) const { return line_->combination(at); }
+  double loss_weight(const StateAt& at) const { return line_->loss_weight(at); }
   bool operator==(const Quantity&) const = default;
 
  private:
@@ -66,12 +74,12 @@ struct Conversion {
 
 // Whether x and the given quantity determine every other: at alpha = 0, x is eps, and eps or the score tell nothing of
 // x0.
-bool is_determined(Combination given, double alpha, double sigma);
-bool is_determined(Quantity given, double alpha, double sigma);
+bool is_determined(Combination given, const StateAt& at);
+bool is_determined(Quantity given, const StateAt& at);
 
 // At a level with noise, sigma > 0, where `given` determines the rest. Error otherwise.
-Conversion conversion(Quantity given, Quantity wanted, double alpha, double sigma);
+Conversion conversion(Quantity given, Quantity wanted, const StateAt& at);
 // The same of any two combinations of x0 and eps.
-Conversion conversion(Combination given, Combination wanted, double alpha, double sigma);
+Conversion conversion(Combination given, Combination wanted, const StateAt& at);
 
 }  // namespace ito

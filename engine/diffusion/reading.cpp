@@ -14,11 +14,10 @@ namespace ito {
 namespace {
 
 // The names of the quantities that determine x0 at the mixing.
-std::string determining(Mixing m) {
+std::string determining(const StateAt& at) {
   std::string names;
   for (const Quantity quantity : Quantity::all())
-    if (is_determined(quantity, m.alpha, m.sigma))
-      names += (names.empty() ? "" : " or ") + std::string(quantity.name());
+    if (is_determined(quantity, at)) names += (names.empty() ? "" : " or ") + std::string(quantity.name());
   return names;
 }
 
@@ -72,7 +71,7 @@ double Reading::preconditioning(const Level& level) const {
 }
 
 Combination Reading::answer(const Level& level, Mixing native) const {
-  if (family_ != Family::Edm) return predicted_.combination(native.alpha, native.sigma);
+  if (family_ != Family::Edm) return predicted_.combination({native.alpha, native.sigma, level.previous});
   const double s = level.s(), square = s * s + sigma_data_ * sigma_data_;
   const double skip = sigma_data_ * sigma_data_ / square;
   const double out = (predicted_ == Quantity::epsilon() ? 1 : -1) * s * sigma_data_ / std::sqrt(square);
@@ -82,15 +81,16 @@ Combination Reading::answer(const Level& level, Mixing native) const {
 CallAt Reading::call(const Level& level, Space space) const {
   ITO_CHECK(level.sigma > 0, "sampling: the network is called at timestep ", level.time, ", where there is no noise");
   const Mixing native = state(level, Space::Native), own = state(level, space);
+  const StateAt at{native.alpha, native.sigma, level.previous};
   const Combination given = answer(level, native);
-  ITO_USER_CHECK(is_determined(given, native.alpha, native.sigma), "sampling: timestep ", level.time,
+  ITO_USER_CHECK(is_determined(given, at), "sampling: timestep ", level.time,
                  " is pure noise (rescale_betas_zero_snr), where prediction_type ", predicted_.name(),
                  " determines no image; use timestep_spacing leading, or a model with prediction_type ",
-                 determining(native));
+                 determining(at));
   // What takes the solver's state to the network's.
   const double scale = own.alpha > 0 ? native.alpha / own.alpha : native.sigma / own.sigma;
   const auto of = [&](Combination from, Combination wanted) {
-    const Conversion c = conversion(from, wanted, native.alpha, native.sigma);
+    const Conversion c = conversion(from, wanted, at);
     return Conversion{c.from_x * scale, c.from_given};
   };
   constexpr Combination kX0{1, 0}, kEps{0, 1};
@@ -104,12 +104,22 @@ CallAt Reading::call(const Level& level, Space space) const {
 
 Target Reading::target(const Level& level) const {
   const Mixing native = state(level, Space::Native);
-  const Combination c = answer(level, native);
   const double in = preconditioning(level);
-  return {.x0 = c.x0,
-          .eps = c.eps,
-          .weight = family_ == Family::Edm ? 1 : predicted_.loss_weight(native.alpha, native.sigma),
-          .input = {in * native.alpha, in * native.sigma}};
+  Target target{.input_x0 = in * native.alpha, .input_eps = in * native.sigma};
+  if (predicted_ == Quantity::mean()) {
+    // x_{t-1} itself, whose mean given x_t the network then learns: drawn with eps2 and carried on to x_t by eps.
+    const double kept = level.abar / level.previous;
+    target.x0 = std::sqrt(level.previous);
+    target.eps2 = std::sqrt(1 - level.previous);
+    target.input_eps = std::sqrt(1 - kept);
+    target.input_eps2 = std::sqrt(kept) * target.eps2;
+    return target;
+  }
+  const Combination c = answer(level, native);
+  target.x0 = c.x0;
+  target.eps = c.eps;
+  if (family_ != Family::Edm) target.weight = predicted_.loss_weight({native.alpha, native.sigma, level.previous});
+  return target;
 }
 
 }  // namespace ito

@@ -34,10 +34,11 @@ struct CallAt {
   Conversion eps_from_x0;  // from x and an estimate of x0 (a clipped one, say)
 };
 
-// What the network is taught at a level: x0 * x0 + eps * eps, the weight of its squared error, and the input for it.
+// What the network is taught at a level: x0 * x0 + eps * eps + eps2 * eps2, the weight of its squared error, and the
+// input for it, a combination of the same three. eps2 is 0 but for the reverse mean, which is learned from x_{t-1}.
 struct Target {
-  double x0, eps, weight;
-  Mixing input;
+  double x0 = 0, eps = 0, eps2 = 0, weight = 1;
+  double input_x0 = 0, input_eps = 0, input_eps2 = 0;
 };
 
 class Reading {

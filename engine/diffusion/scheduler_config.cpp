@@ -169,6 +169,9 @@ void check_scheduler_config(const SchedulerConfig& config, const std::string& wh
                  where, ": prediction_type ", name_of(config.prediction_type),
                  " is not one of a preconditioned network; use ", name_of(Quantity::epsilon()), ", or ",
                  name_of(Quantity::v()), " for the other sign");
+  ITO_USER_CHECK(config.prediction_type != Quantity::mean() || config.family == Family::Vp, where, ": prediction_type ",
+                 name_of(Quantity::mean()), " is of a chain of timesteps, which family ", name_of(config.family),
+                 " is not; use another");
   ITO_USER_CHECK(!config.rescale_betas_zero_snr || config.family == Family::Vp, where,
                  ": rescale_betas_zero_snr changes a table of betas, which family ", name_of(config.family),
                  " does not have; set it to false");

@@ -113,13 +113,14 @@ TEST(Family, APerfectAnswerIsRead) {
       SchedulerConfig config = config_of(family);
       config.prediction_type = quantity;
       if (family == Family::Edm && quantity != Quantity::epsilon()) continue;
+      if (quantity == Quantity::mean()) continue;  // of a table's chain: test_reading.cpp
       const Reading reading = Reading::of(config);
       const Levels levels((NoiseSchedule(config)));
       for (const double s : {0.05, 1.0, 20.0}) {
         const Level level = levels.of_s(s);
         const Mixing own = mixing(family, s);
         const double native = own.alpha * kX0 + own.sigma * kEps, q = s * s + kData * kData;
-        const Combination meant = quantity.combination(own.alpha, own.sigma);
+        const Combination meant = quantity.combination({own.alpha, own.sigma, level.previous});
         const double answer = family == Family::Edm ? (kX0 - kData * kData / q * native) / (s * kData / std::sqrt(q))
                                                     : meant.x0 * kX0 + meant.eps * kEps;
         const double input = family == Family::Edm ? native / std::sqrt(q) : native;
@@ -137,7 +138,7 @@ TEST(Family, APerfectAnswerIsRead) {
         }
         const Target target = reading.target(level);
         EXPECT_NEAR(target.x0 * kX0 + target.eps * kEps, answer, 64 * kEpsilon * (1 + 1 / s)) << name_of(family);
-        EXPECT_NEAR(target.input.alpha * kX0 + target.input.sigma * kEps, input, 64 * kEpsilon * (1 + s));
+        EXPECT_NEAR(target.input_x0 * kX0 + target.input_eps * kEps, input, 64 * kEpsilon * (1 + s));
       }
     }
 }

@@ -20,7 +20,15 @@ constexpr double kX0 = 0.37, kEps = -1.21;
 constexpr double kAbars[] = {0.9999, 0.9, 0.5, 0.0785872, 4.03583e-5};
 
 Level level_of(double abar) {
-  return {.time = 7, .alpha = std::sqrt(abar), .sigma = std::sqrt(1 - abar), .abar = abar};
+  return {.time = 7,
+          .alpha = std::sqrt(abar),
+          .sigma = std::sqrt(1 - abar),
+          .abar = abar,
+          .previous = abar + 0.5 * (1 - abar)};
+}
+
+StateAt at(const Level& level) {
+  return {level.alpha, level.sigma, level.previous};
 }
 
 // The definitions, from the papers and not from the table.
@@ -31,6 +39,10 @@ double defined(Quantity quantity, double x0, double eps, const Level& level) {
   if (name == "v_prediction") return level.alpha * eps - level.sigma * x0;
   if (name == "score") return -eps / level.sigma;
   if (name == "flow_prediction") return eps - x0;
+  if (name == "mean") {
+    const Posterior q = gaussian_posterior(level.abar, level.previous);
+    return q.from_x0 * x0 + q.from_x * (level.alpha * x0 + level.sigma * eps);
+  }
   ADD_FAILURE() << "write the definition of " << name << " here";
   return std::numeric_limits<double>::quiet_NaN();
 }
@@ -43,9 +55,9 @@ TEST(Quantity, EveryPairThereAndBack) {
     const double a = level.alpha, s = level.sigma, x = a * kX0 + s * kEps, tolerance = 32 * kEpsilon / (a * s * s);
     for (const Quantity from : Quantity::all()) {
       const double given = defined(from, kX0, kEps, level);
-      EXPECT_TRUE(is_determined(from, a, s));
+      EXPECT_TRUE(is_determined(from, at(level)));
       for (const Quantity to : Quantity::all()) {
-        const Conversion there = conversion(from, to, a, s), back = conversion(to, from, a, s);
+        const Conversion there = conversion(from, to, at(level)), back = conversion(to, from, at(level));
         const double got = there.from_x * x + there.from_given * given;
         EXPECT_NEAR(got, defined(to, kX0, kEps, level), tolerance)
             << name_of(from) << " to " << name_of(to) << " at abar " << abar;
@@ -60,18 +72,18 @@ TEST(Quantity, EveryPairThereAndBack) {
 TEST(Quantity, PureNoiseHidesX0FromEpsAndScoreOnly) {
   for (const Quantity quantity : Quantity::all()) {
     const bool hidden = quantity == Quantity::epsilon() || name_of(quantity) == "score";
-    EXPECT_EQ(is_determined(quantity, 0, 1), !hidden) << name_of(quantity);
+    EXPECT_EQ(is_determined(quantity, at(level_of(0))), !hidden) << name_of(quantity);
     if (hidden) {
-      EXPECT_THROW(conversion(quantity, Quantity::x0(), 0, 1), Error);
+      EXPECT_THROW(conversion(quantity, Quantity::x0(), at(level_of(0))), Error);
       continue;
     }
-    const Conversion x0 = conversion(quantity, Quantity::x0(), 0, 1);
+    const Conversion x0 = conversion(quantity, Quantity::x0(), at(level_of(0)));
     EXPECT_NEAR(x0.from_x * kEps + x0.from_given * defined(quantity, kX0, kEps, level_of(0)), kX0, 8 * kEpsilon);
-    const Conversion eps = conversion(quantity, Quantity::epsilon(), 0, 1);
+    const Conversion eps = conversion(quantity, Quantity::epsilon(), at(level_of(0)));
     EXPECT_EQ(eps.from_x * kEps + eps.from_given * defined(quantity, kX0, kEps, level_of(0)), kEps);
   }
-  EXPECT_FALSE(is_determined(Quantity::x0(), 1, 0));
-  EXPECT_THROW(conversion(Quantity::epsilon(), Quantity::x0(), 1, 0), Error);
+  EXPECT_FALSE(is_determined(Quantity::x0(), StateAt{1, 0}));
+  EXPECT_THROW(conversion(Quantity::epsilon(), Quantity::x0(), StateAt{1, 0}), Error);
 }
 
 TEST(Levels, WholeTimesAreTheSchedules) {
@@ -142,8 +154,9 @@ TEST(Reading, APerfectAnswerGivesX0AndEps) {
     for (const Quantity quantity : Quantity::all()) {
       const Reading reading(quantity);
       const Target target = reading.target(level);
-      const double answer = target.x0 * kX0 + target.eps * kEps;
-      EXPECT_NEAR(answer, defined(quantity, kX0, kEps, level), 4 * kEpsilon / level.sigma) << name_of(quantity);
+      const double answer = defined(quantity, kX0, kEps, level);
+      if (quantity != Quantity::mean())  // what is learned of it is a draw: see below
+        EXPECT_NEAR(target.x0 * kX0 + target.eps * kEps, answer, 4 * kEpsilon / level.sigma) << name_of(quantity);
       for (const Space space : {Space::Vp, Space::Sigma}) {
         const CallAt call = reading.call(level, space);
         const double state = space == Space::Vp ? x : y;
@@ -184,7 +197,7 @@ TEST(Reading, WeightsOfTheLoss) {
   const Level level = level_of(0.9999);
   for (const Quantity quantity : Quantity::all()) {
     const Target target = Reading(quantity).target(level);
-    const double size = target.weight * (target.x0 * target.x0 + target.eps * target.eps);
+    const double size = target.weight * (target.x0 * target.x0 + target.eps * target.eps + target.eps2 * target.eps2);
     EXPECT_LE(size, 2 + 4 * kEpsilon) << name_of(quantity);
     EXPECT_GE(size, 1 - 4 * kEpsilon) << name_of(quantity);
     if (name_of(quantity) == "score") {
@@ -211,6 +224,7 @@ TEST(ForwardRows, AreTheLevelsAndTheirTargets) {
         const Level level = level_of(abar);
         EXPECT_EQ(row.timestep, timestep);
         EXPECT_EQ(row.level, timestep);
+        if (quantity == Quantity::mean()) continue;
         EXPECT_EQ(row.x0, static_cast<float>(std::sqrt(abar)));
         EXPECT_EQ(row.eps, static_cast<float>(std::sqrt(1 - abar)));
         EXPECT_EQ(row.target_x0, static_cast<float>(defined(quantity, 1, 0, level))) << name_of(quantity);
@@ -223,6 +237,27 @@ TEST(ForwardRows, AreTheLevelsAndTheirTargets) {
   }
 }
 
+// The reverse mean is learned from a pair of states of one image: x_t has the level's law, and x_{t-1} given x_t and x0
+// has the posterior's mean, by regression of jointly normal numbers.
+TEST(ForwardRows, TheReverseMeanIsLearnedFromThePairOfStates) {
+  const NoiseSchedule schedule{SchedulerConfig{}};
+  const Levels levels(schedule);
+  for (const int timestep : {0, 1, 500, 999}) {
+    const Level level = levels.at(timestep);
+    const Target target = Reading(Quantity::mean()).target(level);
+    EXPECT_NEAR(target.input_x0, level.alpha, 4 * kEpsilon);
+    const double variance = target.input_eps * target.input_eps + target.input_eps2 * target.input_eps2;
+    EXPECT_NEAR(variance / (1 - level.abar), 1, 1e-11) << timestep;  // 1 - abar is 1e-4 at the first
+    EXPECT_EQ(target.eps, 0);
+    EXPECT_NEAR(target.x0 * target.x0 + target.eps2 * target.eps2, 1, 4 * kEpsilon);
+    const double slope = target.eps2 * target.input_eps2 / variance;
+    const Posterior q = gaussian_posterior(level.abar, level.previous);
+    EXPECT_NEAR(slope, q.from_x, 1e-11) << timestep;
+    EXPECT_NEAR(target.x0 - slope * level.alpha, q.from_x0, 1e-11) << timestep;
+    EXPECT_EQ(level.previous, schedule.abar(Step::from_timestep(timestep).previous()));
+  }
+}
+
 TEST(Reading, RefusesWhatDeterminesNoImage) {
   try {
     Reading(Quantity::epsilon()).call(level_of(0));
@@ -232,7 +267,7 @@ TEST(Reading, RefusesWhatDeterminesNoImage) {
         std::string(e.what()),
         "sampling: timestep 7 is pure noise (rescale_betas_zero_snr), where prediction_type epsilon determines no "
         "image; use timestep_spacing leading, or a model with prediction_type sample or v_prediction or "
-        "flow_prediction");
+        "flow_prediction or mean");
   }
   EXPECT_THROW(Reading(quantity_of("v_prediction", "")).call(level_of(1)), Error);
 }
