@@ -53,6 +53,16 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
                  file, " is for a ", name_of(config.family),
                  " model, which has no table of betas; leave one of them out");
   if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
+  if (!run.reverse.empty()) {
+    const ReverseOption& reverse = reverse_option_named(run.reverse, "--reverse");
+    config.reverse = reverse.name;
+    if (reverse.predicts_mean && run.prediction_type.empty()) config.prediction_type = Quantity::mean();
+    ITO_USER_CHECK(!reverse.predicts_mean || config.prediction_type == Quantity::mean(), "--reverse ", reverse.name,
+                   ": learns the mean itself, and --prediction-type is ", name_of(config.prediction_type),
+                   "; leave one of them out");
+  }
+  check_scheduler_config(config, file.empty() ? "the noise schedule" : file);
+  run.reverse = config.reverse;
   run.prediction_type = name_of(config.prediction_type);
   run.beta_schedule = name_of(config.beta_schedule);
   return config;

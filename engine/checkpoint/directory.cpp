@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 }  // namespace
 
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
-                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot) {
+                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot,
+                 const LevelStatistics* statistics) {
   const fs::path temporary = directory + ".partial";
   std::error_code ignored;
   try {
@@ -34,6 +35,7 @@ void write_model(const std::string& directory, const Component& component, const
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
+    if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
     if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
     put_folder_in_place(temporary, directory);

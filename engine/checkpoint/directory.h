@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing a model: a diffusers directory (model_index.json, the component's folder, scheduler/). A training checkpoint
 // is such a directory, its component holding the EMA weights, plus ito_state.safetensors with what training goes on
-// from. class_names.json says what its classes are called, where that is known. OUT/checkpoint-<step>/ are the
+// from. level_statistics.json holds what was measured of the network by timestep (engine/diffusion/level_statistics.h).
+// class_names.json says what its classes are called, where that is known. OUT/checkpoint-<step>/ are the
 // checkpoints of a run, OUT/latest names the newest.
 #pragma once
 #include <string>
@@ -9,14 +10,16 @@
 
 #include "engine/checkpoint/component.h"
 #include "engine/checkpoint/snapshot.h"
+#include "engine/diffusion/level_statistics.h"
 #include "engine/diffusion/scheduler_config.h"
 
 namespace ito {
 
 // Writes the directory whole or not at all, every file on the disk before it has its name; an existing one of that name
-// is replaced. weights: an arena. snapshot null: a plain model.
+// is replaced. weights: an arena. snapshot null: a plain model. statistics null: none were measured.
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
-                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot);
+                 const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot,
+                 const LevelStatistics* statistics = nullptr);
 
 void write_latest(const std::string& out, const std::string& name);  // OUT/latest
 

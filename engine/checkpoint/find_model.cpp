@@ -102,6 +102,7 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
   if (files.weights.empty() && beside != directory) files.weights = find_weights(files.directory);
   files.scheduler = first_existing({directory / kSchedulerFolder / kSchedulerFile, directory / kSchedulerFile});
   files.class_names = first_existing({directory / kClassNamesFile});
+  files.statistics = first_existing({directory / kStatisticsFile});
   if (files.folder.empty()) {  // a component's folder alone: what is around it is the pipeline that it came from
     const fs::path around = parent_of(directory);
     if (files.scheduler.empty()) files.scheduler = first_existing({around / kSchedulerFolder / kSchedulerFile});

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "engine/diffusion/options/option.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_reader.h"
 #include "kernels/error.h"
@@ -104,6 +105,8 @@ SchedulerConfig parse_scheduler_config(const Json& json, const std::string& wher
   reader.read("set_alpha_to_one", config.set_alpha_to_one);
   config.family = family_of_class(config.class_name);
   read_name("family", config.family, family_of);
+  reader.read_name("reverse", config.reverse,
+                   [&](std::string_view name) { return std::string(reverse_option_named(name, where).name); });
   visit_family_keys(config, [&](const char* key, double& value) { reader.read(key, value); });
   config.sampler_keys = reader.unread();
   check_scheduler_config(config, where);
@@ -131,6 +134,7 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   json["timestep_spacing"] = name_of(config.timestep_spacing);
   json["steps_offset"] = config.steps_offset;
   if (config.family != family_of_class(config.class_name)) json["family"] = name_of(config.family);
+  if (config.reverse != SchedulerConfig{}.reverse) json["reverse"] = config.reverse;
   visit_family_keys(config, [&](const char* key, const double& value) { json[key] = value; });
   if (config.class_name == "DDIMScheduler")
     json["set_alpha_to_one"] = config.set_alpha_to_one;
@@ -169,6 +173,10 @@ void check_scheduler_config(const SchedulerConfig& config, const std::string& wh
                  where, ": prediction_type ", name_of(config.prediction_type),
                  " is not one of a preconditioned network; use ", name_of(Quantity::epsilon()), ", or ",
                  name_of(Quantity::v()), " for the other sign");
+  ITO_USER_CHECK(
+      !reverse_option_named(config.reverse, where).predicts_mean || config.prediction_type == Quantity::mean(), where,
+      ": reverse ", config.reverse, " needs prediction_type ", name_of(Quantity::mean()), ", and it is ",
+      name_of(config.prediction_type));
   ITO_USER_CHECK(config.prediction_type != Quantity::mean() || config.family == Family::Vp, where, ": prediction_type ",
                  name_of(Quantity::mean()), " is of a chain of timesteps, which family ", name_of(config.family),
                  " is not; use another");

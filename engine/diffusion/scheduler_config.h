@@ -53,6 +53,7 @@ struct SchedulerConfig {
   double beta_min = 0.1, beta_max = 20;      // vp-sde, sub-vp only
   double sigma_min = 0.002, sigma_max = 80;  // ve, edm only
   double sigma_data = 0.5, rho = 7;          // edm only
+  std::string reverse = "posterior";         // the reverse option (options/option.h) that the model was trained with
   Json sampler_keys = Json::object();        // all other keys of the file that say something
 
   bool operator==(const SchedulerConfig&) const = default;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/diffusion/options/option.h"
 #include "engine/diffusion/quantity.h"
 #include "engine/io/json_file.h"
 #include "kernels/seams/conv.h"
@@ -69,6 +70,7 @@ struct RunConfig {
   double ema_decay = 0.9999;
   std::string precision = "fp32";
   std::string scheduler;                       // "": none
+  std::string reverse;                         // "": the scheduler's
   std::string prediction_type, beta_schedule;  // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
   bool flip = false;
   int resolution = 0;
@@ -110,6 +112,8 @@ struct RunConfig {
     visitor(run.scheduler, RunOption{"scheduler",
                                      "a scheduler_config.json, or a model or checkpoint that holds one: the noise "
                                      "schedule to train with, which checkpoints write back"});
+    visitor(run.reverse, RunOption{"reverse", "how the reverse step is modelled: " + reverse_option_names() +
+                                                  "; not given: the scheduler's, or posterior"});
     visitor(run.prediction_type, RunOption{"prediction_type",
                                            "one of " + quantity_names() + "; not given: the scheduler's, or epsilon",
                                            {},

@@ -126,6 +126,10 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment);
   trainer.upload(Trainer::Arena::Ema, read_weights(files.weights, trainer.layout()));
   trainer.set_state(snapshot.state);
+  if (files.statistics.empty())
+    warn(checkpoint.path, ": has no ", kStatisticsFile, "; what the run measures by timestep begins anew");
+  else
+    trainer.set_statistics(read_level_statistics(files.statistics, scheduler_.num_train_timesteps));
 }
 
 std::string RunFolder::path(const std::string& name) const {
@@ -163,6 +167,7 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
 
 void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   TrainingSnapshot snapshot;
+  const LevelStatistics statistics = trainer.statistics();
   snapshot.state = trainer.state();
   snapshot.seed = run_.seed;
   snapshot.configuration_hash = identity_.configuration_hash;
@@ -174,7 +179,8 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   metrics_.sync();
   timings_.sync();
   const std::string name = checkpoint_name(step);
-  write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema), &snapshot);
+  write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema), &snapshot,
+              &statistics);
   latest_ = name;
   write_latest(run_.out, latest_);
   write_loss_chart();

@@ -104,6 +104,9 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
                  joined(names_where([&](const Sampler& other) {
                    return (other.families >> static_cast<int>(config.family) & 1) != 0;
                  })));
+  ITO_USER_CHECK(settings.reverse.empty() || sampler.reverse_options, "sampler ", sampler.name,
+                 ": has no reverse option, it follows what the network predicts; use ",
+                 joined(names_where([](const Sampler& other) { return other.reverse_options; })));
   check_fixed_arguments(sampler, config);
   SamplingProblem problem{.sampler = sampler,
                           .config = config,
@@ -114,6 +117,8 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
                           .spacing = settings.timestep_spacing.value_or(config.timestep_spacing),
                           .values = option_values(sampler, config, settings.set)};
   problem.clip = clipping_of(problem, settings);
+  problem.reverse = &reverse_option_named(settings.reverse.empty() ? config.reverse : settings.reverse, "sampling");
+  problem.statistics = settings.statistics;
   const auto has = [&](const SamplerOption& shared) {
     return std::any_of(sampler.options.begin(), sampler.options.end(),
                        [&](const SamplerOption& option) { return option.key == std::string_view(shared.key); });

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/diffusion/options/option.h"
 #include "engine/samplers/grids.h"
 #include "engine/samplers/row_builder.h"
 
@@ -83,7 +84,9 @@ struct SamplingProblem {
   std::vector<Level> nodes;  // of the steps, from noise to data, and behind them the level where the run ends
   Clipping clip;             // of the x0 estimates
   TimestepSpacing spacing;
-  std::vector<double> values;  // of the sampler's options, in their order
+  std::vector<double> values;                   // of the sampler's options, in their order
+  const ReverseOption* reverse = nullptr;       // of a sampler that walks the model's chain
+  const LevelStatistics* statistics = nullptr;  // of the model; null: none
 
   int steps() const { return static_cast<int>(nodes.size()) - 1; }
   const Level& node(int i) const { return nodes.at(i); }
@@ -105,6 +108,7 @@ struct Sampler {
   bool divides_alpha;            // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
   bool truncates_times = false;  // of Karras' levels under squaredcos_cap_v2, in place of rounding them, as diffusers'
                                  // multistep DPM-Solver
+  bool reverse_options = false;  // its steps are those of the model's reverse option
   std::span<const SamplerOption> options;
   std::span<const char* const> scheduler_classes;  // "_class_name"s; the first is written for it
   std::span<const FixedArgument> fixed;
@@ -118,7 +122,9 @@ struct SamplingSettings {
   int steps = 0;  // 0: the sampler's usual number
   std::optional<bool> clip_sample = std::nullopt;
   std::optional<TimestepSpacing> timestep_spacing = std::nullopt;
-  std::vector<std::string> set = {};  // key=value, for the sampler's options
+  std::vector<std::string> set = {};            // key=value, for the sampler's options
+  std::string reverse = {};                     // a reverse option; "": the model's
+  const LevelStatistics* statistics = nullptr;  // what was measured of the model; null: nothing
 };
 
 std::span<const Sampler* const> samplers();

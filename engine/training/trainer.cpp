@@ -9,6 +9,7 @@
 #include "engine/diffusion/forward_rows.h"
 #include "engine/io/option_name.h"
 #include "engine/program/memory_check.h"
+#include "kernels/diffusion/by_level.h"
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/pointwise.h"
@@ -39,6 +40,9 @@ TrainSettings checked(TrainSettings s, const Network& network) {
                  "training a network with real-valued class labels is not implemented");
   return s;
 }
+
+// Of the errors by level: a mean over the last hundred images of a timestep or so, since the network changes.
+constexpr double kStatisticsDecay = 0.99;
 
 // An op whose batch is another than the images' would have other leaves in its sums than its neighbours.
 void check_sums_over_images(const Program& program) {
@@ -77,6 +81,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   activations_ = {activation_bytes(), "the network's activations"};
   learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
   levels_.upload(stream_, forward_rows(Levels(schedule), Reading::of(schedule.config())).data());
+  level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
   program_.bind(weights_.data(), gradients_.data(), activations_.data());
@@ -99,6 +104,7 @@ void Trainer::declare(BufferList& buffers) {
   buffers.add(rows_, batch, "levels");
   buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
   buffers.add(loss_, batch, "losses");
+  buffers.add(level_sums_, 2 * static_cast<size_t>(schedule_steps_), "errors by level");
   buffers.add(norm_partials_, ceil_div(layout().trainable_floats(), kNormSpan), "gradient norm");
 }
 
@@ -165,6 +171,8 @@ void Trainer::run_step() {
   draw_levels(stream_, rows_.data(), levels_.data(), schedule_steps_, counter_from(0), settings_.batch);
   program_.pack(stream_);
   for (int pass = 0; pass < passes(); ++pass) run_pass(pass);
+  accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, loss_.data(), rows_.data(), settings_.batch,
+                      kStatisticsDecay);
   const int64_t floats = layout().trainable_floats();
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
@@ -215,6 +223,26 @@ TrainState Trainer::state() {
 void Trainer::set_state(const TrainState& state) {
   next_step_ = state.step;
   state_.upload(stream_, &state);
+}
+
+LevelStatistics Trainer::statistics() {
+  std::vector<double> sums(level_sums_.count());
+  level_sums_.download(stream_, sums.data());
+  LevelStatistics statistics;
+  for (size_t level = 0; level < sums.size() / 2; ++level) {
+    statistics.images.push_back(sums[2 * level]);
+    statistics.error.push_back(sums[2 * level + 1]);
+  }
+  return statistics;
+}
+
+void Trainer::set_statistics(const LevelStatistics& statistics) {
+  ITO_CHECK(statistics.timesteps() == schedule_steps_, "statistics of ", statistics.timesteps(),
+            " timesteps given for ", schedule_steps_);
+  std::vector<double> sums;
+  for (int level = 0; level < schedule_steps_; ++level)
+    sums.insert(sums.end(), {statistics.images[level], statistics.error[level]});
+  level_sums_.upload(stream_, sums.data());
 }
 
 void Trainer::clear_logged() {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "engine/diffusion/level_statistics.h"
 #include "engine/diffusion/schedule.h"
 #include "engine/program/buffer_list.h"
 #include "engine/program/network.h"
@@ -51,6 +52,9 @@ class Trainer {
   void step(const float* x0, const int32_t* labels);
   TrainState state();  // waits for the device
   void set_state(const TrainState& state);
+  // What the steps so far have measured of the network, by timestep; waits for the device.
+  LevelStatistics statistics();
+  void set_statistics(const LevelStatistics& statistics);
   void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
   Stream& stream() { return stream_; }
 
@@ -83,6 +87,7 @@ class Trainer {
   DeviceBuffer<float> x0_, loss_;
   DeviceBuffer<int32_t> labels_;
   DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
+  DeviceBuffer<double> level_sums_;         // (T, 2), of accumulate_by_level
   DeviceBuffer<double> norm_partials_;
   size_t buffer_bytes_ = 0;  // of all these, without the activations
 };

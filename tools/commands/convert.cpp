@@ -3,6 +3,7 @@
 // weights under current names, every configuration key spelled out. A training checkpoint loses its training state.
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "engine/checkpoint/directory.h"
 #include "engine/checkpoint/weights.h"
@@ -39,7 +40,11 @@ void run(const ConvertOptions& o) {
                  ".partial: is in the way of writing; move it, or choose another --out");
   const int least = model.configured.side_multiple;  // no tensor depends on the image's size
   const ParameterLayout layout = parameters_of(model.network(least, least));
-  write_model(out, model.component(), scheduler, layout, read_weights(weights, layout), nullptr);
+  std::optional<LevelStatistics> statistics;
+  if (!model.files.statistics.empty())
+    statistics = read_level_statistics(model.files.statistics, scheduler.num_train_timesteps);
+  write_model(out, model.component(), scheduler, layout, read_weights(weights, layout), nullptr,
+              statistics ? &*statistics : nullptr);
   print_result(join_text(out, ": ", layout.all().size(), " tensors, ", layout.count(), " parameters from ", weights));
 }
 

@@ -27,7 +27,7 @@ namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, out, sampler, precision = "fp32", initial_noise, spacing;
+  std::string checkpoint, out, sampler, precision = "fp32", initial_noise, spacing, reverse;
   std::vector<std::string> set;
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
@@ -77,6 +77,7 @@ void check(const SampleOptions& o) {
                  ": expected at least 1; leave it out for the sampler's usual number");
   check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
   if (!o.sampler.empty()) sampler_named(o.sampler);
+  if (!o.reverse.empty()) reverse_option_named(o.reverse, "--reverse");
 }
 
 // What the model's scheduler and outputs ask of the sampler.
@@ -170,6 +171,12 @@ void run(const SampleOptions& o) {
   if (o.no_clip) settings.clip_sample = false;
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
   settings.set = o.set;
+  settings.reverse = o.reverse;
+  LevelStatistics statistics;
+  if (!model.model.files.statistics.empty()) {
+    statistics = read_level_statistics(model.model.files.statistics, schedule.steps());
+    settings.statistics = &statistics;
+  }
   const ReverseTable table = sampling_table(sampler, schedule, settings);
   check_timesteps(model, table);
 
@@ -212,6 +219,8 @@ std::string samplers_help() {
                       sampler->usual_steps ? std::to_string(sampler->usual_steps) : "all", " steps usually\n");
     for (const std::string& line : option_lines(*sampler)) text += "    " + line + "\n";
   }
+  text += "Reverse options:\n";
+  for (const std::string& line : reverse_option_lines()) text += "  " + line + "\n";
   return text;
 }
 
@@ -233,6 +242,8 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--set", o->set, "an option of the sampler, key=value; may be given more than once")
       ->take_all()
       ->allow_extra_args(false);
+  command->add_option("--reverse", o->reverse,
+                      "how a step of ddpm is modelled, of those below; empty: as the model was trained");
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
   command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The posterior, marginalised over what the network does not know of the noise: q(eps | x_t) = N(eps_hat, s_t^2 I), and
+// the posterior's mean is linear in eps, so that the mean stays and the variance grows:
+//   (1 - abar_{t-1}) / (1 - abar_t) beta_t + beta_t^2 / (alpha_t (1 - abar_t)) s_t^2,  s_t^2 = E |eps - eps_hat|^2 / N,
+// as Bao et al. 2022 (Analytic-DPM) have it from the score. A perfect network of a point mass has s = 0 and the
+// posterior's variance; standard normal data has s_t^2 = abar_t and beta_t.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/diffusion/options/option.h"
+
+namespace ito {
+namespace {
+
+Transition marginal(const TransitionProblem& p) {
+  const Posterior q = gaussian_posterior(p.from.abar, p.to.abar);
+  const int timestep = static_cast<int>(std::lround(p.from.time));
+  const double slope = p.reading.call(p.from, Space::Vp).eps.from_given;  // eps - eps_hat = slope (target - answer)
+  const double s2 = slope * slope * p.measured().error_at(timestep, p.who);
+  const double alpha = p.from.abar / p.to.abar;
+  const double variance = q.variance + q.beta * q.beta / (alpha * (1 - p.from.abar)) * s2;
+  return {.x = q.from_x, .x0 = q.from_x0, .std = std::sqrt(std::max(variance, 1e-20))};
+}
+
+}  // namespace
+
+extern const ReverseOption kMarginal;
+const ReverseOption kMarginal = {
+    .name = "marginal",
+    .help =
+        "the posterior's mean, its variance widened by what the network does not know:\n"
+        "beta~_t + beta_t^2 / (alpha_t (1 - abar_t)) s_t^2, s_t^2 = E |eps - eps_hat|^2 / N, measured by timestep",
+    .predicts_mean = false,
+    .transition = marginal,
+};
+
+}  // namespace ito
