@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "tests/engine/user_error.h"
@@ -190,7 +191,8 @@ TEST(SchedulerFiles, OfHeunAreReadWhole) {
     "steps_offset": 0})",
                                       &warnings);
   EXPECT_TRUE(warnings.empty()) << warnings.at(0);
-  EXPECT_EQ(option_values(sampler_named("heun"), config, {}), std::vector<double>{1});
+  EXPECT_EQ(option_values(sampler_named("heun"), config, {}),
+            (std::vector<double>{1, 0, 0, std::numeric_limits<double>::infinity(), 1}));
 }
 
 }  // namespace
