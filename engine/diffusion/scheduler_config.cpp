@@ -2,6 +2,7 @@
 // Reading, checking and writing scheduler_config.json.
 #include "engine/diffusion/scheduler_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -107,7 +108,8 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   json["timestep_spacing"] = name_of(config.timestep_spacing);
   json["steps_offset"] = config.steps_offset;
   json["rescale_betas_zero_snr"] = config.rescale_betas_zero_snr;
-  if (config.class_name == "DDIMScheduler")
+  constexpr std::string_view kOfAlphaToOne[] = {"DDIMScheduler", "DDIMInverseScheduler", "PNDMScheduler"};
+  if (std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne))
     json["set_alpha_to_one"] = config.set_alpha_to_one;
   else
     json["variance_type"] = name_of(config.variance_type);

@@ -47,7 +47,7 @@ struct SchedulerConfig {
   TimestepSpacing timestep_spacing = TimestepSpacing::Leading;
   int steps_offset = 0;
   bool rescale_betas_zero_snr = false;
-  bool set_alpha_to_one = true;        // DDIMScheduler only
+  bool set_alpha_to_one = true;        // of DDIM, its inverse and PNDM
   Json sampler_keys = Json::object();  // all other keys of the file that say something
 
   bool operator==(const SchedulerConfig&) const = default;
@@ -59,8 +59,8 @@ struct SchedulerConfig {
 SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where,
                                        const SchedulerConfig& defaults = {});
 
-// Every argument, with "_class_name" and "_diffusers_version". variance_type is no argument of DDIMScheduler, and
-// set_alpha_to_one of no other.
+// Every argument, with "_class_name" and "_diffusers_version". set_alpha_to_one is an argument of DDIMScheduler,
+// DDIMInverseScheduler and PNDMScheduler, and variance_type of all others.
 Json scheduler_config_json(const SchedulerConfig& config);
 
 // Refuses (UserError, beginning with `where`) numbers that make no schedule.

@@ -28,8 +28,15 @@ std::vector<double> real_timesteps(TimestepSpacing spacing, int steps, int count
 // `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5, rho 7).
 std::vector<double> karras_sigmas(double high, double low, int count);
 
-// Which of the three a sampler walks.
-enum class GridKind : uint8_t { Whole, AboveSmallest, Real };
+// Which of them a sampler walks.
+enum class GridKind : uint8_t {
+  Whole,
+  AboveSmallest,
+  Real,
+  Karras,       // Karras' ratios, at real times
+  SineSquared,  // sigma = sin^2(pi u / 2), u = 1, 1 - 1/count, .., 1/count (iPNDM), at real times; the schedule's last
+                // level in place of noisier ones
+};
 
 struct GridSettings {
   GridKind kind = GridKind::Whole;
@@ -39,6 +46,8 @@ struct GridSettings {
   // Karras' ratios in place of the timesteps': from the schedule's last to its first (AboveSmallest, whose times are
   // then rounded, or cut off with truncated) or between the ends of the spaced grid (Real).
   bool karras = false, truncated = false;
+  // Of the kind Karras: the ends of the grid, as ratios within the schedule's; 0: the schedule's last and first.
+  double high = 0, low = 0;
 };
 
 // The levels of the calls, from noise to data.

@@ -10,13 +10,17 @@
 
 namespace ito {
 
-extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m, kDpmPp2mSde,
-    kDpmPp3m, kUniPc;
+extern const Sampler kDdpm, kDdim, kDdimInverse, kEuler, kEulerAncestral, kHeun, kEdmHeun, kKdpm2, kKdpm2Ancestral,
+    kLms, kPndm, kIpndm, kDeis, kDpmSolverPp2m, kDpmPp2mSde, kDpmPp3m, kDpmPp1s, kDpmPp2s, kDpmPp3s, kDpmPp2sAncestral,
+    kDpmPpSde, kUniPc;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm, &kDdim, &kEuler,         &kEulerAncestral, &kHeun,    &kKdpm2,
-                                        &kLms,  &kDeis, &kDpmSolverPp2m, &kDpmPp2mSde,     &kDpmPp3m, &kUniPc};
+constexpr const Sampler* kSamplers[] = {&kDdpm,     &kDdim,    &kDdimInverse, &kEuler,          &kEulerAncestral,
+                                        &kHeun,     &kEdmHeun, &kKdpm2,       &kKdpm2Ancestral, &kLms,
+                                        &kPndm,     &kIpndm,   &kDeis,        &kDpmSolverPp2m,  &kDpmPp2mSde,
+                                        &kDpmPp3m,  &kDpmPp1s, &kDpmPp2s,     &kDpmPp3s,        &kDpmPp2sAncestral,
+                                        &kDpmPpSde, &kUniPc};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -97,6 +101,8 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   grid.count = settings.steps ? settings.steps : usual;
   grid.offset = config.steps_offset;
   grid.karras = has(kKarrasOption) && problem.flag(kKarrasOption.key);
+  grid.low = has(kSigmaMinOption) ? problem.option(kSigmaMinOption.key) : 0;
+  grid.high = has(kSigmaMaxOption) ? problem.option(kSigmaMaxOption.key) : 0;
   grid.truncated = sampler.truncates_times && config.beta_schedule == BetaSchedule::SquaredCosCapV2;
   problem.nodes = grid_levels(problem.levels, grid);
   const bool ends_noisy = has(kFinalSigmasOption) && problem.option(kFinalSigmasOption.key) == 1;

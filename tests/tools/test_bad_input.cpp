@@ -136,9 +136,9 @@ TEST_F(BadInput, SchedulerConfigurations) {
       row({{"prediction_type", 1}}, "prediction_type is 1; expected a name"),
       row({{"clip_sample", 1}}, "clip_sample is 1; expected true or false"),
       row({{"trained_betas", {0.1, 0.2}}}, "trained_betas holds 2 numbers; expected num_train_timesteps, 1000"),
-      row({{"_class_name", "PNDMScheduler"}},
-          "_class_name 'PNDMScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
-          "EulerDiscreteScheduler, *"),
+      row({{"_class_name", "IPNDMScheduler"}},
+          "_class_name 'IPNDMScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
+          "DDIMInverseScheduler, EulerDiscreteScheduler, *"),
       row({{"thresholding", true}},
           "thresholding is true, which sampling does not implement; set it to false to clip the "
           "estimate of x0 to clip_sample_range instead"),

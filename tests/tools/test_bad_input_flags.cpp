@@ -166,8 +166,9 @@ TEST_F(BadInput, SamplingFlags) {
       row({"--height", "7"}, "images of 7 x 8: a UNet of 2 levels needs multiples of 2"),
       row({"--threads", "-1"}, "--threads -1: expected 0 to 4096 (0: all cores)"),
       row({"--sampler", "dddim"},
-          "sampler 'dddim' is not known; use one of ddpm, ddim, euler, euler-ancestral, heun, kdpm2, lms, deis, "
-          "dpm++2m, dpm++2m-sde, dpm++3m, unipc; did you mean 'ddim'?"),
+          "sampler 'dddim' is not known; use one of ddpm, ddim, ddim-inverse, euler, euler-ancestral, heun, "
+          "edm-heun, kdpm2, kdpm2-ancestral, lms, pndm, ipndm, deis, dpm++2m, dpm++2m-sde, dpm++3m, dpm++1s, dpm++2s, "
+          "dpm++3s, dpm++2s-ancestral, dpm++sde, unipc; did you mean 'ddim'?"),
       row({"--spacing", "even"},
           "--spacing: timestep_spacing 'even' is not implemented; use one of leading, linspace, trailing"),
       row({"--precision", "fp8"}, "--precision fp8: expected fp32 or bf16*"),

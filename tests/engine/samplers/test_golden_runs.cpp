@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every sampler's table, run in fp64 and by the kernel, against the states of the published schedulers.
 #include "kernels/diffusion/reverse_row.h"
-#include "tests/engine/samplers/golden_runs.h"
+#include "tests/engine/samplers/golden_walks.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/reverse_row.h"
 
@@ -21,17 +21,31 @@ double absolute_sum(const Values& x) {
   return sum;
 }
 
-void expect_golden(const GoldenRun& run, const std::vector<Values>& first_states, const Values& end, double relative) {
+// The row whose state is the k-th that was published.
+size_t row_after(const GoldenRun& run, size_t k) {
+  return run.calls * k + run.calls - 1;
+}
+
+void expect_golden(const GoldenRun& run, const ReverseTable& table, const std::vector<Values>& states,
+                   const Values& end, double relative) {
   for (size_t k = 0; k < 3; ++k)
     if (run.after[k] != 0) {
-      EXPECT_NEAR(signed_sum(first_states.at(k)) / run.after[k], 1, relative) << "after call " << k + 1;
+      const size_t row = row_after(run, k);
+      const double alpha = run.start_alpha != 0 ? table.rows.at(row + 1).alpha : 1;
+      EXPECT_NEAR(signed_sum(states.at(row)) / alpha / run.after[k], 1, relative) << "after call " << row + 1;
     }
   EXPECT_NEAR(absolute_sum(end) / run.sum, 1, relative);
 }
 
-Values start_of(const ReverseTable& table) {
+// The published runs draw the opening's noise apart from the first state, which is the input.
+Values start_of(const GoldenRun& run, const ReverseTable& table) {
+  const double own = std::sqrt(std::pow(table.start_scale, 2) - std::pow(table.opening_noise, 2));
+  const double scale = run.start == 0 ? own : run.start_alpha != 0 ? run.start * run.start_alpha : run.start;
+  if (run.start != 0 && run.start_alpha == 0) {
+    EXPECT_NEAR(own / run.start, 1, 1e-12);
+  }
   Values x = golden_input();
-  for (double& value : x) value *= table.start_scale;
+  for (size_t i = 0; i < x.size(); ++i) x[i] = scale * x[i] + table.opening_noise * golden_noise(i, 0);
   return x;
 }
 
@@ -40,16 +54,16 @@ Values start_of(const ReverseTable& table) {
 TEST_P(GoldenRuns, OfTheTableInFp64) {
   const GoldenRun& run = GetParam();
   const ReverseTable table = table_of(run);
-  ref::RowRun state{.x = start_of(table), .registers = {}};
+  ref::RowRun state{.x = start_of(run, table), .registers = {}};
   state.registers.assign(table.registers, Values(state.x.size(), NAN));
   std::vector<Values> first;
   ref::run_rows(
       table.rows, table.first_input_scale, state, run.network,
       [&](size_t i, int draw) { return run.noise ? golden_noise(i, draw) : 0.0; },
       [&](size_t) {
-        if (first.size() < 3) first.push_back(state.x);
+        if (first.size() <= row_after(run, 2)) first.push_back(state.x);
       });
-  expect_golden(run, first, state.x, run.from_double ? 5e-6 : 2e-5);
+  expect_golden(run, table, first, state.x, run.from_double ? 5e-6 : 2e-5);
 }
 
 // The kernel rounds every sum: 16u of its terms a row (test_reverse_row.cpp), which a solver that follows the flow does
@@ -59,7 +73,7 @@ TEST_P(GoldenRuns, OfTheKernel) {
   if (run.noise) GTEST_SKIP() << "the kernel draws its own noise";
   const ReverseTable table = table_of(run);
   Stream stream;
-  const Values start = start_of(table);
+  const Values start = start_of(run, table);
   DeviceArray<ReverseRow> rows(stream, table.rows.size());
   rows.upload_raw(table.rows);
   DeviceArray<float> x(stream, start), network(stream, start.size()), pred(stream, start.size()),
@@ -82,18 +96,21 @@ TEST_P(GoldenRuns, OfTheKernel) {
     reverse_row(stream, x, network.data(), registers, table.registers, pred.data(), false, rows, row, counter,
                 kGoldenImages, kGoldenSize / 3, 3);
     advance_row(stream, row);
-    if (first.size() < 3) first.push_back(x.values());
+    if (first.size() <= row_after(run, 2)) first.push_back(x.values());
   }
   const double rounding = std::min(static_cast<double>(table.rows.size()), 25.0) * 16 * kRoundFloat;
-  expect_golden(run, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));
+  expect_golden(run, table, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, GoldenRuns, ::testing::ValuesIn(golden_runs()), [](const auto& info) {
+std::string name_of(const ::testing::TestParamInfo<GoldenRun>& info) {
   std::string name = info.param.name;
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
   return name;
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, GoldenRuns, ::testing::ValuesIn(golden_runs()), name_of);
+INSTANTIATE_TEST_SUITE_P(OnLevelsOfTheirOwn, GoldenRuns, ::testing::ValuesIn(golden_walks()), name_of);
 
 }  // namespace
 }  // namespace ito::test

@@ -50,14 +50,20 @@ TEST(NoiseOfSamplers, EndsInTheLawOfTheData) {
     std::vector<std::string> set;
     bool first_order = false;  // the rule; the noise of two stages that do not know each other's makes it so, too
   };
-  const std::string churn = "s_churn=40";
+  const std::string churn = "s_churn=40", sde = "algorithm_type=sde-dpmsolver++";
   const Case cases[] = {
       {"euler-ancestral", {}, true},
+      {"kdpm2-ancestral", {}},
+      {"dpm++2s-ancestral", {}},
+      {"dpm++sde", {}, true},
       {"dpm++2m-sde", {}},
+      {"dpm++2s", {sde}, true},
+      {"dpm++2s", {sde, "solver_type=heun", "solver_order=3"}, true},
       {"euler", {churn}, true},
       {"heun", {churn}},
       {"kdpm2", {churn}},
-      {"heun", {churn, "s_tmin=0.1", "s_tmax=2"}},
+      {"edm-heun", {churn}},
+      {"edm-heun", {churn, "s_tmin=0.1", "s_tmax=2"}},
   };
   for (const Case& one : cases) {
     const auto error = [&](int steps) {
@@ -75,7 +81,7 @@ TEST(NoiseOfSamplers, EndsInTheLawOfTheData) {
 TEST(NoiseOfSamplers, ChurnComesBeforeTheCall) {
   constexpr int kSteps = 10;
   constexpr double kLeast = 0.1, kMost = 20;
-  for (const char* sampler : {"euler", "heun", "kdpm2"}) {
+  for (const char* sampler : {"euler", "heun", "kdpm2", "edm-heun"}) {
     const int calls = sampler == std::string("euler") ? 1 : 2;
     const ReverseTable plain = table_of(sampler, {.steps = kSteps});
     EXPECT_EQ(plain.draws, 0) << sampler;
@@ -104,6 +110,31 @@ TEST(NoiseOfSamplers, ChurnComesBeforeTheCall) {
         EXPECT_NEAR(table.start_scale, std::hypot(plain.start_scale, table.opening_noise), 1e-12) << sampler;
       }
   }
+}
+
+// Down and up make the next level; without noise the rules are the deterministic ones.
+TEST(NoiseOfSamplers, AncestralPairs) {
+  const std::vector<Row> middle = table_of("kdpm2", {.steps = 10}).rows;
+  const std::vector<Row> quiet = table_of("kdpm2-ancestral", {.steps = 10, .set = {"eta=0"}}).rows;
+  ASSERT_EQ(quiet.size(), middle.size());
+  for (size_t i = 0; i < quiet.size(); ++i) {
+    EXPECT_EQ(quiet[i].timestep, middle[i].timestep) << i;
+    EXPECT_EQ(quiet[i].weight[0][kEps], middle[i].weight[0][kEps]) << i;
+    EXPECT_EQ(quiet[i].draw, -1) << i;
+  }
+  // x0 estimates of 0: the state shrinks with the level, y' = s_down / s y, and the noise fills it up.
+  for (const char* sampler : {"dpm++2s-ancestral", "dpm++sde"})
+    for (const char* eta : {"eta=0", "eta=0.5", "eta=1"}) {
+      const std::vector<Row> rows = table_of(sampler, {.steps = 10, .set = {eta}}).rows;
+      ASSERT_EQ(rows.size(), 19u);
+      for (size_t i = 0; i + 2 < rows.size(); i += 2) {
+        const double s = rows[i].sigma, next = rows[i + 2].sigma;
+        const double down = rows[i + 1].weight[0][kRegister0] * s, up = noise_of(rows[i + 1]);
+        EXPECT_NEAR(std::hypot(down, up) / next, 1, 1e-6) << sampler << " " << eta << " row " << i;
+        EXPECT_NEAR(rows[i + 1].weight[0][kRegister0] + rows[i + 1].weight[0][kX0], 1, 1e-6);
+      }
+      EXPECT_EQ(rows.back().weight[0][kX0], 1) << "clean data is the estimate";
+    }
 }
 
 }  // namespace
