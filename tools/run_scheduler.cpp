@@ -49,6 +49,9 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
   const std::string file = run.scheduler.empty() ? otherwise : scheduler_file(run.scheduler);
   if (!file.empty()) config = read_scheduler_for_training(run, file);
   if (!run.prediction_type.empty()) config.prediction_type = quantity_of(run.prediction_type, "--prediction-type");
+  ITO_USER_CHECK(run.beta_schedule.empty() || config.family == Family::Vp, "--beta-schedule ", run.beta_schedule, ": ",
+                 file, " is for a ", name_of(config.family),
+                 " model, which has no table of betas; leave one of them out");
   if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
   run.prediction_type = name_of(config.prediction_type);
   run.beta_schedule = name_of(config.beta_schedule);

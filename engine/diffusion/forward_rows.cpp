@@ -11,8 +11,8 @@ std::vector<ForwardRow> forward_rows(const Levels& levels, const Reading& readin
     const Level level = levels.at(timestep);
     const Target target = reading.target(level);
     rows.push_back({.timestep = static_cast<float>(reading.time(level)),
-                    .x0 = static_cast<float>(level.alpha),
-                    .eps = static_cast<float>(level.sigma),
+                    .x0 = static_cast<float>(target.input.alpha),
+                    .eps = static_cast<float>(target.input.sigma),
                     .eps2 = 0,
                     .target_x0 = static_cast<float>(target.x0),
                     .target_eps = static_cast<float>(target.eps),

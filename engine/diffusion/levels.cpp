@@ -2,6 +2,7 @@
 // Levels of a schedule's table, and between its entries.
 #include "engine/diffusion/levels.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/error.h"
@@ -25,12 +26,32 @@ double Level::lambda() const {
   return std::log(alpha / sigma);
 }
 
-Levels::Levels(const NoiseSchedule& schedule, double terminal_abar) {
+Levels::Levels(const NoiseSchedule& schedule, double terminal_abar)
+    : family_(schedule.config().family), process_(schedule.process()) {
   for (int timestep = 0; timestep < schedule.steps(); ++timestep) {
     const double abar = schedule.abar(Step::from_timestep(timestep));
     abars_.push_back(abar == 0 ? terminal_abar : abar);
     s_.push_back(std::sqrt((1 - abars_.back()) / abars_.back()));
+    if (family_ == Family::Vp) rates_.push_back(schedule.steps() * schedule.beta(Step::from_timestep(timestep)));
   }
+}
+
+double Levels::process_time(double time) const {
+  if (family_ == Family::Flow) return (time + 1) / steps();
+  return steps() == 1 ? 1 : time / (steps() - 1);
+}
+
+double Levels::rate(double time) const {
+  if (process_) return process_->rate(process_time(time));
+  ITO_CHECK(time >= 0 && time <= steps() - 1, "levels: the rate at time ", time, "; expected 0 to ", steps() - 1);
+  const auto below = static_cast<size_t>(time);
+  const double part = time - static_cast<double>(below);
+  return part == 0 ? rates_[below] : rates_[below] + part * (rates_[below + 1] - rates_[below]);
+}
+
+double Levels::growth() const {
+  ITO_CHECK(family_ == Family::Ve || family_ == Family::Edm, "levels: ", name_of(family_), " has no geometric process");
+  return 2 * std::log(process_->sigma_max / process_->sigma_min);
 }
 
 Level Levels::at(double time) const {
@@ -39,11 +60,17 @@ Level Levels::at(double time) const {
   const auto below = static_cast<size_t>(time);
   const double part = time - static_cast<double>(below);
   if (part == 0) return of_abar(time, abars_[below]);
+  if (process_) return of_ratio(time, process_->s(process_time(time)));
   return of_ratio(time, s_[below] + part * (s_[below + 1] - s_[below]));
 }
 
 Level Levels::of_s(double s) const {
   ITO_CHECK(s >= 0, "levels: noise to signal ", s, "; expected 0 or more");
+  if (process_) {
+    const double t = s == 0 ? 0 : process_->t(s);
+    const double time = family_ == Family::Flow ? t * steps() - 1 : t * (steps() - 1);
+    return of_ratio(std::clamp(time, 0.0, steps() - 1.0), s);
+  }
   // From the last timestep down, for terminal_abar's sake.
   int below = steps() - 1;
   while (below >= 0 && s_[below] > s) --below;

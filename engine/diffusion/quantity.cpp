@@ -13,7 +13,7 @@ constexpr double one(double, double) {
   return 1;
 }
 
-// The first two lines are Quantity::epsilon() and Quantity::x0().
+// The first five lines are Quantity::epsilon() to Quantity::flow(), in their order.
 constexpr Quantity::Line kQuantities[] = {
     {"epsilon",
      [](double, double) -> Combination {
@@ -57,6 +57,18 @@ Quantity Quantity::x0() {
   return Quantity(&kQuantities[1]);
 }
 
+Quantity Quantity::v() {
+  return Quantity(&kQuantities[2]);
+}
+
+Quantity Quantity::score() {
+  return Quantity(&kQuantities[3]);
+}
+
+Quantity Quantity::flow() {
+  return Quantity(&kQuantities[4]);
+}
+
 std::vector<Quantity> Quantity::all() {
   std::vector<Quantity> quantities;
   for (const Line& line : kQuantities) quantities.push_back(Quantity(&line));
@@ -83,18 +95,26 @@ Quantity quantity_of(std::string_view name, const std::string& where) {
                   did_you_mean(name, known));
 }
 
+bool is_determined(Combination given, double alpha, double sigma) {
+  return sigma > 0 && determinant(given, alpha, sigma) != 0;
+}
 bool is_determined(Quantity given, double alpha, double sigma) {
-  return sigma > 0 && determinant(given.combination(alpha, sigma), alpha, sigma) != 0;
+  return is_determined(given.combination(alpha, sigma), alpha, sigma);
 }
 
 Conversion conversion(Quantity given, Quantity wanted, double alpha, double sigma) {
   ITO_CHECK(alpha >= 0 && sigma > 0, "conversion of predictions: alpha ", alpha, ", sigma ", sigma,
             "; expected a level with noise");
   if (given == wanted) return {0, 1};
-  const Combination g = given.combination(alpha, sigma), w = wanted.combination(alpha, sigma);
+  ITO_CHECK(is_determined(given, alpha, sigma), "conversion of predictions: at alpha ", alpha, " ", given.name(),
+            " does not determine ", wanted.name());
+  return conversion(given.combination(alpha, sigma), wanted.combination(alpha, sigma), alpha, sigma);
+}
+
+Conversion conversion(Combination g, Combination w, double alpha, double sigma) {
   const double d = determinant(g, alpha, sigma);
-  ITO_CHECK(d != 0, "conversion of predictions: at alpha ", alpha, " ", given.name(), " does not determine ",
-            wanted.name());
+  ITO_CHECK(d != 0, "conversion of predictions: at alpha ", alpha, ", sigma ", sigma,
+            " one does not determine another");
   return {(w.x0 * g.eps - w.eps * g.x0) / d, (w.eps * alpha - w.x0 * sigma) / d};
 }
 

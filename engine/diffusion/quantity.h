@@ -37,9 +37,11 @@ class Quantity {
   // line: of the table, or a program's own; it must live as long as the quantity.
   explicit Quantity(const Line* line) : line_(line) {}
 
-  // The two that every sampler asks for.
   static Quantity epsilon();
   static Quantity x0();
+  static Quantity v();
+  static Quantity score();
+  static Quantity flow();
   static std::vector<Quantity> all();  // in the table's order
 
   std::string_view name() const { return line_->name; }
@@ -64,9 +66,12 @@ struct Conversion {
 
 // Whether x and the given quantity determine every other: at alpha = 0, x is eps, and eps or the score tell nothing of
 // x0.
+bool is_determined(Combination given, double alpha, double sigma);
 bool is_determined(Quantity given, double alpha, double sigma);
 
 // At a level with noise, sigma > 0, where `given` determines the rest. Error otherwise.
 Conversion conversion(Quantity given, Quantity wanted, double alpha, double sigma);
+// The same of any two combinations of x0 and eps.
+Conversion conversion(Combination given, Combination wanted, double alpha, double sigma);
 
 }  // namespace ito

@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 
+#include "engine/diffusion/family.h"
 #include "engine/diffusion/levels.h"
 #include "engine/diffusion/quantity.h"
 
@@ -11,15 +12,18 @@ namespace ito {
 
 // The number that tells a network its level.
 enum class NetworkTime : uint8_t {
-  Index,            // the timestep 0..T-1, or between two of them
+  Index,            // the timestep 0..T-1, or between two of them; times time_scale
   Sigma,            // s = sigma / alpha
   LogSigmaQuarter,  // ln(s) / 4 (Karras et al. 2022)
+  Flow,             // u = s / (1 + s), times time_scale
 };
 
-// The variables a solver works in. The network's input is always alpha x0 + sigma eps.
+// The variables a solver works in: the state's mixing of x0 and eps. The network's own is that of its family.
 enum class Space : uint8_t {
-  Vp,     // x itself
-  Sigma,  // y = x / alpha = x0 + s eps
+  Vp,      // x = alpha x0 + sigma eps, alpha^2 + sigma^2 = 1
+  Sigma,   // y = x0 + s eps
+  Flow,    // (1 - u) x0 + u eps
+  Native,  // the network's
 };
 
 // A network call at a level, for a state x of the solver's space.
@@ -30,25 +34,36 @@ struct CallAt {
   Conversion eps_from_x0;  // from x and an estimate of x0 (a clipped one, say)
 };
 
-// What the network is taught at a level: x0 * x0 + eps * eps, and the weight of its squared error.
+// What the network is taught at a level: x0 * x0 + eps * eps, the weight of its squared error, and the input for it.
 struct Target {
   double x0, eps, weight;
+  Mixing input;
 };
 
 class Reading {
  public:
-  explicit Reading(Quantity predicted, NetworkTime network_time = NetworkTime::Index)
-      : predicted_(predicted), network_time_(network_time) {}
+  explicit Reading(Quantity predicted, NetworkTime network_time = NetworkTime::Index, Family family = Family::Vp)
+      : predicted_(predicted), network_time_(network_time), family_(family) {}
+  // The convention of the models that this configuration belongs to.
+  static Reading of(const SchedulerConfig& config);
 
   Quantity predicted() const { return predicted_; }
   // UserError where the answer does not determine x0: an eps or score network at pure noise. The level has noise.
   CallAt call(const Level& level, Space space = Space::Vp) const;
   Target target(const Level& level) const;
   double time(const Level& level) const;  // what the network is given beside the state
+  // x = alpha x0 + sigma eps of the solver's state at the level.
+  Mixing state(const Level& level, Space space) const;
 
  private:
+  Combination answer(const Level& level, Mixing native) const;  // of x0 and eps
+  double preconditioning(const Level& level) const;             // c_in of the network's input
+
   Quantity predicted_;
   NetworkTime network_time_;
+  Family family_;
+  double time_scale_ = 1;
+  double sigma_data_ = 0.5;  // edm
 };
 
 }  // namespace ito

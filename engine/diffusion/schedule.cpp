@@ -62,6 +62,16 @@ void rescale_to_zero_snr(std::vector<double>& betas, std::vector<double>& abars)
   for (size_t i = 0; i < betas.size(); ++i) betas[i] = 1 - abars[i] / (i ? abars[i - 1] : 1.0);
 }
 
+std::vector<double> abars_of(const Process& process, int steps) {
+  std::vector<double> abars;
+  for (int i = 0; i < steps; ++i) {
+    const double t = process.family == Family::Flow ? (i + 1.0) / steps : on_line(0, 1, i, steps);
+    const double s = process.s(t);
+    abars.push_back(1 / (1 + s * s));
+  }
+  return abars;
+}
+
 }  // namespace
 
 Posterior gaussian_posterior(double abar, double abar_previous) {
@@ -74,9 +84,23 @@ Posterior gaussian_posterior(double abar, double abar_previous) {
 
 NoiseSchedule::NoiseSchedule(const SchedulerConfig& config) : config_(config) {
   check_scheduler_config(config_, "scheduler");
+  if (const std::optional<Process> closed = process()) {
+    abars_ = abars_of(*closed, config_.num_train_timesteps);
+    for (size_t i = 0; i < abars_.size(); ++i) betas_.push_back(1 - abars_[i] / (i ? abars_[i - 1] : 1.0));
+    return;
+  }
   betas_ = make_betas(config_);
   abars_ = cumulative_alpha(betas_);
   if (config_.rescale_betas_zero_snr) rescale_to_zero_snr(betas_, abars_);
+}
+
+std::optional<Process> NoiseSchedule::process() const {
+  if (config_.family == Family::Vp) return std::nullopt;
+  return Process{.family = config_.family,
+                 .beta_min = config_.beta_min,
+                 .beta_max = config_.beta_max,
+                 .sigma_min = config_.sigma_min,
+                 .sigma_max = config_.sigma_max};
 }
 
 double NoiseSchedule::beta(Step step) const {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The noise schedule: beta, abar and the Gaussian posterior of one reverse step, in double on the host.
 //   q(x_t | x_0) = N(sqrt(abar_t) x_0, (1 - abar_t) I),  abar_t = prod_{s <= t} (1 - beta_s)   (Ho et al. 2020, eq. 4)
+// A family in closed form (family.h) has the abar of its s at T points of its time instead: 0..1 in T-1 steps, or of a
+// flow 1/T..1.
 #pragma once
+#include <optional>
 #include <vector>
 
 #include "engine/diffusion/scheduler_config.h"
@@ -23,6 +26,7 @@ class NoiseSchedule {
   explicit NoiseSchedule(const SchedulerConfig& config);
 
   const SchedulerConfig& config() const { return config_; }
+  std::optional<Process> process() const;                        // none: the betas are a table
   int steps() const { return static_cast<int>(betas_.size()); }  // T
 
   double beta(Step step) const;  // t = 1..T

@@ -38,6 +38,24 @@ E value_of(const std::array<std::string_view, N>& names, std::string_view name, 
                   did_you_mean(name, known));
 }
 
+// visitor(key, number) for what the configuration's family has of its own.
+template <class Config, class Visitor>
+void visit_family_keys(Config& config, Visitor&& visitor) {
+  const Family family = config.family;
+  if (family == Family::VpSde || family == Family::SubVp) {
+    visitor("beta_min", config.beta_min);
+    visitor("beta_max", config.beta_max);
+  }
+  if (family == Family::Ve || family == Family::Edm) {
+    visitor("sigma_min", config.sigma_min);
+    visitor("sigma_max", config.sigma_max);
+  }
+  if (family == Family::Edm) {
+    visitor("sigma_data", config.sigma_data);
+    visitor("rho", config.rho);
+  }
+}
+
 }  // namespace
 
 std::string_view name_of(BetaSchedule value) {
@@ -85,6 +103,9 @@ SchedulerConfig parse_scheduler_config(const Json& json, const std::string& wher
   reader.read("steps_offset", config.steps_offset);
   reader.read("rescale_betas_zero_snr", config.rescale_betas_zero_snr);
   reader.read("set_alpha_to_one", config.set_alpha_to_one);
+  config.family = family_of_class(config.class_name);
+  read_name("family", config.family, family_of);
+  visit_family_keys(config, [&](const char* key, double& value) { reader.read(key, value); });
   config.sampler_keys = reader.unread();
   check_scheduler_config(config, where);
   return config;
@@ -95,10 +116,13 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   json["_class_name"] = config.class_name;
   json["_diffusers_version"] = kDiffusersVersion;
   json["num_train_timesteps"] = config.num_train_timesteps;
-  json["beta_start"] = config.beta_start;
-  json["beta_end"] = config.beta_end;
-  json["beta_schedule"] = name_of(config.beta_schedule);
-  json["trained_betas"] = config.trained_betas ? Json(*config.trained_betas) : Json(nullptr);
+  if (config.family == Family::Vp) {
+    json["beta_start"] = config.beta_start;
+    json["beta_end"] = config.beta_end;
+    json["beta_schedule"] = name_of(config.beta_schedule);
+    json["trained_betas"] = config.trained_betas ? Json(*config.trained_betas) : Json(nullptr);
+    json["rescale_betas_zero_snr"] = config.rescale_betas_zero_snr;
+  }
   json["clip_sample"] = config.clip_sample;
   json["prediction_type"] = name_of(config.prediction_type);
   json["thresholding"] = config.thresholding;
@@ -107,7 +131,8 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   json["sample_max_value"] = config.sample_max_value;
   json["timestep_spacing"] = name_of(config.timestep_spacing);
   json["steps_offset"] = config.steps_offset;
-  json["rescale_betas_zero_snr"] = config.rescale_betas_zero_snr;
+  if (config.family != family_of_class(config.class_name)) json["family"] = name_of(config.family);
+  visit_family_keys(config, [&](const char* key, const double& value) { json[key] = value; });
   constexpr std::string_view kOfAlphaToOne[] = {"DDIMScheduler", "DDIMInverseScheduler", "PNDMScheduler"};
   if (std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne))
     json["set_alpha_to_one"] = config.set_alpha_to_one;
@@ -134,6 +159,21 @@ void check_scheduler_config(const SchedulerConfig& config, const std::string& wh
     ITO_USER_CHECK(config.beta_end > 0 && config.beta_end < 1, where, ": beta_end is ", config.beta_end,
                    "; expected a number between 0 and 1");
   }
+  visit_family_keys(config, [&](const char* key, double value) {
+    ITO_USER_CHECK(value > 0 && std::isfinite(value), where, ": ", key, " is ", value, "; expected a number above 0");
+  });
+  ITO_USER_CHECK(config.sigma_max > config.sigma_min, where, ": sigma_max is ", config.sigma_max,
+                 "; expected more than sigma_min, ", config.sigma_min);
+  ITO_USER_CHECK(config.beta_max >= config.beta_min, where, ": beta_max is ", config.beta_max,
+                 "; expected beta_min or more, ", config.beta_min);
+  ITO_USER_CHECK(config.family != Family::Edm || config.prediction_type == Quantity::epsilon() ||
+                     config.prediction_type == Quantity::v(),
+                 where, ": prediction_type ", name_of(config.prediction_type),
+                 " is not one of a preconditioned network; use ", name_of(Quantity::epsilon()), ", or ",
+                 name_of(Quantity::v()), " for the other sign");
+  ITO_USER_CHECK(!config.rescale_betas_zero_snr || config.family == Family::Vp, where,
+                 ": rescale_betas_zero_snr changes a table of betas, which family ", name_of(config.family),
+                 " does not have; set it to false");
   ITO_USER_CHECK(!config.rescale_betas_zero_snr || steps > 1, where,
                  ": rescale_betas_zero_snr needs at least 2 timesteps; num_train_timesteps is ", steps);
   ITO_USER_CHECK(config.clip_sample_range > 0 && std::isfinite(config.clip_sample_range), where,

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/diffusion/family.h"
 #include "engine/diffusion/quantity.h"
 #include "engine/io/json_file.h"
 
@@ -47,8 +48,12 @@ struct SchedulerConfig {
   TimestepSpacing timestep_spacing = TimestepSpacing::Leading;
   int steps_offset = 0;
   bool rescale_betas_zero_snr = false;
-  bool set_alpha_to_one = true;        // of DDIM, its inverse and PNDM
-  Json sampler_keys = Json::object();  // all other keys of the file that say something
+  bool set_alpha_to_one = true;              // of DDIM, its inverse and PNDM
+  Family family = Family::Vp;                // what follows from the class, unless the file says another ("family")
+  double beta_min = 0.1, beta_max = 20;      // vp-sde, sub-vp only
+  double sigma_min = 0.002, sigma_max = 80;  // ve, edm only
+  double sigma_data = 0.5, rho = 7;          // edm only
+  Json sampler_keys = Json::object();        // all other keys of the file that say something
 
   bool operator==(const SchedulerConfig&) const = default;
 };

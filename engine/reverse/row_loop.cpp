@@ -2,6 +2,7 @@
 // The loop's body and its capture: inputs from the row, network, update, the row's number.
 #include "engine/reverse/row_loop.h"
 
+#include "kernels/diffusion/gauge.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/pointwise.h"
 #include "kernels/random/philox.h"
@@ -19,9 +20,8 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
   ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, "the network has ",
                  network.out_channels, " output channels for ", channels, " of data; sampling expects as many, or ",
                  "twice as many with a learned variance");
-  for (size_t i = 0; i < table_.rows.size(); ++i) {
-    const ReverseRow& row = table_.rows[i];
-    ITO_CHECK(row.gauge == Gauge::None, "sampling: row ", i, " asks for a gauge, which no kernel measures yet");
+  for (const ReverseRow& row : table_.rows) {
+    measures_ = measures_ || row.gauge != Gauge::None;
     const bool learned = row.log_variance_high != 0 || row.log_variance_low != 0;
     ITO_USER_CHECK(!learned || network.out_channels == 2 * channels, "the network has ", network.out_channels,
                    " output channels for ", channels,
@@ -30,6 +30,7 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
   const size_t floats = static_cast<size_t>(denoiser.batch() * network.image.size());
   buffers.add(x_, floats, "the state of the reverse process");
   buffers.add(registers_, floats * table_.registers, "a sampler's registers");
+  buffers.add(gauges_, measures_ ? 2 * denoiser.batch() : 0, "gauges of images");
   buffers.add(rows_, table_.rows.size(), "a sampler's rows");
   buffers.add(counters_, 3, "row counter");
   buffers.add(rows_done_, 1, "the count of rows");
@@ -65,9 +66,13 @@ void RowLoop::launch_row() {
   if (hooks_ && hooks_->update(stream_, state)) {
     copy_for_network();
   } else {
-    reverse_row(stream_, state.x, state.x_network, state.registers, table_.registers, state.pred,
-                network.out_channels != network.image.channels, state.rows, state.row, state.counter, state.n,
-                network.image.height * network.image.width, network.image.channels);
+    const bool wide = network.out_channels != network.image.channels;
+    const int pixels = network.image.height * network.image.width, c = network.image.channels;
+    if (measures_)
+      measure_gauges(stream_, gauges_.data(), state.x, state.pred, wide, state.rows, state.row, state.counter, state.n,
+                     pixels, c);
+    reverse_row(stream_, state.x, state.x_network, state.registers, table_.registers, state.pred, wide,
+                measures_ ? gauges_.data() : nullptr, state.rows, state.row, state.counter, state.n, pixels, c);
   }
   if (hooks_ && hooks_->after_update(stream_, state)) copy_for_network();
   advance_row(stream_, counters_.data(), counters_.data() + 2, rows_done_.data());

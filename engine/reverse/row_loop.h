@@ -74,12 +74,13 @@ class RowLoop {
   bool capture_;
   LoopHooks* hooks_;
   Stream stream_{"sampling"};
+  bool measures_ = false;  // a row of the table asks for a gauge
   Graph loop_, row_;
   int64_t batches_ = 0;
   HostBuffer<int64_t> rows_done_;
   DeviceBuffer<ReverseRow> rows_;
   DeviceBuffer<int64_t> counters_;  // [0] the row, [1] the batch's first image, [2] rows of all batches
-  DeviceBuffer<float> x_, registers_;
+  DeviceBuffer<float> x_, registers_, gauges_;
 };
 
 }  // namespace ito

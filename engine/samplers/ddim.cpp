@@ -51,6 +51,7 @@ const Sampler kDdim = {
     .usual_steps = 50,
     .grid = GridKind::Whole,
     .clips = true,
+    .thresholds = true,
     .divides_alpha = false,
     .options = kOptions,
     .scheduler_classes = kClasses,

@@ -51,6 +51,7 @@ const Sampler kDdpm = {
     .usual_steps = 0,
     .grid = GridKind::Whole,
     .clips = true,
+    .thresholds = true,
     .divides_alpha = false,
     .options = {},
     .scheduler_classes = kClasses,

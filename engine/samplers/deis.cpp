@@ -47,6 +47,7 @@ ReverseTable deis(const SamplingProblem& p) {
   for (int i = 0; i < p.steps(); ++i) {
     const Level &from = p.node(i), &to = i + 1 < p.steps() ? p.node(i + 1) : end;
     rows.call(from);
+    if (p.clip.any()) rows.eps_from_clipped_x0();
     // Grids of many steps may hold a level twice: nothing to do there, and nothing to learn from the step.
     if (to.s() == from.s()) {
       rows.state().x(1);
@@ -80,6 +81,7 @@ const Sampler kDeis = {
     .usual_steps = 25,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .options = kOptions,
     .scheduler_classes = kClasses,

@@ -47,6 +47,7 @@ ReverseTable dpm_singlestep_table(const SamplingProblem& p, const DpmSinglestep&
     const int order = orders[static_cast<size_t>(i)];
     const Level &from = p.node(i - order + 1), &to = p.node(i + 1);
     rows.call(p.node(i));
+    if (solver.from_eps && p.clip.any()) rows.eps_from_clipped_x0();
     if (i + 1 < p.steps() && orders[static_cast<size_t>(i) + 1] == order + 1) {
       if (order == 1) rows.set(start).x(1);
       rows.set(order == 1 ? first : between);

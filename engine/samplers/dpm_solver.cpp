@@ -61,6 +61,7 @@ ReverseTable table_of(const SamplingProblem& p, const DpmSolver& solver) {
   for (int i = 0; i < p.steps(); ++i) {
     const Level &from = p.node(i), &to = p.node(i + 1);
     rows.call(from);
+    if (solver.from_eps && p.clip.any()) rows.eps_from_clipped_x0();
     if (to.sigma == 0) {
       rows.state().x0(1);
       if (solver.sde) rows.noise(0);

@@ -31,10 +31,11 @@ ReverseTable multistep(const SamplingProblem& p) {
 
 constexpr SamplerOption kOptions[] = {kOrder,        kAlgorithm,         kSolverType,   kLowerOrderFinalOption,
                                       kEulerAtFinal, kFinalSigmasOption, kKarrasOption, kPublished};
-constexpr const char* kClasses[] = {"DPMSolverMultistepScheduler"};
+constexpr const char* kClasses[] = {"DPMSolverMultistepScheduler", "EDMDPMSolverMultistepScheduler"};
 constexpr FixedArgument kFixed[] = {
     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}, {"use_lu_lambdas", "false"},
-    {"use_flow_sigmas", "false"},        {"flow_shift", "1.0"},        {"lambda_min_clipped", "null"}};
+    {"use_flow_sigmas", "false"},        {"flow_shift", "1.0"},        {"lambda_min_clipped", "null"},
+    {"sigma_schedule", "\"karras\""}};
 
 }  // namespace
 
@@ -45,6 +46,7 @@ const Sampler kDpmSolverPp2m = {
     .usual_steps = 25,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .truncates_times = true,
     .options = kOptions,

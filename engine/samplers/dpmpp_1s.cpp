@@ -22,6 +22,7 @@ const Sampler kDpmPp1s = {
     .usual_steps = 50,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .options = kOptions,
     .scheduler_classes = {},

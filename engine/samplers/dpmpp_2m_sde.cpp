@@ -20,6 +20,7 @@ const Sampler kDpmPp2mSde = {
     .usual_steps = 50,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .truncates_times = true,
     .options = kOptions,

@@ -41,6 +41,7 @@ const Sampler kDpmPp2s = {
     .usual_steps = 25,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .options = kOptions,
     .scheduler_classes = kClasses,

@@ -24,6 +24,7 @@ const Sampler kDpmPp3m = {
     .usual_steps = 25,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .truncates_times = true,
     .options = kOptions,

@@ -23,6 +23,7 @@ const Sampler kDpmPp3s = {
     .usual_steps = 24,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .options = kOptions,
     .scheduler_classes = {},

@@ -25,10 +25,11 @@ ReverseTable euler(const SamplingProblem& p) {
 
 constexpr SamplerOption kOptions[] = {kKarrasOption,   kFinalSigmasOption, kChurnOption,
                                       kChurnMinOption, kChurnMaxOption,    kNoiseScaleOption};
-constexpr const char* kClasses[] = {"EulerDiscreteScheduler"};
+constexpr const char* kClasses[] = {"EulerDiscreteScheduler", "EDMEulerScheduler"};
 constexpr FixedArgument kFixed[] = {
     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}, {"interpolation_type", "\"linear\""},
-    {"timestep_type", "\"discrete\""},   {"sigma_min", "null"},        {"sigma_max", "null"}};
+    {"timestep_type", "\"discrete\""},   {"sigma_min", "null"},        {"sigma_max", "null"},
+    {"sigma_schedule", "\"karras\""}};
 
 }  // namespace
 

@@ -55,7 +55,7 @@ std::vector<Level> karras_levels(const Levels& levels, const GridSettings& s) {
   const double low = end_of("sigma_min", s.low, levels, 0);
   ITO_USER_CHECK(low <= high, "sampling levels: sigma_min ", low, " is above sigma_max ", high);
   std::vector<Level> nodes;
-  for (const double ratio : karras_sigmas(high, low, s.count)) nodes.push_back(levels.of_s(ratio));
+  for (const double ratio : karras_sigmas(high, low, s.count, s.rho)) nodes.push_back(levels.of_s(ratio));
   return nodes;
 }
 
@@ -110,14 +110,41 @@ std::vector<int> timesteps_above_smallest(TimestepSpacing spacing, int steps, in
   return whole(times);
 }
 
-std::vector<double> karras_sigmas(double high, double low, int count) {
-  constexpr double kRho = 7;
+std::vector<double> karras_sigmas(double high, double low, int count, double rho) {
   std::vector<double> sigmas(count);
-  const double top = std::pow(high, 1 / kRho), bottom = std::pow(low, 1 / kRho);
-  for (int i = 0; i < count; ++i)
-    sigmas[i] = count == 1 ? high : std::pow(top + i * (bottom - top) / (count - 1), kRho);
+  const double top = std::pow(high, 1 / rho), bottom = std::pow(low, 1 / rho);
+  for (int i = 0; i < count; ++i) sigmas[i] = count == 1 ? high : std::pow(top + i * (bottom - top) / (count - 1), rho);
   return sigmas;
 }
+
+namespace {
+
+void check_steps(int count) {
+  ITO_USER_CHECK(count >= 1, "sampling steps: ", count, "; expected at least 1");
+}
+
+// Point i of `points` on the line from a to b, both included exactly.
+double between(double a, double b, int i, int points) {
+  if (points == 1) return a;
+  return i == points - 1 ? b : a + i * (b - a) / (points - 1);
+}
+
+std::vector<Level> flow_levels(const Levels& levels, const GridSettings& s) {
+  const auto time_of = [&](int timestep) {
+    const Level level = levels.at(timestep);
+    return level.sigma / (level.alpha + level.sigma);
+  };
+  const auto shifted = [&](double u) { return s.shift * u / (1 + (s.shift - 1) * u); };
+  const double high = shifted(time_of(levels.steps() - 1)), low = shifted(time_of(0));
+  std::vector<Level> nodes;
+  for (int i = 0; i < s.count; ++i) {
+    const double u = shifted(between(high, low, i, s.count));
+    nodes.push_back(u < 1 ? levels.of_s(u / (1 - u)) : levels.at(levels.steps() - 1));
+  }
+  return nodes;
+}
+
+}  // namespace
 
 std::vector<Level> grid_levels(const Levels& levels, const GridSettings& s) {
   std::vector<Level> nodes;
@@ -133,20 +160,34 @@ std::vector<Level> grid_levels(const Levels& levels, const GridSettings& s) {
       for (const double t : real_timesteps(s.spacing, steps, s.count, s.offset)) nodes.push_back(levels.at(t));
       break;
     case GridKind::Karras:
-      check_count(steps, s.count);
+      check_steps(s.count);
       return karras_levels(levels, s);
     case GridKind::SineSquared:
-      check_count(steps, s.count);
+      check_steps(s.count);
       return sine_squared_levels(levels, s.count);
+    case GridKind::Continuous:
+      check_steps(s.count);
+      for (int i = 0; i < s.count; ++i) nodes.push_back(levels.at((steps - 1) * between(1, s.end_time, i, s.count)));
+      break;
+    case GridKind::Geometric: {
+      check_steps(s.count);
+      const double high = std::log(levels.at(steps - 1).s()), low = std::log(levels.at(0).s());
+      for (int i = 0; i < s.count; ++i) nodes.push_back(levels.of_s(std::exp(between(high, low, i, s.count))));
+      break;
+    }
+    case GridKind::Flow:
+      check_steps(s.count);
+      return flow_levels(levels, s);
   }
-  if (!s.karras) return nodes;
-  const bool real = s.kind == GridKind::Real;
+  const bool karras = s.kind == GridKind::AboveSmallest || s.kind == GridKind::Real;
+  if (!s.karras || !karras) return nodes;
+  const bool real = s.kind == GridKind::Real && !s.whole_range;
   const double high = real ? nodes.front().s() : levels.at(steps - 1).s();
   const double low = real ? nodes.back().s() : levels.at(0).s();
   nodes.clear();
-  for (const double sigma : karras_sigmas(high, low, s.count)) {
+  for (const double sigma : karras_sigmas(high, low, s.count, s.rho)) {
     Level& node = nodes.emplace_back(levels.of_s(sigma));
-    if (!real) node.time = s.truncated ? std::floor(node.time) : std::nearbyint(node.time);
+    if (!real && !s.whole_range) node.time = s.truncated ? std::floor(node.time) : std::nearbyint(node.time);
   }
   return nodes;
 }

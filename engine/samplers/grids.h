@@ -25,18 +25,18 @@ std::vector<int> timesteps_above_smallest(TimestepSpacing spacing, int steps, in
 // As spaced_timesteps, but linspace is not rounded (Euler, Heun, LMS).
 std::vector<double> real_timesteps(TimestepSpacing spacing, int steps, int count, int offset);
 
-// `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5, rho 7).
-std::vector<double> karras_sigmas(double high, double low, int count);
+// `count` noise-to-signal ratios from high down to low (Karras et al. 2022, eq. 5).
+std::vector<double> karras_sigmas(double high, double low, int count, double rho = 7);
 
-// Which of them a sampler walks.
-enum class GridKind : uint8_t {
-  Whole,
-  AboveSmallest,
-  Real,
-  Karras,       // Karras' ratios, at real times
-  SineSquared,  // sigma = sin^2(pi u / 2), u = 1, 1 - 1/count, .., 1/count (iPNDM), at real times; the schedule's last
-                // level in place of noisier ones
-};
+// Which one a sampler walks: one of the three above, or
+//   Continuous  times t of 0..1 on a line from 1 to end_time, over the timesteps 0..T-1
+//   Geometric   s from the last timestep's to the first's
+//   Flow        u = s / (1 + s): w(line from w(last) to w(first)), w(u) = shift u / (1 + (shift - 1) u), last and first
+//               the timesteps' u. The shift acts twice at the low end, as in diffusers.
+//   Karras      Karras' ratios, at real times
+//   SineSquared sigma = sin^2(pi u / 2), u = 1, 1 - 1/count, .., 1/count (iPNDM), at real times; the last timestep's
+//               level in place of noisier ones
+enum class GridKind : uint8_t { Whole, AboveSmallest, Real, Continuous, Geometric, Flow, Karras, SineSquared };
 
 struct GridSettings {
   GridKind kind = GridKind::Whole;
@@ -46,7 +46,11 @@ struct GridSettings {
   // Karras' ratios in place of the timesteps': from the schedule's last to its first (AboveSmallest, whose times are
   // then rounded, or cut off with truncated) or between the ends of the spaced grid (Real).
   bool karras = false, truncated = false;
-  // Of the kind Karras: the ends of the grid, as ratios within the schedule's; 0: the schedule's last and first.
+  bool whole_range = false;  // Karras' ratios always run between the schedule's ends, and are not rounded
+  double rho = 7;            // of Karras' ratios
+  double end_time = 1e-3;    // Continuous
+  double shift = 1;          // Flow
+  // Karras: the ends of the grid, as ratios within the schedule's; 0: the schedule's last and first.
   double high = 0, low = 0;
 };
 

@@ -16,7 +16,7 @@ ReverseTable heun_table(const SamplingProblem& p, double start_scale) {
   const Register start = rows.reserve(), slope = rows.reserve();
   const auto call = [&](const Level& level) {
     rows.call(level);
-    if (p.clip > 0) rows.eps_from_clipped_x0();
+    if (p.clip.any()) rows.eps_from_clipped_x0();
   };
   for (int i = 0; i < p.steps(); ++i) {
     const Level from = churn.start(i), to = p.node(i + 1);

@@ -69,13 +69,19 @@ RowBuilder& RowBuilder::call(const Level& level, const Level& told) {
   next.timestep = finite(reading_.time(told), "the timestep", number);
   next.x0_from_x = finite(at.x0.from_x, "x0's part of x", number);
   next.x0_from_pred = finite(at.x0.from_given, "x0's part of pred", number);
-  next.clip = finite(clip_, "the clip", number);
+  if (clip_.quantile > 0) {
+    next.gauge = Gauge::Quantile;
+    next.gauge_ratio = finite(clip_.quantile, "the quantile", number);
+    next.gauge_most = finite(clip_.most, "the largest threshold", number);
+  } else {
+    next.clip = finite(clip_.range, "the clip", number);
+  }
   next.eps_from_x = finite(at.eps.from_x, "eps's part of x", number);
   next.eps_from_pred = finite(at.eps.from_given, "eps's part of pred", number);
   next.next_input_scale = 1;
-  const bool scaled = space_ == Space::Sigma;
-  next.alpha = finite(scaled ? 1 : level.alpha, "alpha", number);
-  next.sigma = finite(scaled ? level.s() : level.sigma, "sigma", number);
+  const Mixing state = reading_.state(level, space_);
+  next.alpha = finite(state.alpha, "alpha", number);
+  next.sigma = finite(state.sigma, "sigma", number);
   next.guidance = 1;
   next.draw = -1;
   return *this;
@@ -86,6 +92,15 @@ RowBuilder& RowBuilder::eps_from_clipped_x0() {
   row().eps_from_x = finite(eps_from_x0_.from_x, "eps's part of x", number);
   row().eps_from_pred = 0;
   row().eps_from_x0 = finite(eps_from_x0_.from_given, "eps's part of x0", number);
+  return *this;
+}
+
+RowBuilder& RowBuilder::langevin(double signal_to_noise, double alpha) {
+  const size_t number = table_.rows.size() - 1;
+  ITO_CHECK(row().gauge == Gauge::None, "sampler: row ", number, " is thresholded and cannot be a Langevin step");
+  row().gauge = Gauge::Langevin;
+  row().gauge_ratio = finite(signal_to_noise, "the signal-to-noise ratio", number);
+  row().gauge_most = finite(alpha, "the corrector's alpha", number);
   return *this;
 }
 

@@ -24,6 +24,16 @@ struct ReverseTable {
   double first_input_scale = 1;  // and the network's copy of it is this times the state
 };
 
+// What happens to every x0 estimate: nothing, a clip to +-range, or dynamic thresholding in its place (Saharia et al.
+// 2022): a clip to +-q and a division by q, q the image's own quantile of |x0|, at least 1 and at most `most`.
+struct Clipping {
+  double range = 0;     // 0: none
+  double quantile = 0;  // 0: no thresholding
+  double most = 1;      // of q
+
+  bool any() const { return range > 0 || quantile > 0; }
+};
+
 // A copy of the images that rows write and later rows read.
 class Register {
   friend class RowBuilder;
@@ -32,8 +42,8 @@ class Register {
 
 class RowBuilder {
  public:
-  // clip: of the x0 estimates to +-clip; 0: none.
-  RowBuilder(const Reading& reading, Space space, double clip = 0) : reading_(reading), space_(space), clip_(clip) {}
+  RowBuilder(const Reading& reading, Space space, const Clipping& clip = {})
+      : reading_(reading), space_(space), clip_(clip) {}
 
   Register reserve();
   void start_at(double scale) { start_scale_ = scale; }
@@ -47,6 +57,9 @@ class RowBuilder {
   RowBuilder& call(const Level& level, const Level& told);
   // The row's eps follows from its x0 estimate after the clip, not from the network's answer alone.
   RowBuilder& eps_from_clipped_x0();
+  // A step of a Langevin corrector: the row's eps and z are weighed by factors that the device finds from the image's
+  // norms (kernels/diffusion/gauge.h).
+  RowBuilder& langevin(double signal_to_noise, double alpha);
   // The row's z is scaled by a standard deviation that the network chooses between these two variances.
   RowBuilder& learned_variance(double log_high, double log_low);
 
@@ -74,7 +87,7 @@ class RowBuilder {
 
   Reading reading_;
   Space space_;
-  double clip_;
+  Clipping clip_;
   ReverseTable table_;
   double start_scale_ = 1, opening_noise_ = 0;
   Conversion eps_from_x0_{};  // of the open row

@@ -4,23 +4,51 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "engine/io/input_file.h"
+#include "engine/samplers/flow.h"
 #include "engine/samplers/sampler_options.h"
+#include "engine/samplers/score_sde.h"
 
 namespace ito {
 
 extern const Sampler kDdpm, kDdim, kDdimInverse, kEuler, kEulerAncestral, kHeun, kEdmHeun, kKdpm2, kKdpm2Ancestral,
     kLms, kPndm, kIpndm, kDeis, kDpmSolverPp2m, kDpmPp2mSde, kDpmPp3m, kDpmPp1s, kDpmPp2s, kDpmPp3s, kDpmPp2sAncestral,
-    kDpmPpSde, kUniPc;
+    kDpmPpSde, kUniPc, kEulerMaruyama, kReverseDiffusion, kPredictorCorrector, kLangevin, kFlowEuler, kFlowMidpoint,
+    kFlowHeun;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {&kDdpm,     &kDdim,    &kDdimInverse, &kEuler,          &kEulerAncestral,
-                                        &kHeun,     &kEdmHeun, &kKdpm2,       &kKdpm2Ancestral, &kLms,
-                                        &kPndm,     &kIpndm,   &kDeis,        &kDpmSolverPp2m,  &kDpmPp2mSde,
-                                        &kDpmPp3m,  &kDpmPp1s, &kDpmPp2s,     &kDpmPp3s,        &kDpmPp2sAncestral,
-                                        &kDpmPpSde, &kUniPc};
+constexpr const Sampler* kSamplers[] = {&kDdpm,
+                                        &kDdim,
+                                        &kDdimInverse,
+                                        &kEuler,
+                                        &kEulerAncestral,
+                                        &kHeun,
+                                        &kEdmHeun,
+                                        &kKdpm2,
+                                        &kKdpm2Ancestral,
+                                        &kLms,
+                                        &kPndm,
+                                        &kIpndm,
+                                        &kDeis,
+                                        &kDpmSolverPp2m,
+                                        &kDpmPp2mSde,
+                                        &kDpmPp3m,
+                                        &kDpmPp1s,
+                                        &kDpmPp2s,
+                                        &kDpmPp3s,
+                                        &kDpmPp2sAncestral,
+                                        &kDpmPpSde,
+                                        &kUniPc,
+                                        &kEulerMaruyama,
+                                        &kReverseDiffusion,
+                                        &kPredictorCorrector,
+                                        &kLangevin,
+                                        &kFlowEuler,
+                                        &kFlowMidpoint,
+                                        &kFlowHeun};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -31,6 +59,22 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+std::vector<std::string> names_where(const std::function<bool(const Sampler&)>& holds) {
+  std::vector<std::string> names;
+  for (const Sampler* sampler : kSamplers)
+    if (holds(*sampler)) names.emplace_back(sampler->name);
+  return names;
+}
+
+// clip_sample of the run or the model, and in its place thresholding.
+Clipping clipping_of(const SamplingProblem& p, const SamplingSettings& settings) {
+  if (p.sampler.thresholds && p.flag(kThresholdingOptions[0].key))
+    return {
+        .range = 0, .quantile = p.option(kThresholdingOptions[1].key), .most = p.option(kThresholdingOptions[2].key)};
+  const bool clip = p.sampler.clips && settings.clip_sample.value_or(p.config.clip_sample);
+  return {.range = clip ? p.config.clip_sample_range : 0};
+}
+
 }  // namespace
 
 std::span<const Sampler* const> samplers() {
@@ -38,9 +82,7 @@ std::span<const Sampler* const> samplers() {
 }
 
 std::vector<std::string> sampler_names() {
-  std::vector<std::string> names;
-  for (const Sampler* sampler : samplers()) names.emplace_back(sampler->name);
-  return names;
+  return names_where([](const Sampler&) { return true; });
 }
 
 const Sampler& sampler_named(std::string_view name) {
@@ -62,34 +104,41 @@ const Sampler& sampler_of_class(std::string_view class_name, const std::string& 
 }
 
 double SamplingProblem::option(std::string_view key) const {
-  const auto at = std::find_if(sampler.options.begin(), sampler.options.end(),
-                               [&](const SamplerOption& option) { return option.key == key; });
-  ITO_CHECK(at != sampler.options.end(), "sampler ", sampler.name, ": asks for option ", key,
-            ", which it does not declare");
-  return values.at(at - sampler.options.begin());
+  const std::vector<SamplerOption> options = options_of(sampler);
+  const auto at =
+      std::find_if(options.begin(), options.end(), [&](const SamplerOption& option) { return option.key == key; });
+  ITO_CHECK(at != options.end(), "sampler ", sampler.name, ": asks for option ", key, ", which it does not declare");
+  return values.at(at - options.begin());
 }
 
 double SamplingProblem::sigma_space_start() const {
   const double s_max = node(0).s();
-  return spacing == TimestepSpacing::Leading ? std::sqrt(s_max * s_max + 1) : s_max;
+  return config.family == Family::Edm || spacing == TimestepSpacing::Leading ? std::sqrt(s_max * s_max + 1) : s_max;
 }
 
 ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {
   const SchedulerConfig& config = schedule.config();
-  // The quantile of a whole image is not linear in it, so a row alone cannot say it.
-  ITO_USER_CHECK(!config.thresholding, "sampler ", sampler.name,
-                 ": thresholding true in the scheduler configuration is not implemented; set it to false to clip x0 to "
-                 "clip_sample_range instead");
+  ITO_USER_CHECK(sampler.thresholds || !config.thresholding, "sampler ", sampler.name,
+                 ": thresholding is true in the scheduler configuration, which this sampler does not do; set it to "
+                 "false, or use one of ",
+                 joined(names_where([](const Sampler& other) { return other.thresholds; })));
+  ITO_USER_CHECK(sampler.families >> static_cast<int>(config.family) & 1, "sampler ", sampler.name,
+                 ": does not sample a ", name_of(config.family),
+                 " model, whose forward process has no SDE here; use "
+                 "one of ",
+                 joined(names_where([&](const Sampler& other) {
+                   return (other.families >> static_cast<int>(config.family) & 1) != 0;
+                 })));
   check_fixed_arguments(sampler, config);
-  const bool clip = sampler.clips && settings.clip_sample.value_or(config.clip_sample);
   SamplingProblem problem{.sampler = sampler,
                           .config = config,
                           .levels = Levels(schedule, sampler.divides_alpha ? kLeastAbar : 0),
-                          .reading = Reading(config.prediction_type),
+                          .reading = Reading::of(config),
                           .nodes = {},
-                          .clip = clip ? config.clip_sample_range : 0,
+                          .clip = {},
                           .spacing = settings.timestep_spacing.value_or(config.timestep_spacing),
                           .values = option_values(sampler, config, settings.set)};
+  problem.clip = clipping_of(problem, settings);
   const auto has = [&](const SamplerOption& shared) {
     return std::any_of(sampler.options.begin(), sampler.options.end(),
                        [&](const SamplerOption& option) { return option.key == std::string_view(shared.key); });
@@ -100,9 +149,14 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   const int usual = sampler.usual_steps ? std::min(sampler.usual_steps, schedule.steps()) : schedule.steps();
   grid.count = settings.steps ? settings.steps : usual;
   grid.offset = config.steps_offset;
-  grid.karras = has(kKarrasOption) && problem.flag(kKarrasOption.key);
   grid.low = has(kSigmaMinOption) ? problem.option(kSigmaMinOption.key) : 0;
   grid.high = has(kSigmaMaxOption) ? problem.option(kSigmaMaxOption.key) : 0;
+  // A preconditioned network was trained for any level, and its classes space them so always.
+  grid.whole_range = config.family == Family::Edm;
+  grid.karras = grid.whole_range || (has(kKarrasOption) && problem.flag(kKarrasOption.key));
+  grid.rho = config.rho;
+  if (has(kSamplingEpsOption)) grid.end_time = problem.option(kSamplingEpsOption.key);
+  if (has(kShiftOption)) grid.shift = problem.option(kShiftOption.key);
   grid.truncated = sampler.truncates_times && config.beta_schedule == BetaSchedule::SquaredCosCapV2;
   problem.nodes = grid_levels(problem.levels, grid);
   const bool ends_noisy = has(kFinalSigmasOption) && problem.option(kFinalSigmasOption.key) == 1;
@@ -116,6 +170,7 @@ SchedulerConfig read_scheduler_config(const Json& json, const std::string& where
   const Sampler* sampler = &kDdpm;
   if (json.is_object() && named != json.end() && named->is_string()) {
     sampler = &sampler_of_class(named->get_ref<const std::string&>(), where);
+    defaults.class_name = named->get<std::string>();
     if (sampler->class_defaults) sampler->class_defaults(defaults);
   }
   SchedulerConfig config = parse_scheduler_config(json, where, defaults);

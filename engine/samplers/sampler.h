@@ -3,6 +3,7 @@
 // of rows (row_builder.h), one network call a row, all known before the first one. To add a sampler: one file beside
 // ddpm.cpp that defines a Sampler, and its line in sampler.cpp. Nothing here launches anything.
 #pragma once
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,6 +38,13 @@ inline constexpr SamplerOption kKarrasOption =
 inline constexpr SamplerOption kFinalSigmasOption =
     choice_option("final_sigmas_type", kFinalSigmas, "where the last step ends: clean data, or the first timestep");
 
+// Of samplers that threshold; what they usually are, the scheduler's configuration says.
+inline constexpr SamplerOption kThresholdingOptions[] = {
+    flag_option("thresholding", false, "dynamic thresholding of x0 in place of the clip (Saharia et al. 2022)"),
+    {"dynamic_thresholding_ratio", 0.995, 1e-6, 1, "its quantile of |x0|"},
+    {"sample_max_value", 1, 1e-6, 1e6, "its largest threshold"},
+};
+
 inline constexpr int kShortRun = 15;  // steps below which lower_order_final acts, but in UniPC
 inline constexpr SamplerOption kLowerOrderFinalOption =
     flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
@@ -64,6 +72,15 @@ struct FixedArgument {
 
 struct Sampler;
 
+// A set of families.
+using Families = uint32_t;
+constexpr Families families_of(std::initializer_list<Family> list) {
+  Families set = 0;
+  for (const Family family : list) set |= 1u << static_cast<int>(family);
+  return set;
+}
+inline constexpr Families kAllFamilies = ~Families{0};
+
 // What a table is made from.
 struct SamplingProblem {
   const Sampler& sampler;
@@ -71,7 +88,7 @@ struct SamplingProblem {
   Levels levels;  // of the training schedule
   Reading reading;
   std::vector<Level> nodes;  // of the steps, from noise to data, and behind them the level where the run ends
-  double clip;               // of the x0 estimates; 0: none
+  Clipping clip;             // of the x0 estimates
   TimestepSpacing spacing;
   std::vector<double> values;  // of the sampler's options, in their order
 
@@ -80,7 +97,7 @@ struct SamplingProblem {
   double option(std::string_view key) const;  // Error for a key that the sampler does not have
   bool flag(std::string_view key) const { return option(key) != 0; }
   // What a run in y = x / alpha begins with times a standard normal, as diffusers has it: s_max, or sqrt(s_max^2 + 1)
-  // where the spacing is leading, whose first level is below the schedule's last.
+  // where the spacing is leading, whose first level is below the schedule's last, and in its edm classes.
   double sigma_space_start() const;
 };
 
@@ -89,7 +106,9 @@ struct Sampler {
   const char* summary;
   int usual_steps;  // 0: all timesteps of the schedule
   GridKind grid;
-  bool clips;                    // the x0 estimates, as the scheduler's clip_sample says
+  Families families = kAllFamilies;  // of models that it can sample
+  bool clips;                        // the x0 estimates, as the scheduler's clip_sample says
+  bool thresholds = false;           // or thresholds them: kThresholdingOptions are options of its, too
   bool divides_alpha;            // at zero SNR the last timestep's abar is then 2^-24 in place of 0, as in diffusers
   bool truncates_times = false;  // of Karras' levels under squaredcos_cap_v2, in place of rounding them, as diffusers'
                                  // multistep DPM-Solver

@@ -42,15 +42,28 @@ std::string text_of(const Json& value) {
 
 }  // namespace
 
+std::vector<SamplerOption> options_of(const Sampler& sampler) {
+  std::vector<SamplerOption> options(sampler.options.begin(), sampler.options.end());
+  if (sampler.thresholds)
+    options.insert(options.end(), std::begin(kThresholdingOptions), std::end(kThresholdingOptions));
+  return options;
+}
+
 std::vector<double> option_values(const Sampler& sampler, const SchedulerConfig& config,
                                   const std::vector<std::string>& set) {
+  const std::vector<SamplerOption> options = options_of(sampler);
   std::vector<double> values;
   std::vector<std::string> keys;
-  for (const SamplerOption& option : sampler.options) {
+  for (const SamplerOption& option : options) {
     const auto found = config.sampler_keys.find(option.key);
     values.push_back(found == config.sampler_keys.end() ? option.usual
                                                         : checked_value(sampler, option, text_of(*found)));
     keys.emplace_back(option.key);
+  }
+  if (sampler.thresholds) {  // these are read with the schedule
+    const double thresholding[] = {config.thresholding ? 1.0 : 0.0, config.dynamic_thresholding_ratio,
+                                   config.sample_max_value};
+    std::copy(std::begin(thresholding), std::end(thresholding), values.end() - std::ssize(thresholding));
   }
   for (const std::string& setting : set) {
     const size_t equals = setting.find('=');
@@ -61,7 +74,7 @@ std::vector<double> option_values(const Sampler& sampler, const SchedulerConfig&
     ITO_USER_CHECK(at != keys.end(), "sampler ", sampler.name, ": has no option ", quote_name(key), "; it has ",
                    keys.empty() ? "none" : list_names(keys), did_you_mean(key, keys));
     const size_t index = at - keys.begin();
-    values[index] = checked_value(sampler, sampler.options[index], std::string_view(setting).substr(equals + 1));
+    values[index] = checked_value(sampler, options[index], std::string_view(setting).substr(equals + 1));
   }
   return values;
 }
@@ -82,7 +95,7 @@ std::string value_text(const SamplerOption& option, double value) {
 
 std::vector<std::string> option_lines(const Sampler& sampler) {
   std::vector<std::string> lines;
-  for (const SamplerOption& option : sampler.options)
+  for (const SamplerOption& option : options_of(sampler))
     lines.push_back(
         join_text(option.key, "=", value_text(option, option.usual), " (", expected_of(option), "): ", option.help));
   return lines;

@@ -8,8 +8,12 @@
 
 namespace ito {
 
-// One value an option, in their order: what it usually is, then what the scheduler's configuration says, then the
-// settings "key=value" in turn. UserError for a key that the sampler does not have, and for a value out of range.
+// The sampler's own options, and those of thresholding where it does that.
+std::vector<SamplerOption> options_of(const Sampler& sampler);
+
+// One value an option of options_of, in their order: what it usually is, then what the scheduler's configuration says,
+// then the settings "key=value" in turn. UserError for a key that the sampler does not have, and for a value out of
+// range.
 std::vector<double> option_values(const Sampler& sampler, const SchedulerConfig& config,
                                   const std::vector<std::string>& set);
 

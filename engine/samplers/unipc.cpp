@@ -130,6 +130,7 @@ ReverseTable unipc(const SamplingProblem& p) {
   for (int i = 0; i < p.steps(); ++i) {
     const Level &from = p.node(i), &to = p.node(i + 1);
     rows.call(from);
+    if (!of_x0 && p.clip.any()) rows.eps_from_clipped_x0();
     // The state here, corrected: of the step's start and the estimates, or as it is.
     Combination here{.start = 1, .newest = 0, .past = {}};
     if (last_order > 0) {
@@ -184,6 +185,7 @@ const Sampler kUniPc = {
     .usual_steps = 20,
     .grid = GridKind::AboveSmallest,
     .clips = false,
+    .thresholds = true,
     .divides_alpha = true,
     .options = kOptions,
     .scheduler_classes = kClasses,

@@ -76,7 +76,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   buffers.allocate();
   activations_ = {activation_bytes(), "the network's activations"};
   learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
-  levels_.upload(stream_, forward_rows(Levels(schedule), Reading(schedule.config().prediction_type)).data());
+  levels_.upload(stream_, forward_rows(Levels(schedule), Reading::of(schedule.config())).data());
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
   program_.bind(weights_.data(), gradients_.data(), activations_.data());

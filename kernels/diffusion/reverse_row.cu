@@ -30,14 +30,17 @@ DEVICE void add_term(float (&sum)[4], float weight, const float (&source)[4], Wi
 
 template <class T>
 KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t register_size, const T* pred,
-                               bool wide, const ReverseRow* rows, const int64_t* row, SampleCounter counter,
-                               int64_t pixels, int c) {
+                               bool wide, const float* gauges, const ReverseRow* rows, const int64_t* row,
+                               SampleCounter counter, int64_t pixels, int c) {
   const int64_t size = pixels * c;
   const int64_t blocks = quad_blocks(size), image = blockIdx.x / blocks;
   const ReverseRow& k = rows[*row];
   const float x0_from_x = k.x0_from_x, x0_from_pred = k.x0_from_pred, clip = k.clip;
   const float eps_from_x = k.eps_from_x, eps_from_pred = k.eps_from_pred, eps_from_x0 = k.eps_from_x0;
   const float high = k.log_variance_high, low = k.log_variance_low, next_input_scale = k.next_input_scale;
+  const bool langevin = k.gauge == Gauge::Langevin;
+  const float quantile = k.gauge == Gauge::Quantile ? gauges[2 * image] : 0.0f;
+  const float eps_factor = langevin ? gauges[2 * image] : 1.0f, noise_factor = langevin ? gauges[2 * image + 1] : 1.0f;
   const bool noisy = k.draw >= 0, learned = noisy && (high != 0.0f || low != 0.0f);
   const uint32_t reads = k.reads;
   const int32_t writes = k.writes;
@@ -71,14 +74,17 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
     for (int j = 0; j < width; ++j) {
       d[j] = fmaf(x0_from_pred, network[j], x0_from_x * state[j]);
       if (clip > 0.0f) d[j] = clip_to(d[j], clip);
-      e[j] = fmaf(eps_from_x0, d[j], fmaf(eps_from_pred, network[j], eps_from_x * state[j]));
     }
+    if (quantile > 0.0f)
+      for (int j = 0; j < width; ++j) d[j] = clip_to(d[j], quantile) / quantile;
+    for (int j = 0; j < width; ++j)
+      e[j] = fmaf(eps_from_x0, d[j], fmaf(eps_from_pred, network[j], eps_from_x * state[j]));
     float sum[kWrites][4] = {};
     for (int w = 0; w < kWrites; ++w) {
       if (w >= writes) break;
       const float* weight = k.weight[w];
       for (int j = 0; j < width; ++j) sum[w][j] = fmaf(weight[kX0], d[j], weight[kX] * state[j]);
-      add_term(sum[w], weight[kEps], e, width);
+      add_term(sum[w], eps_factor * weight[kEps], e, width);
       if (weight[kPred] != 0.0f) add_term(sum[w], weight[kPred], network, width);
     }
     for (int r = 0; reads >> r != 0; ++r) {
@@ -90,7 +96,7 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
     }
     for (int w = 0; w < kWrites; ++w) {
       if (w >= writes) break;
-      const float noise = k.weight[w][kNoise];
+      const float noise = noise_factor * k.weight[w][kNoise];
       if (noise != 0.0f) {
         if (learned)
           for (int j = 0; j < width; ++j) sum[w][j] = fmaf(noise * std[j], z.v[j], sum[w][j]);
@@ -129,8 +135,8 @@ void set_timesteps(Stream& stream, float* t, const ReverseRow* rows, const int64
 }
 
 void reverse_row(Stream& stream, float* x, DataRef x_network, float* registers, int register_count, ConstDataRef pred,
-                 bool wide, const ReverseRow* rows, const int64_t* row, const SampleCounter& counter, int n, int pixels,
-                 int c) {
+                 bool wide, const float* gauges, const ReverseRow* rows, const int64_t* row,
+                 const SampleCounter& counter, int n, int pixels, int c) {
   ITO_CHECK(n >= 0 && pixels > 0 && c > 0 && int64_t{pixels} * c < int64_t{1} << 31, "reverse_row: N ", n, ", pixels ",
             pixels, ", C ", c, ", expected positive sizes and fewer than 2^31 elements an image");
   ITO_CHECK(!x_network || x_network.type == pred.type, "reverse_row: x_network is ", name_of(x_network.type),
@@ -144,7 +150,7 @@ void reverse_row(Stream& stream, float* x, DataRef x_network, float* registers, 
     const int64_t size = int64_t{pixels} * c;
     launch<reverse_row_kernel<T>>("reverse_row", Dim3(n * quad_blocks(size)), kQuadThreads, 0, stream, x,
                                   x_network ? x_network.as<T>() : nullptr, registers, n * size, pred.as<T>(), wide,
-                                  rows, row, counter, int64_t{pixels}, c);
+                                  gauges, rows, row, counter, int64_t{pixels}, c);
   });
 }
 

@@ -3,11 +3,13 @@
 // network has answered; rows are what is written. Every sampler whose coefficients are known before the first call is
 // a table of such rows, and one kernel runs them all.
 //   d  = x0_from_x x + x0_from_pred pred                          clipped to +-clip where clip > 0
+//                                                                 or clipped to +-q and divided by q (Gauge::Quantile)
 //   e  = eps_from_x x + eps_from_pred pred + eps_from_x0 d
 //   to = w[kX] x + w[kX0] d + w[kEps] e + w[kPred] pred + sum_r w[kRegister0 + r] register r + w[kNoise] std z
 // for up to three targets `to`, the state and registers. Everything on the right is an old value, so the order of the
 // writes means nothing. std is 1, or with a learned variance exp(1/2 (f log_variance_high + (1-f) log_variance_low)),
-// f = (v+1)/2, v the second half of the answer's channels (Nichol and Dhariwal 2021, eq. 15).
+// f = (v+1)/2, v the second half of the answer's channels (Nichol and Dhariwal 2021, eq. 15). With Gauge::Langevin
+// w[kEps] is multiplied by the image's a and w[kNoise] by its b.
 #pragma once
 #include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
@@ -20,9 +22,9 @@ inline constexpr int kState = -1;     // the target that is x itself; others are
 
 enum Source : int { kX, kX0, kEps, kPred, kNoise, kRegister0, kSources = kRegister0 + kRegisters };
 
-// A factor an image, found on the device from the whole image: the step of a Langevin corrector, or the quantile that
-// dynamic thresholding divides by. Only None runs; a table with another is refused before it starts.
-enum class Gauge : int32_t { None, Langevin, Quantile };
+// What a row needs to know of a whole image before it is updated: the quantile that dynamic thresholding divides by, or
+// the step of a Langevin corrector. gauge.h measures it.
+enum class Gauge : int32_t { None, Quantile, Langevin };
 
 struct ReverseRow {
   float timestep;                             // what the network is given
@@ -36,8 +38,9 @@ struct ReverseRow {
   float guidance;                             // for networks that ask for it
   int32_t draw;                               // step word of z: counts draws, not rows; -1: none is drawn
   Gauge gauge;
-  uint32_t reads;  // bit r: register r is read
-  int32_t writes;  // of `to` and `weight`
+  float gauge_ratio, gauge_most;  // Quantile: which one, and the largest q; Langevin: r and alpha (gauge.h)
+  uint32_t reads;                 // bit r: register r is read
+  int32_t writes;                 // of `to` and `weight`
   int32_t to[kWrites];
   float weight[kWrites][kSources];
 };
@@ -46,11 +49,12 @@ struct ReverseRow {
 void set_timesteps(Stream& stream, float* t, const ReverseRow* rows, const int64_t* row, int n);
 // Runs rows[*row]. x (N, pixels, C) fp32; registers (R, N, pixels, C) fp32, R at most kRegisters; both updated in
 // place. pred (N, pixels, C), or (N, pixels, 2C) if wide: the answer, then v. x_network: the new state times
-// next_input_scale in the network's type (null: not wanted). z from Purpose::ReverseNoise at step word `draw`; the
-// counter says which images these are, and must not count steps itself.
+// next_input_scale in the network's type (null: not wanted). gauges (N, 2) of measure_gauges, null where no row of the
+// table asks for one. z from Purpose::ReverseNoise at step word `draw`; the counter says which images these are, and
+// must not count steps itself.
 void reverse_row(Stream& stream, float* x, DataRef x_network, float* registers, int register_count, ConstDataRef pred,
-                 bool wide, const ReverseRow* rows, const int64_t* row, const SampleCounter& counter, int n, int pixels,
-                 int c);
+                 bool wide, const float* gauges, const ReverseRow* rows, const int64_t* row,
+                 const SampleCounter& counter, int n, int pixels, int c);
 // The network's copy of a state that something other than reverse_row has made: x_network = s x, `count` numbers, with
 // s = rows[*row].next_input_scale, or given (before the first row).
 void scale_input(Stream& stream, DataRef x_network, const float* x, const ReverseRow* rows, const int64_t* row,

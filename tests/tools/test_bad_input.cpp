@@ -139,9 +139,6 @@ TEST_F(BadInput, SchedulerConfigurations) {
       row({{"_class_name", "IPNDMScheduler"}},
           "_class_name 'IPNDMScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
           "DDIMInverseScheduler, EulerDiscreteScheduler, *"),
-      row({{"thresholding", true}},
-          "thresholding is true, which sampling does not implement; set it to false to clip the "
-          "estimate of x0 to clip_sample_range instead"),
       row({{"steps_offset", 1000}}, "steps_offset is 1000; expected 0 to num_train_timesteps - 1, 999"),
   };
   for (const char* text : {"[]", "3", "{"}) {

@@ -81,10 +81,6 @@ void check(const SampleOptions& o) {
 
 // What the model's scheduler and outputs ask of the sampler.
 void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
-  const std::string& where = model.model.files.scheduler;
-  ITO_USER_CHECK(!model.scheduler.thresholding, where,
-                 ": thresholding is true, which sampling does not implement; set it to false to clip the estimate of "
-                 "x0 to clip_sample_range instead");
   const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
   const int expected = model.network.image.channels * (learned ? 2 : 1);
   ITO_USER_CHECK(model.network.out_channels == expected, model.model.where, ": out_channels is ",

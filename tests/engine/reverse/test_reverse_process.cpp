@@ -231,11 +231,25 @@ TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   EXPECT_THROW(ReverseProcess(valued.network, table_of("ddpm"), valued.weights.data(), settings_of(1)), UserError);
 }
 
-TEST(ReverseProcess, AGaugeIsRefused) {
+// Thresholded images: whatever a network says, none leaves [-1, 1] by more than the last step's rounding, and image i
+// is a function of (seed, i) alone.
+TEST(ReverseProcess, ThresholdsByTheImagesOwnQuantile) {
   Model model;
-  ReverseTable table = table_of("ddim");
-  table.rows[1].gauge = Gauge::Quantile;
-  EXPECT_THROW(ReverseProcess(model.network, table, model.weights.data(), settings_of(1)), Error);
+  SchedulerConfig config;
+  config.thresholding = true;
+  config.dynamic_thresholding_ratio = 0.9;
+  config.sample_max_value = 3;
+  const ReverseTable table = sampling_table(sampler_named("ddim"), NoiseSchedule(config), {.steps = 5});
+  ReverseProcess process(model.network, table, model.weights.data(), settings_of(2));
+  const std::vector<float> all = process.all(0, 3, nullptr, nullptr).numbers;
+  for (const float x : all) EXPECT_LE(std::fabs(x), 1);
+  const std::vector<float> last = process.all(2, 1, nullptr, nullptr).numbers;
+  EXPECT_EQ(last, std::vector<float>(all.end() - static_cast<std::ptrdiff_t>(last.size()), all.end()));
+  const std::vector<float> clipped =
+      ReverseProcess(model.network, table_of("ddim"), model.weights.data(), settings_of(2))
+          .all(2, 1, nullptr, nullptr)
+          .numbers;
+  EXPECT_NE(last, clipped);
 }
 
 // A weight that overflows: the error says which image, and where along the way.

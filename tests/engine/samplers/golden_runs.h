@@ -28,6 +28,14 @@ inline double golden_noise(size_t i, int k) {
 inline double network_a(double x, double t) {
   return x * t / (t + 1);
 }
+// t is ln(s) / 4 of a preconditioned network.
+inline double network_c(double x, double t) {
+  return 0.8 * std::sin(x + 0.7 * t);
+}
+// A score at noise to signal s.
+inline double network_s(double x, double s) {
+  return -(x - 0.5 * std::tanh(x)) / (s * s + 0.25);
+}
 inline double network_b(double x, double t) {
   return x * t / (t + 1) + 0.02 * std::sin(3 * x + 0.05 * t);
 }
@@ -43,11 +51,11 @@ struct GoldenRun {
   double sum;               // of |x| at the end
   double after[3];          // sums after network calls 1, 2, 3; 0: not given
   bool from_double = true;  // false: of a published run in fp32, or with digits missing
-  // Of runs on levels of their own (golden_walks.h); what follows is then theirs too.
+  // Of runs on levels of their own (golden_walks.h).
   std::function<ReverseTable(const GoldenRun&)> walk = nullptr;
-  int calls = 1;           // between the states of `after`
-  double start = 0;        // times the input, the first state; 0: the table's own
-  double start_alpha = 0;  // the published state is y = x / alpha, the table's x; this is the first alpha
+  int rows_a_step = 1;     // `after` counts steps of this many network calls
+  double start_scale = 0;  // of the input; 0: the table's
+  double start_alpha = 0;  // not 0: the published state is y = x / alpha, the table's x; this is the first alpha
 };
 
 inline std::vector<GoldenRun> golden_runs() {
@@ -87,9 +95,122 @@ inline std::vector<GoldenRun> golden_runs() {
     offset(config);
     v_prediction(config);
   };
+  const auto of_class = [](const char* name) {
+    return [name](SchedulerConfig& config) {
+      std::vector<std::string> warnings;
+      config = read_scheduler_config({{"_class_name", name}, {"num_train_timesteps", 1000}}, name, warnings);
+    };
+  };
+  const auto sde = [](Family family) {
+    return [family](SchedulerConfig& config) {
+      config.family = family;
+      config.clip_sample = false;
+    };
+  };
+  const auto ve = [](double sigma_min, double sigma_max) {
+    return [=](SchedulerConfig& config) {
+      config.family = Family::Ve;
+      config.prediction_type = quantity_of("score", "");
+      config.sigma_min = sigma_min, config.sigma_max = sigma_max;
+    };
+  };
   constexpr bool kFloat = false;
-  const auto &a = network_a, &b = network_b;
+  const auto &a = network_a, &b = network_b, &c = network_c, &s = network_s;
   return {
+      {"sde vp euler-maruyama",
+       "euler-maruyama",
+       sde(Family::VpSde),
+       50,
+       {},
+       b,
+       true,
+       74.485711,
+       {303.43272, 244.37494, 195.89403}},
+      {"sde vp ancestral",
+       "reverse-diffusion",
+       sde(Family::VpSde),
+       50,
+       {"ancestral=true"},
+       b,
+       true,
+       75.611541,
+       {292.63375, 228.76078, 177.61569}},
+      {"sde sub-vp euler-maruyama",
+       "euler-maruyama",
+       sde(Family::SubVp),
+       50,
+       {},
+       b,
+       true,
+       15.604381,
+       {303.42933, 244.3684, 195.88417}},
+      {.name = "sde ve with langevin corrector",
+       .sampler = "predictor-corrector",
+       .configure = ve(0.01, 50),
+       .steps = 20,
+       .set = {"correct_steps=2", "sampling_eps=0.001"},
+       .network = s,
+       .noise = true,
+       .sum = 355.604143,
+       .after = {6803.4699, 2683.0156, 1038.5803},
+       .rows_a_step = 3},
+      {.name = "ncsn",
+       .sampler = "langevin",
+       .configure = ve(0.05, 10),
+       .steps = 6,
+       .set = {"inner_steps=5", "step_size=1e-4"},
+       .network = s,
+       .noise = true,
+       .sum = 1766.6782,
+       .after = {376.01931, 363.24649, 349.04861},
+       .start_scale = 1},
+      {"edm euler",
+       "euler",
+       of_class("EDMEulerScheduler"),
+       10,
+       {},
+       c,
+       false,
+       395.122025,
+       {16400.074, 8298.5208, 3962.38}},
+      {.name = "edm-heun",
+       .sampler = "edm-heun",
+       .configure = of_class("EDMEulerScheduler"),
+       .steps = 18,
+       .set = {},
+       .network = c,
+       .noise = false,
+       .sum = 516.897095,
+       .after = {22162.334, 15776.292, 11056.755},
+       .rows_a_step = 2},
+      {.name = "edm-heun churn",
+       .sampler = "edm-heun",
+       .configure = of_class("EDMEulerScheduler"),
+       .steps = 8,
+       .set = {"s_churn=2"},
+       .network = c,
+       .noise = true,
+       .sum = 864.658454,
+       .after = {},
+       .rows_a_step = 2},
+      {"flow euler",
+       "flow-euler",
+       of_class("FlowMatchEulerDiscreteScheduler"),
+       10,
+       {},
+       b,
+       false,
+       135.463536,
+       {339.90447, 301.00428, 266.71193}},
+      {"flow heun",
+       "flow-heun",
+       of_class("FlowMatchHeunDiscreteScheduler"),
+       10,
+       {},
+       b,
+       false,
+       147.363388,
+       {339.90447, 342.25214, 303.10135}},
       {"ddpm eps 1000", "ddpm", plain, 1000, {}, a, false, 0.66093886, {379.65322, 375.84885, 372.08637}, kFloat},
       {"ddpm v 1000", "ddpm", v_prediction, 1000, {}, a, false, 0.11322279, {}, kFloat},
       {"ddpm eps 25", "ddpm", plain, 25, {}, b, true, 106.952181, {265.48903, 184.5347, 132.82123}},
@@ -156,6 +277,16 @@ inline std::vector<GoldenRun> golden_runs() {
        187.259282,
        {372.28385, 383.84399, 381.68602}},
       {"heun linspace", "heun", linspace, 10, {}, b, false, 247.167221, {19994.602, 20842.067, 7885.4935}},
+      {"dpm++2m thresholded",
+       "dpm++2m",
+       linspace,
+       10,
+       {"final_sigmas_type=sigma_min", "lower_order_final=false", "thresholding=true",
+        "dynamic_thresholding_ratio=0.87", "sample_max_value=0.5"},
+       a,
+       false,
+       872.735443,
+       {384.71586, 385.12176, 385.47568}},
       {"dpm++2m to sigma_min",
        "dpm++2m",
        linspace,

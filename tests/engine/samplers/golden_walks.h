@@ -11,19 +11,8 @@
 
 namespace ito::test {
 
-inline double network_c(double x, double t) {
-  return 0.8 * std::sin(x + 0.7 * t);
-}
 inline double network_h(double x, double t) {
   return 0.8 * std::sin(x + 3 * t);
-}
-
-// The x0 estimate that Karras et al. make of network C (2022, eq. 7 and table 1, sigma_data 0.5), as a network of x0:
-// given y / sqrt(1 + s^2) and ln(s) / 4.
-inline double preconditioned_c(double x, double t) {
-  constexpr double kData = 0.25;  // variance
-  const double s = std::exp(4 * t), y = x * std::sqrt(1 + s * s), total = s * s + kData;
-  return kData / total * y + s * std::sqrt(kData / total) * network_c(y / std::sqrt(total), t);
 }
 
 inline std::vector<Level> karras_walk(double high, double low, int count) {
@@ -80,7 +69,9 @@ inline std::vector<GoldenRun> golden_walks() {
       return sampler_named(run.sampler).table(problem_on(nodes, run.sampler, run.set, reading, config));
     };
   };
-  const Reading denoiser(Quantity::x0(), NetworkTime::LogSigmaQuarter), eps(Quantity::epsilon());
+  SchedulerConfig edm;
+  edm.family = Family::Edm;
+  const Reading denoiser = Reading::of(edm), eps(Quantity::epsilon());
   const std::vector<Level> s40 = karras_walk(40, 0.02, 9), s80 = karras_walk(80, 0.002, 10);
   const auto nine = on(s40, denoiser), ten = on(s80, denoiser, TimestepSpacing::Leading);
   const auto even = on(even_walk(12, false), eps), even_lambda = on(even_walk(12, true), eps);
@@ -101,7 +92,7 @@ inline std::vector<GoldenRun> golden_walks() {
         problem_on(nodes, run.sampler, run.set, eps, config),
         {.solver = {.order = 3, .midpoint = false}, .orders = {1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1}});
   };
-  const auto &c = preconditioned_c, &h = network_h;
+  const auto &c = network_c, &h = network_h;
   const std::vector<std::string> third_sde = {"algorithm_type=sde-dpmsolver++", "solver_order=3", "solver_type=heun",
                                               "lower_order_final=false"};
   const std::vector<std::string> taylor = {"solver_order=3", "solver_type=heun", "lower_order_final=false"};
@@ -119,17 +110,6 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 73.8216105,
        .after = {374.11509, 204.01422, 185.72297},
        .walk = on(sine_squared_walk(10), Reading(quantity_of("v_prediction", "")))},
-      {.name = "edm euler",
-       .sampler = "euler",
-       .configure = plain,
-       .steps = 10,
-       .set = {},
-       .network = c,
-       .noise = false,
-       .sum = 395.122025,
-       .after = {16400.074, 8298.5208, 3962.38},
-       .walk = ten,
-       .start = start80},
       {.name = "edm dpm++2m",
        .sampler = "dpm++2m",
        .configure = plain,
@@ -140,32 +120,8 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 518.985573,
        .after = {16400.074, 8295.7581, 3957.2166},
        .walk = ten,
-       .start = start80,
+       .start_scale = start80,
        .start_alpha = s80[0].alpha},
-      {.name = "edm-heun",
-       .sampler = "edm-heun",
-       .configure = plain,
-       .steps = 18,
-       .set = {},
-       .network = c,
-       .noise = false,
-       .sum = 516.897095,
-       .after = {22162.334, 15776.292, 11056.755},
-       .walk = on(karras_walk(80, 0.002, 18), denoiser),
-       .calls = 2,
-       .start = 80},
-      {.name = "edm-heun churn",
-       .sampler = "edm-heun",
-       .configure = plain,
-       .steps = 8,
-       .set = {"s_churn=2"},
-       .network = c,
-       .noise = true,
-       .sum = 864.658454,
-       .after = {},
-       .walk = on(karras_walk(80, 0.002, 8), denoiser),
-       .calls = 2,
-       .start = 80},
       {.name = "sigma euler-ancestral",
        .sampler = "euler-ancestral",
        .configure = plain,
@@ -176,7 +132,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 387.840046,
        .after = {7746.4491, 3741.0259, 1734.8718},
        .walk = nine,
-       .start = 40},
+       .start_scale = 40},
       {.name = "sigma dpm++2m",
        .sampler = "dpm++2m",
        .configure = plain,
@@ -187,7 +143,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 498.581018,
        .after = {8499.6892, 4505.6783, 2292.601},
        .walk = nine,
-       .start = 40,
+       .start_scale = 40,
        .start_alpha = alpha40},
       {.name = "sigma dpm++2m-sde",
        .sampler = "dpm++2m-sde",
@@ -199,7 +155,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 750.46703,
        .after = {4771.9896, 1374.7947, 371.93704},
        .walk = nine,
-       .start = 40,
+       .start_scale = 40,
        .start_alpha = alpha40},
       {.name = "sigma dpm++3m-sde",
        .sampler = "dpm++2m",
@@ -211,7 +167,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 948.06084,
        .after = {4771.9896, 1367.6504, 368.34879},
        .walk = nine,
-       .start = 40,
+       .start_scale = 40,
        .start_alpha = alpha40},
       {.name = "sigma kdpm2",
        .sampler = "kdpm2",
@@ -223,8 +179,8 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 520.675474,
        .after = {8496.2618, 4502.6313, 2290.4981},
        .walk = nine,
-       .calls = 2,
-       .start = 40},
+       .rows_a_step = 2,
+       .start_scale = 40},
       {.name = "sigma dpm++2s-ancestral",
        .sampler = "dpm++2s-ancestral",
        .configure = plain,
@@ -235,8 +191,8 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 591.695426,
        .after = {4764.0237, 1393.1619, 394.42599},
        .walk = nine,
-       .calls = 2,
-       .start = 40},
+       .rows_a_step = 2,
+       .start_scale = 40},
       {.name = "sigma lms",
        .sampler = "lms",
        .configure = plain,
@@ -247,7 +203,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 434.903988,
        .after = {8499.6892, 4507.0857, 2294.7728},
        .walk = nine,
-       .start = 40},
+       .start_scale = 40},
       {.name = "sigma dpm++sde",
        .sampler = "dpm++sde",
        .configure = plain,
@@ -258,8 +214,8 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 360.665318,
        .after = {4732.9006, 1349.9599, 384.49367},
        .walk = nine,
-       .calls = 2,
-       .start = 40},
+       .rows_a_step = 2,
+       .start_scale = 40},
       {.name = "continuous dpm++2m",
        .sampler = "dpm++2m",
        .configure = plain,
@@ -300,7 +256,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sum = 88898.8297,
        .after = {3752.5734, 24421.793, 75676.197},
        .walk = singlestep,
-       .calls = 3},
+       .rows_a_step = 3},
   };
 }
 

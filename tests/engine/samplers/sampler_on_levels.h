@@ -20,7 +20,7 @@ inline SamplingProblem problem_on(const std::vector<Level>& nodes, const char* n
           .levels = Levels(NoiseSchedule(config)),
           .reading = reading,
           .nodes = nodes,
-          .clip = 0,
+          .clip = {},
           .spacing = config.timestep_spacing,
           .values = option_values(sampler, config, set)};
 }

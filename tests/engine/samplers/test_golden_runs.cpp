@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every sampler's table, run in fp64 and by the kernel, against the states of the published schedulers.
+#include "kernels/diffusion/gauge.h"
 #include "kernels/diffusion/reverse_row.h"
 #include "tests/engine/samplers/golden_walks.h"
 #include "tests/kernels/op_test.h"
@@ -21,18 +22,13 @@ double absolute_sum(const Values& x) {
   return sum;
 }
 
-// The row whose state is the k-th that was published.
-size_t row_after(const GoldenRun& run, size_t k) {
-  return run.calls * k + run.calls - 1;
-}
-
-void expect_golden(const GoldenRun& run, const ReverseTable& table, const std::vector<Values>& states,
+void expect_golden(const GoldenRun& run, const ReverseTable& table, const std::vector<Values>& first_states,
                    const Values& end, double relative) {
   for (size_t k = 0; k < 3; ++k)
     if (run.after[k] != 0) {
-      const size_t row = row_after(run, k);
-      const double alpha = run.start_alpha != 0 ? table.rows.at(row + 1).alpha : 1;
-      EXPECT_NEAR(signed_sum(states.at(row)) / alpha / run.after[k], 1, relative) << "after call " << row + 1;
+      const size_t rows = run.rows_a_step * (k + 1);
+      const double alpha = run.start_alpha != 0 ? table.rows.at(rows).alpha : 1;
+      EXPECT_NEAR(signed_sum(first_states.at(k)) / alpha / run.after[k], 1, relative) << "after call " << rows;
     }
   EXPECT_NEAR(absolute_sum(end) / run.sum, 1, relative);
 }
@@ -40,9 +36,10 @@ void expect_golden(const GoldenRun& run, const ReverseTable& table, const std::v
 // The published runs draw the opening's noise apart from the first state, which is the input.
 Values start_of(const GoldenRun& run, const ReverseTable& table) {
   const double own = std::sqrt(std::pow(table.start_scale, 2) - std::pow(table.opening_noise, 2));
-  const double scale = run.start == 0 ? own : run.start_alpha != 0 ? run.start * run.start_alpha : run.start;
-  if (run.start != 0 && run.start_alpha == 0) {
-    EXPECT_NEAR(own / run.start, 1, 1e-12);
+  double scale = own;
+  if (run.start_scale != 0) scale = run.start_alpha != 0 ? run.start_scale * run.start_alpha : run.start_scale;
+  if (run.walk && run.start_alpha == 0) {
+    EXPECT_NEAR(own / scale, 1, 1e-12);
   }
   Values x = golden_input();
   for (size_t i = 0; i < x.size(); ++i) x[i] = scale * x[i] + table.opening_noise * golden_noise(i, 0);
@@ -54,14 +51,14 @@ Values start_of(const GoldenRun& run, const ReverseTable& table) {
 TEST_P(GoldenRuns, OfTheTableInFp64) {
   const GoldenRun& run = GetParam();
   const ReverseTable table = table_of(run);
-  ref::RowRun state{.x = start_of(run, table), .registers = {}};
+  ref::RowRun state{.x = start_of(run, table), .registers = {}, .image_size = kGoldenSize};
   state.registers.assign(table.registers, Values(state.x.size(), NAN));
   std::vector<Values> first;
   ref::run_rows(
       table.rows, table.first_input_scale, state, run.network,
       [&](size_t i, int draw) { return run.noise ? golden_noise(i, draw) : 0.0; },
-      [&](size_t) {
-        if (first.size() <= row_after(run, 2)) first.push_back(state.x);
+      [&](size_t row) {
+        if (first.size() < 3 && (row + 1) % run.rows_a_step == 0) first.push_back(state.x);
       });
   expect_golden(run, table, first, state.x, run.from_double ? 5e-6 : 2e-5);
 }
@@ -77,7 +74,7 @@ TEST_P(GoldenRuns, OfTheKernel) {
   DeviceArray<ReverseRow> rows(stream, table.rows.size());
   rows.upload_raw(table.rows);
   DeviceArray<float> x(stream, start), network(stream, start.size()), pred(stream, start.size()),
-      registers(stream, std::max<size_t>(1, table.registers * start.size()));
+      registers(stream, std::max<size_t>(1, table.registers * start.size())), gauges(stream, 2 * kGoldenImages);
   DeviceArray<int64_t> row(stream, Values{0});
   SampleCounter counter;
   scale_input(stream, network.data(), x, static_cast<float>(table.first_input_scale), static_cast<int64_t>(x.size()));
@@ -93,10 +90,11 @@ TEST_P(GoldenRuns, OfTheKernel) {
     Values answer = network.values();
     for (double& value : answer) value = run.network(value, table.rows[i].timestep);
     pred.upload(answer);
-    reverse_row(stream, x, network.data(), registers, table.registers, pred.data(), false, rows, row, counter,
+    measure_gauges(stream, gauges, x, pred.data(), false, rows, row, counter, kGoldenImages, kGoldenSize / 3, 3);
+    reverse_row(stream, x, network.data(), registers, table.registers, pred.data(), false, gauges, rows, row, counter,
                 kGoldenImages, kGoldenSize / 3, 3);
     advance_row(stream, row);
-    if (first.size() <= row_after(run, 2)) first.push_back(x.values());
+    if (first.size() < 3 && (i + 1) % run.rows_a_step == 0) first.push_back(x.values());
   }
   const double rounding = std::min(static_cast<double>(table.rows.size()), 25.0) * 16 * kRoundFloat;
   expect_golden(run, table, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));

@@ -17,7 +17,7 @@ Level level(double time) {
 }
 
 TEST(RowBuilder, WritesTheTermsItIsTold) {
-  RowBuilder rows(kReading, Space::Vp, 2);
+  RowBuilder rows(kReading, Space::Vp, {.range = 2});
   const Register start = rows.reserve(), slope = rows.reserve();
   rows.call(level(900)).set(start).x(1).state().x(0.5).x0(0.25).eps(-1).pred(3).noise(0.75).set(slope).eps(1);
   rows.call(level(400)).state().reg(slope, -2).reg(start, 0.125);

@@ -40,26 +40,27 @@ TEST(SamplerList, IsWellFormed) {
       EXPECT_NO_THROW(Json::parse(fixed.value)) << fixed.key;
     }
   }
+  std::string known, known_classes;
+  for (const Sampler* sampler : samplers()) {
+    known += (known.empty() ? "" : ", ") + std::string(sampler->name);
+    for (const char* one : sampler->scheduler_classes)
+      known_classes += (known_classes.empty() ? "" : ", ") + std::string(one);
+  }
   EXPECT_EQ(user_error([] { sampler_named("ddmi"); }),
-            "sampler 'ddmi' is not known; use one of ddpm, ddim, ddim-inverse, euler, euler-ancestral, heun, edm-heun, "
-            "kdpm2, kdpm2-ancestral, lms, pndm, ipndm, deis, dpm++2m, dpm++2m-sde, dpm++3m, dpm++1s, dpm++2s, dpm++3s, "
-            "dpm++2s-ancestral, dpm++sde, unipc; did you mean 'ddim'?");
+            "sampler 'ddmi' is not known; use one of " + known + "; did you mean 'ddim'?");
   EXPECT_EQ(user_error([] { sampler_of_class("DDIMSchedular", "x.json"); }),
-            "x.json: _class_name 'DDIMSchedular' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
-            "DDIMInverseScheduler, EulerDiscreteScheduler, EulerAncestralDiscreteScheduler, HeunDiscreteScheduler, "
-            "KDPM2DiscreteScheduler, KDPM2AncestralDiscreteScheduler, LMSDiscreteScheduler, PNDMScheduler, "
-            "DEISMultistepScheduler, DPMSolverMultistepScheduler, DPMSolverSinglestepScheduler, "
-            "UniPCMultistepScheduler; did you mean 'DDIMScheduler'?");
+            "x.json: _class_name 'DDIMSchedular' is not implemented; use one of " + known_classes +
+                "; did you mean 'DDIMScheduler'?");
 }
 
 TEST(SamplerOptions, ComeFromTheSamplerThenTheFileThenTheUser) {
   SchedulerConfig config;
   const Sampler& ddim = sampler_named("ddim");
-  EXPECT_EQ(option_values(ddim, config, {}), (std::vector<double>{0, 0}));
+  EXPECT_EQ(option_values(ddim, config, {}), (std::vector<double>{0, 0, 0, 0.995, 1}));
   config.sampler_keys = {{"eta", 0.25}, {"use_clipped_model_output", true}, {"solver_order", 3}};
-  EXPECT_EQ(option_values(ddim, config, {}), (std::vector<double>{0.25, 1}));
+  EXPECT_EQ(option_values(ddim, config, {}), (std::vector<double>{0.25, 1, 0, 0.995, 1}));
   EXPECT_EQ(option_values(ddim, config, {"eta=0.5", "eta=0.75", "use_clipped_model_output=false"}),
-            (std::vector<double>{0.75, 0}));
+            (std::vector<double>{0.75, 0, 0, 0.995, 1}));
 }
 
 TEST(SamplerOptions, Refusals) {
@@ -74,8 +75,12 @@ TEST(SamplerOptions, Refusals) {
   EXPECT_EQ(set("ddim", "use_clipped_model_output=1"),
             "sampler ddim: use_clipped_model_output is 1; expected false or true");
   EXPECT_EQ(set("ddim", "etta=1"),
-            "sampler ddim: has no option 'etta'; it has 'eta', 'use_clipped_model_output'; did you mean 'eta'?");
-  EXPECT_EQ(set("ddpm", "eta=0.5"), "sampler ddpm: has no option 'eta'; it has none");
+            "sampler ddim: has no option 'etta'; it has 'eta', 'use_clipped_model_output', 'thresholding', "
+            "'dynamic_thresholding_ratio', 'sample_max_value'; did you mean 'eta'?");
+  EXPECT_EQ(set("ddpm", "eta=0.5"),
+            "sampler ddpm: has no option 'eta'; it has 'thresholding', 'dynamic_thresholding_ratio', "
+            "'sample_max_value'");
+  EXPECT_EQ(set("ddpm", "sample_max_value=0"), "sampler ddpm: sample_max_value is 0; expected 1e-06 to 1e+06");
   EXPECT_EQ(set("ddim", "eta"), "sampler ddim: 'eta' sets nothing; expected key=value");
   EXPECT_EQ(set("ddim", "=1"), "sampler ddim: '=1' sets nothing; expected key=value");
   EXPECT_EQ(set("dpm++2m", "solver_type=bh1"), "sampler dpm++2m: solver_type is bh1; expected midpoint or heun");
@@ -83,9 +88,12 @@ TEST(SamplerOptions, Refusals) {
 
 TEST(SamplerOptions, HelpNamesDefaultsAndRanges) {
   const std::vector<std::string> lines = option_lines(sampler_named("ddim"));
-  ASSERT_EQ(lines.size(), 2u);
+  ASSERT_EQ(lines.size(), 5u);
   EXPECT_EQ(lines[0], "eta=0 (0 to 1): 0 is deterministic, 1 as noisy as ddpm");
   EXPECT_EQ(lines[1], "use_clipped_model_output=false (false or true): eps follows from the clipped x0");
+  EXPECT_EQ(lines[2],
+            "thresholding=false (false or true): dynamic thresholding of x0 in place of the clip (Saharia et al. "
+            "2022)");
 }
 
 TEST(SamplingTable, SettingsOverrideTheConfiguration) {
@@ -103,7 +111,8 @@ TEST(SamplingTable, Refusals) {
   SchedulerConfig config;
   EXPECT_NE(refused("ddim", config, {.steps = 1001}), "");
   config.thresholding = true;
-  EXPECT_NE(refused("ddim", config, {.steps = 10}).find("thresholding"), std::string::npos);
+  EXPECT_NE(refused("euler", config, {.steps = 10}).find("thresholding is true"), std::string::npos);
+  EXPECT_EQ(refused("ddim", config, {.steps = 10}), "");
   config.thresholding = false;
   config.rescale_betas_zero_snr = true;
   EXPECT_EQ(refused("ddpm", config, {.steps = 10}), "");  // leading: starts at 900, which is not pure noise
@@ -147,7 +156,7 @@ TEST(SchedulerFiles, OfDpmSolverAreReadWhole) {
   const SchedulerConfig config = read(all, &warnings);
   EXPECT_TRUE(warnings.empty()) << warnings.at(0);
   const Sampler& sampler = sampler_of_class(config.class_name, "");
-  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{1, 0, 1, 0, 1, 1, 1, 1}));
+  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{1, 0, 1, 0, 1, 1, 1, 1, 0, 0.995, 1}));
   EXPECT_EQ(refused("dpm++2m", config, {.steps = 10}), "");
   EXPECT_EQ(read(json_text(scheduler_config_json(config))), config) << "written and read again";
 
@@ -212,7 +221,7 @@ TEST(SchedulerFiles, OfTheSinglestepSolverAreReadWhole) {
   EXPECT_EQ(config.timestep_spacing, TimestepSpacing::Linspace);
   const Sampler& sampler = sampler_of_class(config.class_name, "");
   EXPECT_STREQ(sampler.name, "dpm++2s");
-  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{2, 2, 1, 1, 1, 1}));
+  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{2, 2, 1, 1, 1, 1, 0, 0.995, 1}));
   EXPECT_EQ(refused("dpm++2s", config, {.steps = 10}), "");
   const auto set = [&](std::vector<std::string> words) {
     return refused("dpm++2s", config, {.steps = 10, .set = std::move(words)});

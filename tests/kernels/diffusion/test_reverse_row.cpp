@@ -53,6 +53,16 @@ std::vector<NamedRow> rows_of_every_kind() {
     row.clip = 1;
     row.eps_from_x = 1.3f, row.eps_from_pred = 0, row.eps_from_x0 = -0.7f;
   }
+  {
+    ReverseRow& row = add("thresholded, eps from the thresholded x0").row;
+    row.gauge = Gauge::Quantile;
+    row.eps_from_x = 1.3f, row.eps_from_pred = 0, row.eps_from_x0 = -0.7f;
+  }
+  {
+    ReverseRow& row = add("a Langevin step").row;
+    row.gauge = Gauge::Langevin;
+    row.draw = 5, row.weight[0][kNoise] = 0.8f;
+  }
   add("the answer itself").row.weight[0][kPred] = -0.6f;
   add("an input scale").row.next_input_scale = 0.37f;
   {
@@ -132,26 +142,31 @@ TYPED_TEST(ReverseRowKernel, MatchesFp64) {
       const Values state = stored<float>(random_values(count, 1)), pred = stored<T>(random_values(width * count, 2)),
                    kept = stored<float>(random_values(std::max(registers, 1) * count, 3));
       DeviceArray<float> x(this->stream, state), bank(this->stream, kept);
+      // Any two numbers: what they are is the gauge kernel's business. The quantile cuts some of the estimates.
+      Values gauge(2 * s.n);
+      for (int i = 0; i < s.n; ++i) gauge[2 * i] = 1 + 0.25f * i, gauge[2 * i + 1] = 0.5f + i;
+      DeviceArray<float> gauges(this->stream, gauge);
       DeviceArray<T> device_pred(this->stream, pred), network(this->stream, Values(count, -7));
       Values noise(count, 0.0);
       if (row.draw >= 0) {
         noise = ref::normals(counter.seed, static_cast<uint32_t>(row.draw), 50, purpose_word(Purpose::ReverseNoise),
                              s.n, size);
       }
-      reverse_row(this->stream, x, network.data(), bank, registers, device_pred.data(), wide, table, at, counter, s.n,
-                  s.pixels, s.c);
+      reverse_row(this->stream, x, network.data(), bank, registers, device_pred.data(), wide, gauges, table, at,
+                  counter, s.n, s.pixels, s.c);
 
       Values next = state, next_size(count, 0.0), next_bank = kept, bank_size(kept.size(), 0.0);
       for (int64_t i = 0; i < count; ++i) {
         ref::RowInput in;
         const int64_t from = i / s.c * width * s.c + i % s.c;
         in.x = state[i], in.pred = pred[from], in.v = wide ? pred[from + s.c] : 0, in.z = noise[i];
+        for (int g = 0; g < 2; ++g) in.gauges[g] = gauge[2 * (i / size) + g];
         for (int r = 0; r < registers; ++r) in.registers[r] = kept[r * count + i];
         const ref::RowOutput out = ref::reverse_element(row, in);
         for (int w = 0; w < row.writes; ++w) {
           (row.to[w] == kState ? next : next_bank)[std::max(row.to[w], 0) * count + i] = out.to[w];
           (row.to[w] == kState ? next_size : bank_size)[std::max(row.to[w], 0) * count + i] =
-              out.magnitude[w] + kNormalError * std::fabs(row.weight[w][kNoise]);
+              out.magnitude[w] + kNormalError * std::fabs(row.weight[w][kNoise]) * std::max(1.0, in.gauges[1]);
         }
       }
       expect_close(what, x.values(), next, 0, 16 * u, next_size);
@@ -164,8 +179,8 @@ TYPED_TEST(ReverseRowKernel, MatchesFp64) {
 
       // No network copy wanted: the same state. Image n - 1 alone: the same bits.
       DeviceArray<float> plain(this->stream, state), plain_bank(this->stream, kept);
-      reverse_row(this->stream, plain, {}, plain_bank, registers, device_pred.data(), wide, table, at, counter, s.n,
-                  s.pixels, s.c);
+      reverse_row(this->stream, plain, {}, plain_bank, registers, device_pred.data(), wide, gauges, table, at, counter,
+                  s.n, s.pixels, s.c);
       EXPECT_EQ(plain.bits(), x.bits()) << what;
       EXPECT_EQ(plain_bank.bits(), bank.bits()) << what;
       const auto last_image = [&](const Values& values) { return Values(values.end() - size, values.end()); };
@@ -175,7 +190,7 @@ TYPED_TEST(ReverseRowKernel, MatchesFp64) {
       DeviceArray<float> alone(this->stream, last_image(state)), alone_bank(this->stream, last_kept);
       counter.first += s.n - 1;
       reverse_row(this->stream, alone, {}, alone_bank, registers, device_pred.data() + (s.n - 1) * size * width, wide,
-                  table, at, counter, 1, s.pixels, s.c);
+                  gauges.data() + 2 * (s.n - 1), table, at, counter, 1, s.pixels, s.c);
       EXPECT_EQ(alone.bits(), x.bits().substr((count - size) * sizeof(float))) << what;
       for (int r = 0; r < registers; ++r)
         EXPECT_EQ(alone_bank.bits().substr(r * size * sizeof(float), size * sizeof(float)),
@@ -209,7 +224,7 @@ TEST(ReverseRowErrors, RefusesWhatItCannotRun) {
   DeviceArray<ReverseRow> table(stream, 1);
   SampleCounter counter;
   const auto run = [&](DataRef network, float* registers, int count) {
-    reverse_row(stream, x, network, registers, count, x.data(), false, table, row, counter, 1, 4, 1);
+    reverse_row(stream, x, network, registers, count, x.data(), false, nullptr, table, row, counter, 1, 4, 1);
   };
   EXPECT_THROW(run(other.data(), nullptr, 0), Error) << "two types";
   EXPECT_THROW(run({}, nullptr, 1), Error) << "a register without memory";
