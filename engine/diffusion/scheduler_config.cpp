@@ -2,6 +2,7 @@
 // Reading, checking and writing scheduler_config.json.
 #include "engine/diffusion/scheduler_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -136,7 +137,8 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   if (config.family != family_of_class(config.class_name)) json["family"] = name_of(config.family);
   if (config.reverse != SchedulerConfig{}.reverse) json["reverse"] = config.reverse;
   visit_family_keys(config, [&](const char* key, const double& value) { json[key] = value; });
-  if (config.class_name == "DDIMScheduler")
+  constexpr std::string_view kOfAlphaToOne[] = {"DDIMScheduler", "DDIMInverseScheduler", "PNDMScheduler"};
+  if (std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne))
     json["set_alpha_to_one"] = config.set_alpha_to_one;
   else
     json["variance_type"] = name_of(config.variance_type);

@@ -48,7 +48,7 @@ struct SchedulerConfig {
   TimestepSpacing timestep_spacing = TimestepSpacing::Leading;
   int steps_offset = 0;
   bool rescale_betas_zero_snr = false;
-  bool set_alpha_to_one = true;              // DDIMScheduler only
+  bool set_alpha_to_one = true;              // of DDIM, its inverse and PNDM
   Family family = Family::Vp;                // what follows from the class, unless the file says another ("family")
   double beta_min = 0.1, beta_max = 20;      // vp-sde, sub-vp only
   double sigma_min = 0.002, sigma_max = 80;  // ve, edm only
@@ -65,8 +65,8 @@ struct SchedulerConfig {
 SchedulerConfig parse_scheduler_config(const Json& json, const std::string& where,
                                        const SchedulerConfig& defaults = {});
 
-// Every argument, with "_class_name" and "_diffusers_version". variance_type is no argument of DDIMScheduler, and
-// set_alpha_to_one of no other.
+// Every argument, with "_class_name" and "_diffusers_version". set_alpha_to_one is an argument of DDIMScheduler,
+// DDIMInverseScheduler and PNDMScheduler, and variance_type of all others.
 Json scheduler_config_json(const SchedulerConfig& config);
 
 // Refuses (UserError, beginning with `where`) numbers that make no schedule.

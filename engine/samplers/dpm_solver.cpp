@@ -14,11 +14,8 @@
 namespace ito {
 namespace {
 
-struct StepWeights {
-  double x, c1, c2, c3, noise;
-};
-
-StepWeights weights_of_x0(const DpmSolver& solver, const Level& from, const Level& to, double h, int order) {
+DpmStep weights_of_x0(const DpmSolver& solver, const Level& from, const Level& to, int order) {
+  const double h = to.lambda() - from.lambda();
   const bool midpoint = solver.midpoint && order == 2;
   if (!solver.sde) {
     const double shrink = std::expm1(-h);
@@ -36,7 +33,8 @@ StepWeights weights_of_x0(const DpmSolver& solver, const Level& from, const Leve
           .noise = to.sigma * std::sqrt(gone)};
 }
 
-StepWeights weights_of_eps(const DpmSolver& solver, const Level& from, const Level& to, double h, int order) {
+DpmStep weights_of_eps(const DpmSolver& solver, const Level& from, const Level& to, int order) {
+  const double h = to.lambda() - from.lambda();
   const bool midpoint = solver.midpoint && order == 2;
   const double growth = std::expm1(h), twice = solver.sde ? 2 : 1;
   return {.x = to.alpha / from.alpha,
@@ -77,8 +75,7 @@ ReverseTable table_of(const SamplingProblem& p, const DpmSolver& solver) {
       continue;
     }
     const int order = order_of_step(solver, i, p.steps(), 1 + past.size());
-    const StepWeights w =
-        solver.from_eps ? weights_of_eps(solver, from, to, h, order) : weights_of_x0(solver, from, to, h, order);
+    const DpmStep w = dpm_step(solver, from, to, order);
     rows.state().x(w.x);
     const auto newest = [&](double weight) { solver.from_eps ? rows.eps(weight) : rows.x0(weight); };
     newest(w.c1);
@@ -100,11 +97,19 @@ ReverseTable table_of(const SamplingProblem& p, const DpmSolver& solver) {
 
 }  // namespace
 
-ReverseTable dpm_solver_table(const SamplingProblem& p, const DpmSolver& solver) {
+DpmStep dpm_step(const DpmSolver& solver, const Level& from, const Level& to, int order) {
+  return solver.from_eps ? weights_of_eps(solver, from, to, order) : weights_of_x0(solver, from, to, order);
+}
+
+void check_dpm_solver(const SamplingProblem& p, const DpmSolver& solver) {
   ITO_USER_CHECK(!solver.from_eps || p.nodes.back().sigma > 0, "sampler ", p.sampler.name,
                  ": dpmsolver cannot end at clean data; set final_sigmas_type to sigma_min, or take dpmsolver++");
   ITO_USER_CHECK(!solver.from_eps || !solver.sde || solver.order < 3, "sampler ", p.sampler.name,
                  ": sde-dpmsolver has no third order; set solver_order to 1 or 2, or take sde-dpmsolver++");
+}
+
+ReverseTable dpm_solver_table(const SamplingProblem& p, const DpmSolver& solver) {
+  check_dpm_solver(p, solver);
   return solver.order == 3 ? table_of<2>(p, solver) : table_of<1>(p, solver);
 }
 

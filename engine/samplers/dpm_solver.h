@@ -18,6 +18,17 @@ struct DpmSolver {
   double curvature = 2;
 };
 
+// One step: x' = x * x + c1 m_0 + c2 D1 + c3 D2 + noise z, with D1 and D2 the estimate's first two differences along
+// lambda, times the step and its square.
+struct DpmStep {
+  double x, c1, c2, c3, noise;
+};
+// The levels differ by kNoStep or more. order: 1 to 3; the second alone knows the midpoint.
+DpmStep dpm_step(const DpmSolver& solver, const Level& from, const Level& to, int order);
+
+// UserError where the rule and the problem's end do not go together.
+void check_dpm_solver(const SamplingProblem& problem, const DpmSolver& solver);
+
 // UserError for what has no rule: third order of the eps form's SDE, and the eps form to clean data.
 ReverseTable dpm_solver_table(const SamplingProblem& problem, const DpmSolver& solver);
 

@@ -3,8 +3,9 @@
 // eps):
 //   y' = y + (s' - s) eps(y, s).
 // In x that is DDIM with eta 0, on another grid. A run begins at s_max z, or sqrt(s_max^2 + 1) z where the spacing is
-// leading, as in diffusers, whose noise after the call (s_churn) is not Karras' and is not done.
-#include "engine/samplers/sampler.h"
+// leading, as in diffusers. Its churn is Karras', with the call at the noisier state; diffusers' class adds that noise
+// after the call.
+#include "engine/samplers/churn.h"
 
 namespace ito {
 namespace {
@@ -12,11 +13,18 @@ namespace {
 ReverseTable euler(const SamplingProblem& p) {
   RowBuilder rows(p.reading, Space::Sigma, p.clip);
   rows.start_at(p.sigma_space_start());
-  for (int i = 0; i < p.steps(); ++i) rows.call(p.node(i)).state().x(1).eps(p.node(i + 1).s() - p.node(i).s());
+  const Churn churn(p);
+  churn.open(rows);
+  for (int i = 0; i < p.steps(); ++i) {
+    const Level from = churn.start(i);
+    rows.call(from).state().x(1).eps(p.node(i + 1).s() - from.s());
+    churn.end_step(rows, i);
+  }
   return rows.table();
 }
 
-constexpr SamplerOption kOptions[] = {kKarrasOption, kFinalSigmasOption};
+constexpr SamplerOption kOptions[] = {kKarrasOption,   kFinalSigmasOption, kChurnOption,
+                                      kChurnMinOption, kChurnMaxOption,    kNoiseScaleOption};
 constexpr const char* kClasses[] = {"EulerDiscreteScheduler", "EDMEulerScheduler"};
 constexpr FixedArgument kFixed[] = {
     {"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}, {"interpolation_type", "\"linear\""},

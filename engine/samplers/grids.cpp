@@ -4,6 +4,7 @@
 #include "engine/samplers/grids.h"
 
 #include <cmath>
+#include <numbers>
 
 #include "kernels/error.h"
 
@@ -37,6 +38,36 @@ std::vector<int> whole(const std::vector<double>& times) {
   std::vector<int> timesteps;
   for (const double time : times) timesteps.push_back(static_cast<int>(std::nearbyint(time)));
   return timesteps;
+}
+
+// The ratio asked for, or the schedule's own.
+double end_of(const char* name, double asked, const Levels& levels, int timestep) {
+  const double first = levels.at(0).s(), last = levels.at(levels.steps() - 1).s();
+  if (asked == 0) return levels.at(timestep).s();
+  // Someone who types the numbers of a message has them to six digits.
+  ITO_USER_CHECK(asked >= first * (1 - 1e-5) && asked <= last * (1 + 1e-5), "sampling levels: ", name, " ", asked,
+                 "; expected ", first, " to ", last, ", the levels the model was trained on");
+  return asked;
+}
+
+std::vector<Level> karras_levels(const Levels& levels, const GridSettings& s) {
+  const double high = end_of("sigma_max", s.high, levels, levels.steps() - 1);
+  const double low = end_of("sigma_min", s.low, levels, 0);
+  ITO_USER_CHECK(low <= high, "sampling levels: sigma_min ", low, " is above sigma_max ", high);
+  std::vector<Level> nodes;
+  for (const double ratio : karras_sigmas(high, low, s.count, s.rho)) nodes.push_back(levels.of_s(ratio));
+  return nodes;
+}
+
+std::vector<Level> sine_squared_levels(const Levels& levels, int count) {
+  const Level last = levels.at(levels.steps() - 1);
+  std::vector<Level> nodes;
+  for (int i = 0; i < count; ++i) {
+    const double angle = std::numbers::pi / 2 * (count - i) / count;
+    const double sigma = std::pow(std::sin(angle), 2), alpha = std::cos(angle) * std::sqrt(1 + sigma);
+    nodes.push_back(sigma < last.s() * alpha ? levels.of_s(sigma / alpha) : last);
+  }
+  return nodes;
 }
 
 }  // namespace
@@ -128,6 +159,12 @@ std::vector<Level> grid_levels(const Levels& levels, const GridSettings& s) {
     case GridKind::Real:
       for (const double t : real_timesteps(s.spacing, steps, s.count, s.offset)) nodes.push_back(levels.at(t));
       break;
+    case GridKind::Karras:
+      check_steps(s.count);
+      return karras_levels(levels, s);
+    case GridKind::SineSquared:
+      check_steps(s.count);
+      return sine_squared_levels(levels, s.count);
     case GridKind::Continuous:
       check_steps(s.count);
       for (int i = 0; i < s.count; ++i) nodes.push_back(levels.at((steps - 1) * between(1, s.end_time, i, s.count)));

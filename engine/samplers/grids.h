@@ -33,7 +33,10 @@ std::vector<double> karras_sigmas(double high, double low, int count, double rho
 //   Geometric   s from the last timestep's to the first's
 //   Flow        u = s / (1 + s): w(line from w(last) to w(first)), w(u) = shift u / (1 + (shift - 1) u), last and first
 //               the timesteps' u. The shift acts twice at the low end, as in diffusers.
-enum class GridKind : uint8_t { Whole, AboveSmallest, Real, Continuous, Geometric, Flow };
+//   Karras      Karras' ratios, at real times
+//   SineSquared sigma = sin^2(pi u / 2), u = 1, 1 - 1/count, .., 1/count (iPNDM), at real times; the last timestep's
+//               level in place of noisier ones
+enum class GridKind : uint8_t { Whole, AboveSmallest, Real, Continuous, Geometric, Flow, Karras, SineSquared };
 
 struct GridSettings {
   GridKind kind = GridKind::Whole;
@@ -47,6 +50,8 @@ struct GridSettings {
   double rho = 7;            // of Karras' ratios
   double end_time = 1e-3;    // Continuous
   double shift = 1;          // Flow
+  // Karras: the ends of the grid, as ratios within the schedule's; 0: the schedule's last and first.
+  double high = 0, low = 0;
 };
 
 // The levels of the calls, from noise to data.

@@ -4,21 +4,22 @@
 //   u = y + h eps(y, s),  y' = y + h/2 (eps(y, s) + eps(u, s')),  h = s' - s,
 // and Euler's alone in the last step, to s' = 0. n steps are 2n - 1 network calls. As in diffusers, the slope follows
 // from x0 once it is clipped, and a run begins at s_max z, or sqrt(s_max^2 + 1) z where the spacing is leading.
-#include "engine/samplers/sampler.h"
+#include "engine/samplers/heun.h"
 
 namespace ito {
-namespace {
 
-ReverseTable heun(const SamplingProblem& p) {
+ReverseTable heun_table(const SamplingProblem& p, double start_scale) {
   RowBuilder rows(p.reading, Space::Sigma, p.clip);
-  rows.start_at(p.sigma_space_start());
+  rows.start_at(start_scale);
+  const Churn churn(p);
+  churn.open(rows);
   const Register start = rows.reserve(), slope = rows.reserve();
   const auto call = [&](const Level& level) {
     rows.call(level);
     if (p.clip.any()) rows.eps_from_clipped_x0();
   };
   for (int i = 0; i < p.steps(); ++i) {
-    const Level &from = p.node(i), &to = p.node(i + 1);
+    const Level from = churn.start(i), to = p.node(i + 1);
     const double h = to.s() - from.s();
     call(from);
     if (to.sigma == 0) {
@@ -28,11 +29,18 @@ ReverseTable heun(const SamplingProblem& p) {
     rows.set(start).x(1).set(slope).eps(1).state().x(1).eps(h);
     call(to);
     rows.state().reg(start, 1).reg(slope, h / 2).eps(h / 2);
+    churn.end_step(rows, i);
   }
   return rows.table();
 }
 
-constexpr SamplerOption kOptions[] = {kKarrasOption};
+namespace {
+
+ReverseTable heun(const SamplingProblem& p) {
+  return heun_table(p, p.sigma_space_start());
+}
+
+constexpr SamplerOption kOptions[] = {kKarrasOption, kChurnOption, kChurnMinOption, kChurnMaxOption, kNoiseScaleOption};
 constexpr const char* kClasses[] = {"HeunDiscreteScheduler"};
 constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}};
 

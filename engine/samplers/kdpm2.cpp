@@ -3,10 +3,10 @@
 // (DPM-Solver-2 of Lu et al. 2022a, in the form that Karras et al. 2022 compare with):
 //   m = sqrt(s s'),  u = y + (m - s) eps(y, s),  y' = y + (s' - s) eps(u, m),
 // and Euler's rule alone in the last step, to s' = 0. n steps are 2n - 1 network calls. As in diffusers, the times of
-// Karras' levels are rounded, those of midpoints are not.
+// Karras' levels are rounded; those of midpoints are not, nor those of levels with churn.
 #include <cmath>
 
-#include "engine/samplers/sampler.h"
+#include "engine/samplers/churn.h"
 
 namespace ito {
 namespace {
@@ -14,10 +14,12 @@ namespace {
 ReverseTable kdpm2(const SamplingProblem& p) {
   RowBuilder rows(p.reading, Space::Sigma, p.clip);
   rows.start_at(p.sigma_space_start());
+  const Churn churn(p);
+  churn.open(rows);
   const Register start = rows.reserve();
   for (int i = 0; i < p.steps(); ++i) {
-    Level from = p.node(i);
-    if (p.flag(kKarrasOption.key)) from.time = std::nearbyint(from.time);
+    Level from = churn.start(i);
+    if (p.flag(kKarrasOption.key) && from.time == p.node(i).time) from.time = std::nearbyint(from.time);
     const double s = from.s(), next = p.node(i + 1).s();
     rows.call(from);
     if (next == 0) {
@@ -27,11 +29,12 @@ ReverseTable kdpm2(const SamplingProblem& p) {
     const Level middle = p.levels.of_s(std::sqrt(s * next));
     rows.set(start).x(1).state().x(1).eps(middle.s() - s);
     rows.call(middle).state().reg(start, 1).eps(next - s);
+    churn.end_step(rows, i);
   }
   return rows.table();
 }
 
-constexpr SamplerOption kOptions[] = {kKarrasOption};
+constexpr SamplerOption kOptions[] = {kKarrasOption, kChurnOption, kChurnMinOption, kChurnMaxOption, kNoiseScaleOption};
 constexpr const char* kClasses[] = {"KDPM2DiscreteScheduler"};
 constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}};
 

@@ -20,4 +20,15 @@ std::vector<double> lagrange_polynomial(const std::vector<double>& nodes, size_t
   return product;
 }
 
+std::vector<double> integrated_polynomials(const std::vector<double>& nodes, double h) {
+  std::vector<double> all;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const std::vector<double> polynomial = lagrange_polynomial(nodes, i);
+    double integral = 0;
+    for (size_t k = polynomial.size(); k-- > 0;) integral = (integral + polynomial[k] / static_cast<double>(k + 1)) * h;
+    all.push_back(integral);
+  }
+  return all;
+}
+
 }  // namespace ito

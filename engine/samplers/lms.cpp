@@ -15,18 +15,6 @@ namespace {
 constexpr const char* kOrders[] = {"1", "2", "3", "4"};
 constexpr SamplerOption kOrder = {"order", 3, 0, 3, "slopes that a step is made from, its own among them", kOrders};
 
-// Of each slope, newest first. nodes: the levels of the slopes, less that of the newest; h: the step.
-std::vector<double> weights(const std::vector<double>& nodes, double h) {
-  std::vector<double> all;
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    const std::vector<double> polynomial = lagrange_polynomial(nodes, i);
-    double integral = 0;
-    for (size_t k = polynomial.size(); k-- > 0;) integral = (integral + polynomial[k] / static_cast<double>(k + 1)) * h;
-    all.push_back(integral);
-  }
-  return all;
-}
-
 ReverseTable lms(const SamplingProblem& p) {
   RowBuilder rows(p.reading, Space::Sigma, p.clip);
   rows.start_at(p.sigma_space_start());
@@ -34,9 +22,9 @@ ReverseTable lms(const SamplingProblem& p) {
   const int most = 1 + static_cast<int>(p.option(kOrder.key));
   for (int i = 0; i < p.steps(); ++i) {
     const double s = p.node(i).s();
-    std::vector<double> nodes{0};
+    std::vector<double> nodes{0};  // the levels of the slopes, less that of the newest
     for (int age = 1; age < std::min(most, past.size() + 1); ++age) nodes.push_back(p.node(i - age).s() - s);
-    const std::vector<double> c = weights(nodes, p.node(i + 1).s() - s);
+    const std::vector<double> c = integrated_polynomials(nodes, p.node(i + 1).s() - s);
     rows.call(p.node(i)).state().x(1).eps(c[0]);
     for (size_t age = 1; age < c.size(); ++age) rows.reg(past[static_cast<int>(age)], c[age]);
     past.keep_eps();

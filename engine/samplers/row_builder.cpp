@@ -48,7 +48,13 @@ void RowBuilder::close() {
     if (done.to[w] != kState) written_ |= 1u << done.to[w];
 }
 
-RowBuilder& RowBuilder::call(const Level& level) {
+void RowBuilder::add_opening_noise(double weight) {
+  ITO_CHECK(table_.rows.empty() && table_.draws == 0, "sampler: noise on the first state after the first call");
+  opening_noise_ = weight;
+  ++table_.draws;
+}
+
+RowBuilder& RowBuilder::call(const Level& level, const Level& told) {
   close();
   const CallAt at = reading_.call(level, space_);
   if (table_.rows.empty())
@@ -60,7 +66,7 @@ RowBuilder& RowBuilder::call(const Level& level) {
 
   const size_t number = table_.rows.size();
   ReverseRow& next = table_.rows.emplace_back();
-  next.timestep = finite(at.time, "the timestep", number);
+  next.timestep = finite(reading_.time(told), "the timestep", number);
   next.x0_from_x = finite(at.x0.from_x, "x0's part of x", number);
   next.x0_from_pred = finite(at.x0.from_given, "x0's part of pred", number);
   if (clip_.quantile > 0) {
@@ -156,7 +162,8 @@ RowBuilder& RowBuilder::noise(double weight) {
 ReverseTable RowBuilder::table() {
   ITO_CHECK(!table_.rows.empty(), "sampler: a table without rows");
   close();
-  table_.start_scale = start_scale_;
+  table_.start_scale = std::hypot(start_scale_, opening_noise_);
+  table_.opening_noise = opening_noise_;
   return table_;
 }
 

@@ -20,6 +20,7 @@ struct ReverseTable {
   int registers = 0;             // fp32 copies of the images
   int draws = 0;                 // z counted by the rows, drawn or not
   double start_scale = 1;        // the first state is this times a standard normal
+  double opening_noise = 0;      // the part of start_scale that the rule has in a draw of its own, draw 0
   double first_input_scale = 1;  // and the network's copy of it is this times the state
 };
 
@@ -46,9 +47,14 @@ class RowBuilder {
 
   Register reserve();
   void start_at(double scale) { start_scale_ = scale; }
+  // The rule adds noise to the first state before the first call, and counts that draw. State and noise are both
+  // normal, so a run starts with one draw of their joint size.
+  void add_opening_noise(double weight);
 
   // Opens a row: the network is called at the level, and its answer read there.
-  RowBuilder& call(const Level& level);
+  RowBuilder& call(const Level& level) { return call(level, level); }
+  // The same of a network that is told another level than the one its answer is read at.
+  RowBuilder& call(const Level& level, const Level& told);
   // The row's eps follows from its x0 estimate after the clip, not from the network's answer alone.
   RowBuilder& eps_from_clipped_x0();
   // A step of a Langevin corrector: the row's eps and z are weighed by factors that the device finds from the image's
@@ -83,7 +89,7 @@ class RowBuilder {
   Space space_;
   Clipping clip_;
   ReverseTable table_;
-  double start_scale_ = 1;
+  double start_scale_ = 1, opening_noise_ = 0;
   Conversion eps_from_x0_{};  // of the open row
   uint32_t written_ = 0;      // bit r: an earlier row wrote register r
   bool counted_ = false;      // the open row has its draw

@@ -13,17 +13,42 @@
 
 namespace ito {
 
-extern const Sampler kDdpm, kDdim, kEuler, kEulerAncestral, kHeun, kKdpm2, kLms, kDeis, kDpmSolverPp2m, kDpmPp2mSde,
-    kDpmPp3m, kUniPc, kEulerMaruyama, kReverseDiffusion, kPredictorCorrector, kLangevin, kFlowEuler, kFlowMidpoint,
+extern const Sampler kDdpm, kDdim, kDdimInverse, kEuler, kEulerAncestral, kHeun, kEdmHeun, kKdpm2, kKdpm2Ancestral,
+    kLms, kPndm, kIpndm, kDeis, kDpmSolverPp2m, kDpmPp2mSde, kDpmPp3m, kDpmPp1s, kDpmPp2s, kDpmPp3s, kDpmPp2sAncestral,
+    kDpmPpSde, kUniPc, kEulerMaruyama, kReverseDiffusion, kPredictorCorrector, kLangevin, kFlowEuler, kFlowMidpoint,
     kFlowHeun;
 
 namespace {
 
-constexpr const Sampler* kSamplers[] = {
-    &kDdpm,     &kDdim,      &kEuler,         &kEulerAncestral,   &kHeun,
-    &kKdpm2,    &kLms,       &kDeis,          &kDpmSolverPp2m,    &kDpmPp2mSde,
-    &kDpmPp3m,  &kUniPc,     &kEulerMaruyama, &kReverseDiffusion, &kPredictorCorrector,
-    &kLangevin, &kFlowEuler, &kFlowMidpoint,  &kFlowHeun};
+constexpr const Sampler* kSamplers[] = {&kDdpm,
+                                        &kDdim,
+                                        &kDdimInverse,
+                                        &kEuler,
+                                        &kEulerAncestral,
+                                        &kHeun,
+                                        &kEdmHeun,
+                                        &kKdpm2,
+                                        &kKdpm2Ancestral,
+                                        &kLms,
+                                        &kPndm,
+                                        &kIpndm,
+                                        &kDeis,
+                                        &kDpmSolverPp2m,
+                                        &kDpmPp2mSde,
+                                        &kDpmPp3m,
+                                        &kDpmPp1s,
+                                        &kDpmPp2s,
+                                        &kDpmPp3s,
+                                        &kDpmPp2sAncestral,
+                                        &kDpmPpSde,
+                                        &kUniPc,
+                                        &kEulerMaruyama,
+                                        &kReverseDiffusion,
+                                        &kPredictorCorrector,
+                                        &kLangevin,
+                                        &kFlowEuler,
+                                        &kFlowMidpoint,
+                                        &kFlowHeun};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -129,6 +154,8 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   const int usual = sampler.usual_steps ? std::min(sampler.usual_steps, schedule.steps()) : schedule.steps();
   grid.count = settings.steps ? settings.steps : usual;
   grid.offset = config.steps_offset;
+  grid.low = has(kSigmaMinOption) ? problem.option(kSigmaMinOption.key) : 0;
+  grid.high = has(kSigmaMaxOption) ? problem.option(kSigmaMaxOption.key) : 0;
   // A preconditioned network was trained for any level, and its classes space them so always.
   grid.whole_range = config.family == Family::Edm;
   grid.karras = grid.whole_range || (has(kKarrasOption) && problem.flag(kKarrasOption.key));

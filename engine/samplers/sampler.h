@@ -50,6 +50,13 @@ inline constexpr int kShortRun = 15;  // steps below which lower_order_final act
 inline constexpr SamplerOption kLowerOrderFinalOption =
     flag_option("lower_order_final", true, "last steps of lower order in runs of fewer than 15 steps");
 
+// What samplers that draw scale their noise by (Karras et al. 2022, S_noise).
+inline constexpr SamplerOption kNoiseScaleOption = {"s_noise", 1, 0, 2, "times the noise that the rule adds"};
+
+// Ends of a grid in noise to signal. 0: the schedule's own.
+inline constexpr SamplerOption kSigmaMinOption = {"sigma_min", 0, 0, 1e6, "least level of a call; 0: the schedule's"};
+inline constexpr SamplerOption kSigmaMaxOption = {"sigma_max", 0, 0, 1e6, "level of the start; 0: the schedule's"};
+
 // A step shorter than this in lambda is none: grids of many steps may hold a level twice, and Karras' end at the first
 // timestep. Neighbouring timesteps are some 1e-3 apart.
 inline constexpr double kNoStep = 1e-9;

@@ -136,9 +136,9 @@ TEST_F(BadInput, SchedulerConfigurations) {
       row({{"prediction_type", 1}}, "prediction_type is 1; expected a name"),
       row({{"clip_sample", 1}}, "clip_sample is 1; expected true or false"),
       row({{"trained_betas", {0.1, 0.2}}}, "trained_betas holds 2 numbers; expected num_train_timesteps, 1000"),
-      row({{"_class_name", "PNDMScheduler"}},
-          "_class_name 'PNDMScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
-          "EulerDiscreteScheduler, *"),
+      row({{"_class_name", "IPNDMScheduler"}},
+          "_class_name 'IPNDMScheduler' is not implemented; use one of DDPMScheduler, DDIMScheduler, "
+          "DDIMInverseScheduler, EulerDiscreteScheduler, *"),
       row({{"steps_offset", 1000}}, "steps_offset is 1000; expected 0 to num_train_timesteps - 1, 999"),
   };
   for (const char* text : {"[]", "3", "{"}) {

@@ -185,8 +185,10 @@ TEST(TrainScheduler, EveryPredictionIsTrainedAndSampled) {
       ASSERT_EQ(drawn.exit_code, 0) << sampler << ": " << drawn.err;
       const std::vector<float> samples =
           SafetensorsFile::open(tiny / (sampler + "/samples.safetensors")).read_f32("samples");
-      // A clipped x0 is 1 at most, and some noise stays on it; without the clip a network of 60 steps may say anything.
-      const float most = sampler_named(sampler).clips ? 3 : std::numeric_limits<float>::max();
+      // A clipped x0 is 1 at most, and some noise stays on it; without the clip a network of 60 steps may say anything,
+      // and the way back ends in what it says of the noise.
+      const bool bounded = sampler_named(sampler).clips && sampler != "ddim-inverse";
+      const float most = bounded ? 3 : std::numeric_limits<float>::max();
       for (const float value : samples) ASSERT_LE(std::fabs(value), most) << sampler;
     }
   }

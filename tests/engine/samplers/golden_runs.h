@@ -46,13 +46,16 @@ struct GoldenRun {
   std::function<void(SchedulerConfig&)> configure;
   int steps;
   std::vector<std::string> set;
-  double (*network)(double, double);
+  std::function<double(double, double)> network;  // of the scaled input and the time
   bool noise;
   double sum;               // of |x| at the end
   double after[3];          // sums after network calls 1, 2, 3; 0: not given
   bool from_double = true;  // false: of a published run in fp32, or with digits missing
-  int rows_a_step = 1;      // `after` counts steps of this many network calls
-  double start_scale = 0;   // of the input; 0: the table's
+  // Of runs on levels of their own (golden_walks.h).
+  std::function<ReverseTable(const GoldenRun&)> walk = nullptr;
+  int rows_a_step = 1;     // `after` counts steps of this many network calls
+  double start_scale = 0;  // of the input; 0: the table's
+  double start_alpha = 0;  // not 0: the published state is y = x / alpha, the table's x; this is the first alpha
 };
 
 inline std::vector<GoldenRun> golden_runs() {
@@ -83,6 +86,11 @@ inline std::vector<GoldenRun> golden_runs() {
     linspace(config);
     v_prediction(config);
   };
+  const auto inverse_v = [=](SchedulerConfig& config) {
+    config.clip_sample = false;
+    v_prediction(config);
+  };
+  const auto first_abar = [](SchedulerConfig& config) { config.set_alpha_to_one = false; };
   const auto leading_v = [=](SchedulerConfig& config) {
     offset(config);
     v_prediction(config);
@@ -165,7 +173,26 @@ inline std::vector<GoldenRun> golden_runs() {
        false,
        395.122025,
        {16400.074, 8298.5208, 3962.38}},
-      {"edm dpm++2m", "dpm++2m", of_class("EDMDPMSolverMultistepScheduler"), 10, {}, c, false, 518.985573, {}},
+      {.name = "edm-heun",
+       .sampler = "edm-heun",
+       .configure = of_class("EDMEulerScheduler"),
+       .steps = 18,
+       .set = {},
+       .network = c,
+       .noise = false,
+       .sum = 516.897095,
+       .after = {22162.334, 15776.292, 11056.755},
+       .rows_a_step = 2},
+      {.name = "edm-heun churn",
+       .sampler = "edm-heun",
+       .configure = of_class("EDMEulerScheduler"),
+       .steps = 8,
+       .set = {"s_churn=2"},
+       .network = c,
+       .noise = true,
+       .sum = 864.658454,
+       .after = {},
+       .rows_a_step = 2},
       {"flow euler",
        "flow-euler",
        of_class("FlowMatchEulerDiscreteScheduler"),
@@ -194,6 +221,37 @@ inline std::vector<GoldenRun> golden_runs() {
       {"ddim zero snr", "ddim", zero_snr, 8, {}, b, false, 39.0894638, {377.76932, 363.04134, 331.79133}},
       {"ddim eta 1", "ddim", plain, 10, {"eta=1"}, b, true, 218.841854, {153.43085, 73.005949, 31.58946}},
       {"ddim final abar", "ddim", final_abar, 10, {}, a, false, 149.07843, {384.15641, 384.82884, 385.50034}},
+      {"ddim inverse", "ddim-inverse", plain, 10, {}, a, false, 671.682108, {383.48082, 482.19297, 561.12301}},
+      {"ddim inverse v", "ddim-inverse", inverse_v, 10, {}, b, false, 1302.30444, {383.5827, 484.20675, 602.50704}},
+      {"pndm", "pndm", first_abar, 10, {}, a, false, 198.131739, {383.69199, 383.59918, 383.81217}},
+      {"pndm plms",
+       "pndm",
+       first_abar,
+       10,
+       {"skip_prk_steps=true"},
+       b,
+       false,
+       199.764859,
+       {375.76198, 388.98396, 399.95247}},
+      {"dpm++2s",
+       "dpm++2s",
+       linspace,
+       10,
+       {"final_sigmas_type=sigma_min"},
+       a,
+       false,
+       214.362032,
+       {384.08541, 384.21816, 384.05012}},
+      {"dpm++2s order 3",
+       "dpm++2s",
+       linspace,
+       12,
+       {"solver_order=3"},
+       b,
+       false,
+       197.029412,
+       {372.28385, 384.78812, 393.06142}},
+      {"dpm++1s", "dpm++1s", linspace, 10, {}, b, false, 166.881111, {368.85073, 359.61523, 364.85404}},
       {"euler linspace", "euler", linspace, 10, {}, b, false, 159.631747, {19994.602, 7527.4853, 3271.3968}},
       {"euler leading v", "euler", leading_v, 10, {}, b, false, 57.6106249, {9730.6698, 4353.8359, 2078.894}},
       {"euler-ancestral", "euler-ancestral", linspace, 10, {}, b, true, 227.961339, {6020.7758, 1032.887, 304.33116}},
@@ -334,6 +392,7 @@ inline std::vector<GoldenRun> golden_runs() {
 }
 
 inline ReverseTable table_of(const GoldenRun& run) {
+  if (run.walk) return run.walk(run);
   SchedulerConfig config;
   run.configure(config);
   return sampling_table(sampler_named(run.sampler), NoiseSchedule(config), {.steps = run.steps, .set = run.set});

@@ -2,7 +2,7 @@
 // Every sampler's table, run in fp64 and by the kernel, against the states of the published schedulers.
 #include "kernels/diffusion/gauge.h"
 #include "kernels/diffusion/reverse_row.h"
-#include "tests/engine/samplers/golden_runs.h"
+#include "tests/engine/samplers/golden_walks.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/reverse_row.h"
 
@@ -22,17 +22,27 @@ double absolute_sum(const Values& x) {
   return sum;
 }
 
-void expect_golden(const GoldenRun& run, const std::vector<Values>& first_states, const Values& end, double relative) {
+void expect_golden(const GoldenRun& run, const ReverseTable& table, const std::vector<Values>& first_states,
+                   const Values& end, double relative) {
   for (size_t k = 0; k < 3; ++k)
     if (run.after[k] != 0) {
-      EXPECT_NEAR(signed_sum(first_states.at(k)) / run.after[k], 1, relative) << "after call " << k + 1;
+      const size_t rows = run.rows_a_step * (k + 1);
+      const double alpha = run.start_alpha != 0 ? table.rows.at(rows).alpha : 1;
+      EXPECT_NEAR(signed_sum(first_states.at(k)) / alpha / run.after[k], 1, relative) << "after call " << rows;
     }
   EXPECT_NEAR(absolute_sum(end) / run.sum, 1, relative);
 }
 
+// The published runs draw the opening's noise apart from the first state, which is the input.
 Values start_of(const GoldenRun& run, const ReverseTable& table) {
+  const double own = std::sqrt(std::pow(table.start_scale, 2) - std::pow(table.opening_noise, 2));
+  double scale = own;
+  if (run.start_scale != 0) scale = run.start_alpha != 0 ? run.start_scale * run.start_alpha : run.start_scale;
+  if (run.walk && run.start_alpha == 0) {
+    EXPECT_NEAR(own / scale, 1, 1e-12);
+  }
   Values x = golden_input();
-  for (double& value : x) value *= run.start_scale != 0 ? run.start_scale : table.start_scale;
+  for (size_t i = 0; i < x.size(); ++i) x[i] = scale * x[i] + table.opening_noise * golden_noise(i, 0);
   return x;
 }
 
@@ -50,7 +60,7 @@ TEST_P(GoldenRuns, OfTheTableInFp64) {
       [&](size_t row) {
         if (first.size() < 3 && (row + 1) % run.rows_a_step == 0) first.push_back(state.x);
       });
-  expect_golden(run, first, state.x, run.from_double ? 5e-6 : 2e-5);
+  expect_golden(run, table, first, state.x, run.from_double ? 5e-6 : 2e-5);
 }
 
 // The kernel rounds every sum: 16u of its terms a row (test_reverse_row.cpp), which a solver that follows the flow does
@@ -87,15 +97,18 @@ TEST_P(GoldenRuns, OfTheKernel) {
     if (first.size() < 3 && (i + 1) % run.rows_a_step == 0) first.push_back(x.values());
   }
   const double rounding = std::min(static_cast<double>(table.rows.size()), 25.0) * 16 * kRoundFloat;
-  expect_golden(run, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));
+  expect_golden(run, table, first, x.values(), rounding + (run.from_double ? 5e-6 : 2e-5));
 }
 
-INSTANTIATE_TEST_SUITE_P(Published, GoldenRuns, ::testing::ValuesIn(golden_runs()), [](const auto& info) {
+std::string name_of(const ::testing::TestParamInfo<GoldenRun>& info) {
   std::string name = info.param.name;
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
   return name;
-});
+}
+
+INSTANTIATE_TEST_SUITE_P(Published, GoldenRuns, ::testing::ValuesIn(golden_runs()), name_of);
+INSTANTIATE_TEST_SUITE_P(OnLevelsOfTheirOwn, GoldenRuns, ::testing::ValuesIn(golden_walks()), name_of);
 
 }  // namespace
 }  // namespace ito::test

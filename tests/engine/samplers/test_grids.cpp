@@ -121,5 +121,46 @@ TEST(Grids, KarrasLevelsKeepTheirRatioAndRoundTheirTime) {
   EXPECT_NE(nodes[1].time, std::nearbyint(nodes[1].time));
 }
 
+// Between the schedule's own ends, or those that are told, which must be the schedule's levels.
+TEST(Grids, KarrasKindEndsWhereItIsTold) {
+  const Levels levels{NoiseSchedule(SchedulerConfig{})};
+  GridSettings settings{.kind = GridKind::Karras, .count = 18};
+  std::vector<Level> nodes = grid_levels(levels, settings);
+  ASSERT_EQ(nodes.size(), 18u);
+  EXPECT_NEAR(nodes.front().s() / levels.at(999).s(), 1, 1e-12);
+  EXPECT_NEAR(nodes.back().s() / levels.at(0).s(), 1, 1e-12);
+  settings.high = 80, settings.low = 0.02;
+  nodes = grid_levels(levels, settings);
+  const std::vector<double> sigmas = karras_sigmas(80, 0.02, 18);
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    EXPECT_NEAR(nodes[i].s() / sigmas[i], 1, 1e-12) << i;
+    EXPECT_EQ(nodes[i].time, levels.of_s(sigmas[i]).time) << i;
+  }
+  settings.high = 200;
+  EXPECT_EQ(user_error([&] { grid_levels(levels, settings); }),
+            "sampling levels: sigma_max 200; expected 0.0100005 to 157.407, the levels the model was trained on");
+  settings.high = 157.407, settings.low = 0.002;
+  EXPECT_NE(user_error([&] { grid_levels(levels, settings); }).find("sigma_min 0.002"), std::string::npos);
+  settings.high = 0.1, settings.low = 0.2;
+  EXPECT_EQ(user_error([&] { grid_levels(levels, settings); }),
+            "sampling levels: sigma_min 0.2 is above sigma_max 0.1");
+  settings.count = 0;
+  EXPECT_EQ(user_error([&] { grid_levels(levels, settings); }), "sampling steps: 0; expected at least 1");
+}
+
+TEST(Grids, SineSquaredStartsAtTheScheduleNotAbove) {
+  const Levels levels{NoiseSchedule(SchedulerConfig{})};
+  for (const int count : {1, 2, 9, 1000}) {
+    const std::vector<Level> nodes = grid_levels(levels, {.kind = GridKind::SineSquared, .count = count});
+    ASSERT_EQ(nodes.size(), static_cast<size_t>(count));
+    EXPECT_EQ(nodes[0].time, 999);
+    for (int i = 0; i < count; ++i) {
+      const double sigma = std::pow(std::sin(std::acos(0.0) * (count - i) / count), 2);
+      EXPECT_NEAR(nodes[i].sigma, std::min(sigma, levels.at(999).sigma), 1e-12) << i << " of " << count;
+    }
+  }
+  EXPECT_NE(user_error([&] { grid_levels(levels, {.kind = GridKind::SineSquared, .count = 0}); }), "");
+}
+
 }  // namespace
 }  // namespace ito::test

@@ -102,6 +102,33 @@ TEST(RowBuilder, CountsDraws) {
   for (size_t i = 0; i < table.rows.size(); ++i) EXPECT_EQ(table.rows[i].draw, draws[i]) << i;
 }
 
+// Noise on the first state is drawn with it, at their joint size, and takes draw 0.
+TEST(RowBuilder, OpeningNoise) {
+  RowBuilder rows(kReading, Space::Sigma);
+  rows.start_at(3);
+  rows.add_opening_noise(4);
+  rows.call(level(900)).state().x(1).noise(2);
+  const ReverseTable table = rows.table();
+  EXPECT_DOUBLE_EQ(table.start_scale, 5);
+  EXPECT_EQ(table.opening_noise, 4);
+  EXPECT_EQ(table.draws, 2);
+  EXPECT_EQ(table.rows[0].draw, 1);
+}
+
+// The answer is read at the first level, the time is the other's.
+TEST(RowBuilder, TellsTheNetworkAnotherLevel) {
+  for (const NetworkTime time : {NetworkTime::Index, NetworkTime::LogSigmaQuarter}) {
+    const Reading reading(Quantity::epsilon(), time);
+    RowBuilder rows(reading, Space::Vp), plain(reading, Space::Vp);
+    rows.call(level(300), level(400)).state().x(1);
+    plain.call(level(300)).state().x(1);
+    ReverseRow row = rows.table().rows[0];
+    EXPECT_EQ(row.timestep, static_cast<float>(reading.time(level(400))));
+    EXPECT_EQ(row.x0_from_pred, plain.table().rows[0].x0_from_pred);
+    EXPECT_EQ(row.sigma, static_cast<float>(level(300).sigma));
+  }
+}
+
 TEST(RowBuilder, AHistoryRotatesItsRegisters) {
   RowBuilder rows(kReading, Space::Vp);
   History<2> past(rows);
@@ -160,6 +187,11 @@ TEST(RowBuilder, RefusesWhatADeviceCouldNotShow) {
       {"a register that was not reserved", [](RowBuilder& rows) { rows.call(level(900)).state().reg(Register{}, 1); }},
       {"a term before state() or set()", [](RowBuilder& rows) { rows.call(level(900)).x(1); }},
       {"before the first call", [](RowBuilder& rows) { rows.state(); }},
+      {"noise on the first state after the first call",
+       [](RowBuilder& rows) {
+         rows.call(level(900)).state().x(1);
+         rows.add_opening_noise(1);
+       }},
       {"writes nothing",
        [](RowBuilder& rows) {
          rows.call(level(900));

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <set>
 
 #include "tests/engine/user_error.h"
@@ -201,7 +202,51 @@ TEST(SchedulerFiles, OfHeunAreReadWhole) {
     "steps_offset": 0})",
                                       &warnings);
   EXPECT_TRUE(warnings.empty()) << warnings.at(0);
-  EXPECT_EQ(option_values(sampler_named("heun"), config, {}), std::vector<double>{1});
+  EXPECT_EQ(option_values(sampler_named("heun"), config, {}),
+            (std::vector<double>{1, 0, 0, std::numeric_limits<double>::infinity(), 1}));
+}
+
+TEST(SchedulerFiles, OfTheSinglestepSolverAreReadWhole) {
+  std::vector<std::string> warnings;
+  const std::string all = R"({"_class_name": "DPMSolverSinglestepScheduler", "_diffusers_version": "0.31.0",
+    "num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear",
+    "trained_betas": null, "solver_order": 3, "prediction_type": "epsilon", "thresholding": false,
+    "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0, "algorithm_type": "sde-dpmsolver++",
+    "solver_type": "heun", "lower_order_final": true, "use_karras_sigmas": true, "use_exponential_sigmas": false,
+    "use_beta_sigmas": false, "use_flow_sigmas": false, "flow_shift": 1.0, "use_dynamic_shifting": false,
+    "time_shift_type": "exponential", "final_sigmas_type": "sigma_min", "lambda_min_clipped": null,
+    "variance_type": null})";
+  const SchedulerConfig config = read(all, &warnings);
+  EXPECT_TRUE(warnings.empty()) << warnings.at(0);
+  EXPECT_EQ(config.timestep_spacing, TimestepSpacing::Linspace);
+  const Sampler& sampler = sampler_of_class(config.class_name, "");
+  EXPECT_STREQ(sampler.name, "dpm++2s");
+  EXPECT_EQ(option_values(sampler, config, {}), (std::vector<double>{2, 2, 1, 1, 1, 1, 0, 0.995, 1}));
+  EXPECT_EQ(refused("dpm++2s", config, {.steps = 10}), "");
+  const auto set = [&](std::vector<std::string> words) {
+    return refused("dpm++2s", config, {.steps = 10, .set = std::move(words)});
+  };
+  EXPECT_EQ(set({"algorithm_type=sde-dpmsolver"}),
+            "sampler dpm++2s: algorithm_type is sde-dpmsolver; expected dpmsolver++, dpmsolver or sde-dpmsolver++");
+  EXPECT_EQ(set({"algorithm_type=dpmsolver", "final_sigmas_type=zero"}),
+            "sampler dpm++2s: dpmsolver cannot end at clean data; set final_sigmas_type to sigma_min, or take "
+            "dpmsolver++");
+}
+
+// The classes that know set_alpha_to_one have it in their files, with the default that is theirs.
+TEST(SchedulerFiles, KeepSetAlphaToOne) {
+  std::vector<std::string> warnings;
+  const SchedulerConfig pndm = read(R"({"_class_name": "PNDMScheduler", "skip_prk_steps": true})", &warnings);
+  EXPECT_TRUE(warnings.empty());
+  EXPECT_FALSE(pndm.set_alpha_to_one);
+  EXPECT_EQ(option_values(sampler_of_class(pndm.class_name, ""), pndm, {}), (std::vector<double>{1, 1}));
+  const SchedulerConfig inverse = read(R"({"_class_name": "DDIMInverseScheduler"})");
+  EXPECT_TRUE(inverse.set_alpha_to_one);
+  for (SchedulerConfig config : {pndm, inverse})
+    for (const bool one : {false, true}) {
+      config.set_alpha_to_one = one;
+      EXPECT_EQ(read(json_text(scheduler_config_json(config))), config);
+    }
 }
 
 }  // namespace

@@ -168,9 +168,12 @@ TEST(Samplers, HeunsSlopeFollowsTheClippedEstimate) {
 TEST(Samplers, CallsAStep) {
   const SchedulerConfig config;
   const auto calls = [&](const char* sampler, int steps) { return rows_of(sampler, config, {.steps = steps}).size(); };
-  for (const char* sampler : {"ddpm", "ddim", "euler", "euler-ancestral", "lms", "deis", "dpm++2m"})
+  for (const char* sampler : {"ddpm", "ddim", "ddim-inverse", "euler", "euler-ancestral", "lms", "ipndm", "deis",
+                              "dpm++2m", "dpm++1s", "dpm++2s", "dpm++3s"})
     EXPECT_EQ(calls(sampler, 12), 12u) << sampler;
-  for (const char* sampler : {"heun", "kdpm2"}) EXPECT_EQ(calls(sampler, 12), 23u) << sampler;
+  for (const char* sampler : {"heun", "edm-heun", "kdpm2", "kdpm2-ancestral", "dpm++2s-ancestral", "dpm++sde"})
+    EXPECT_EQ(calls(sampler, 12), 23u) << sampler;
+  EXPECT_EQ(calls("pndm", 12), 21u);
   EXPECT_EQ(calls("ddpm", 0), 1000u);
   EXPECT_EQ(calls("ddim", 0), 50u);
   SchedulerConfig few;
@@ -224,13 +227,15 @@ TEST(Samplers, OrderOfConvergence) {
     EXPECT_GT(gain, 3.3) << sampler;
     EXPECT_LT(gain, 5) << sampler << ": an error that changes its sign on the way says nothing of the order";
   };
-  for (const char* sampler : {"heun", "kdpm2"}) expect_second(sampler, 25, linspace, true);
+  for (const char* sampler : {"heun", "kdpm2", "edm-heun"}) expect_second(sampler, 25, linspace, true);
   const auto with = [&](std::vector<std::string> set) {
     SamplingSettings settings = linspace;
     settings.set = std::move(set);
     return settings;
   };
   expect_second("lms", 50, with({"order=2"}), true);
+  for (const char* sampler : {"kdpm2-ancestral", "dpm++2s-ancestral", "dpm++sde"})
+    expect_second(sampler, 25, with({"eta=0"}), true);
   // Twice the steps leave an eighth of the third order's error; more of it in the first steps, of lower order.
   const double third = gain_of("lms", 100, with({"order=3"}), true);
   EXPECT_GT(third, 6.5);
