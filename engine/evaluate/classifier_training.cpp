@@ -20,7 +20,7 @@ namespace {
 class ClassifierTrainer {
  public:
   ClassifierTrainer(const ImageShape& image, int classes, const ClassifierTraining& training)
-      : training_(training), image_(image), classes_(classes), program_({training.batch, Mode::Training, DType::F32}) {
+      : training_(training), classes_(classes), program_({training.batch, Mode::Training, DType::F32}) {
     values_ = append_classifier(program_, image, classes);
     program_.set_output(values_.logits);
     program_.finish();
@@ -88,7 +88,6 @@ class ClassifierTrainer {
   }
 
   ClassifierTraining training_;
-  ImageShape image_;
   int classes_;
   OptimizerSettings settings_;
   Program program_;

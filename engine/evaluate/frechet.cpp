@@ -8,8 +8,10 @@
 namespace ito {
 namespace {
 
+constexpr int64_t kUsualSweeps = 14;  // of the singular values; what is left of them is counted at the end
+
 int64_t work(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings&) {
-  return (samples.is_statistics() ? 0 : samples.dim) + (reference.is_statistics() ? 0 : reference.dim);
+  return samples.dim * ((samples.is_statistics() ? 0 : 1) + (reference.is_statistics() ? 0 : 1) + kUsualSweeps);
 }
 
 MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
@@ -18,7 +20,16 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
                    set->count);
   const Gaussian a = gaussian_of(samples, settings.threads, settings.progress),
                  b = gaussian_of(reference, settings.threads, settings.progress);
-  return {{{"frechet_distance", frechet_distance(a, b, settings.threads)}}, {{"covariance_denominator", "n - 1"}}};
+  std::atomic<int64_t> ignored{0};
+  std::atomic<int64_t>& progress = settings.progress ? *settings.progress : ignored;
+  int64_t left = kUsualSweeps;
+  const double distance = frechet_distance(a, b, settings.threads, [&] {
+    if (left == 0) return;
+    progress += samples.dim;
+    --left;
+  });
+  progress += left * samples.dim;
+  return {{{"frechet_distance", distance}}, {{"covariance_denominator", "n - 1"}}};
 }
 
 }  // namespace

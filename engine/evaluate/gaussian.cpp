@@ -24,20 +24,34 @@ double trace_of(const Gaussian& g) {
   return trace;
 }
 
-// The two rows p and q of length n made orthogonal; whether they were not already, to rounding.
-bool rotate(double* p, double* q, int64_t n) {
-  const double pp = dot_product(p, p, n), qq = dot_product(q, q, n), pq = dot_product(p, q, n);
-  if (!(std::fabs(pq) > std::sqrt(static_cast<double>(n)) * kUnit * std::sqrt(pp) * std::sqrt(qq))) return false;
-  const double zeta = (qq - pp) / (2 * pq);
-  const double tangent = std::copysign(1.0, zeta) / (std::fabs(zeta) + std::hypot(1.0, zeta));
-  const double cosine = 1 / std::hypot(1.0, tangent), sine = cosine * tangent;
-  for (int64_t i = 0; i < n; ++i) {
-    const double a = p[i], b = q[i];
-    p[i] = cosine * a - sine * b;
-    q[i] = sine * a + cosine * b;
+// Rows and their squared lengths, which are made anew now and then: a rotation knows them to rounding errors alone.
+struct Rows {
+  FeatureSet set;
+  std::vector<double> squares = std::vector<double>(static_cast<size_t>(set.count));
+
+  void measure() {
+    for (int64_t i = 0; i < set.count; ++i) squares[i] = dot_product(set.row(i), set.row(i), set.dim);
   }
-  return true;
-}
+
+  // Makes rows p and q orthogonal; whether they were not already, to rounding.
+  bool rotate(int64_t p, int64_t q) {
+    const int64_t n = set.dim;
+    double *x = set.values.data() + p * n, *y = set.values.data() + q * n;
+    const double xx = squares[p], yy = squares[q], xy = dot_product(x, y, n);
+    if (!(std::fabs(xy) > std::sqrt(static_cast<double>(n)) * kUnit * std::sqrt(xx) * std::sqrt(yy))) return false;
+    const double zeta = (yy - xx) / (2 * xy);
+    const double tangent = std::copysign(1.0, zeta) / (std::fabs(zeta) + std::hypot(1.0, zeta));
+    const double cosine = 1 / std::hypot(1.0, tangent), sine = cosine * tangent;
+    for (int64_t i = 0; i < n; ++i) {
+      const double a = x[i], b = y[i];
+      x[i] = cosine * a - sine * b;
+      y[i] = sine * a + cosine * b;
+    }
+    squares[p] = std::max(0.0, xx - tangent * xy);
+    squares[q] = yy + tangent * xy;
+    return true;
+  }
+};
 
 }  // namespace
 
@@ -88,32 +102,44 @@ FeatureSet factor_of(const std::vector<double>& s, int64_t dim) {
   return factor;
 }
 
-double nuclear_norm(FeatureSet rows, int threads) {
-  // Rounds of a tournament: in each every row meets one other, in a sweep every other once. The pairs of a round share
-  // no row, so threads may turn them in any order.
+double nuclear_norm(FeatureSet points, int threads, const std::function<void()>& swept) {
+  // A sweep is a tournament of blocks of rows, small enough to stay near the core: in each round every block meets one
+  // other, in all rounds every other once. The games of a round share no row, so threads may play them in any order.
   constexpr int kMostSweeps = 60;
-  const int64_t n = rows.count, players = n + n % 2;
+  constexpr int64_t kBlock = 16;
+  Rows rows{std::move(points)};
+  const int64_t n = rows.set.count, blocks = (n + kBlock - 1) / kBlock, players = blocks + blocks % 2;
   std::vector<int64_t> seats(static_cast<size_t>(players));
   std::iota(seats.begin(), seats.end(), int64_t{0});
-  for (int sweep = 0, turned = 1; turned; ++sweep) {
-    ITO_CHECK(sweep < kMostSweeps, "singular values of ", n, " x ", rows.dim, " numbers: not found in ", kMostSweeps,
-              " sweeps; are the numbers finite?");
-    std::atomic<int> turns{0};
+  std::atomic<int64_t> turns{1};
+  const auto meet = [&](int64_t first, int64_t second) {  // first <= second
+    int64_t turned = 0;
+    for (int64_t p = first * kBlock; p < std::min(n, (first + 1) * kBlock); ++p)
+      for (int64_t q = std::max(p + 1, second * kBlock); q < std::min(n, (second + 1) * kBlock); ++q)
+        turned += rows.rotate(p, q);
+    turns += turned;
+  };
+  for (int sweep = 0; turns > 0; ++sweep) {
+    ITO_CHECK(sweep < kMostSweeps, "singular values of ", n, " x ", rows.set.dim, " numbers: not found in ",
+              kMostSweeps, " sweeps; are the numbers finite?");
+    turns = 0;
+    rows.measure();
+    for_each_in_threads(0, blocks, threads, [&](int64_t block) { meet(block, block); });
     for (int64_t round = 1; round < players; ++round) {
       for_each_in_threads(0, players / 2, threads, [&](int64_t game) {
-        const auto [p, q] = std::minmax(seats[game], seats[players - 1 - game]);
-        if (q < n && rotate(rows.values.data() + p * rows.dim, rows.values.data() + q * rows.dim, rows.dim)) ++turns;
+        const auto [first, second] = std::minmax(seats[game], seats[players - 1 - game]);
+        if (second < blocks) meet(first, second);
       });
       std::rotate(seats.begin() + 1, seats.end() - 1, seats.end());
     }
-    turned = turns;
+    swept();
   }
   double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::sqrt(dot_product(rows.row(i), rows.row(i), rows.dim));
+  for (const double square : rows.squares) sum += std::sqrt(square);
   return sum;
 }
 
-double frechet_distance(const Gaussian& a, const Gaussian& b, int threads) {
+double frechet_distance(const Gaussian& a, const Gaussian& b, int threads, const std::function<void()>& swept) {
   ITO_CHECK(a.dim == b.dim, "the distance of Gaussians of ", a.dim, " and ", b.dim, " dimensions");
   FeatureSet first = factor_of(a.covariance, a.dim), second = factor_of(b.covariance, b.dim);
   if (first.count > second.count) std::swap(first, second);  // fewer rows to turn
@@ -124,7 +150,7 @@ double frechet_distance(const Gaussian& a, const Gaussian& b, int threads) {
     for_each_row_of_pairs(first, second, dot_product, threads, nullptr, [&](int64_t i, const double* products) {
       std::copy(products, products + second.count, product.values.data() + i * second.count);
     });
-    root = nuclear_norm(std::move(product), threads);
+    root = nuclear_norm(std::move(product), threads, swept);
   }
   const double means = squared_distance(a.mean.data(), b.mean.data(), a.dim);
   return std::max(0.0, means + (trace_of(a) + trace_of(b) - 2 * root));

@@ -176,10 +176,14 @@ std::string npy_header(TensorType type, const std::vector<int64_t>& shape) {
   for (const auto& [numpy, ours] : kTypes)
     if (ours == type) name = numpy;
   ITO_CHECK(!name.empty(), "NumPy has no numbers of type ", name_of(type));
-  std::string text = "{'descr': '" + std::string(size_of(type) == 1 ? "|" : "<") + std::string(name) +
-                     "', 'fortran_order': False, 'shape': (";
-  for (size_t d = 0; d < shape.size(); ++d)
-    text += (d ? " " : "") + std::to_string(shape[d]) + (d + 1 < shape.size() || d == 0 ? "," : "");
+  std::string text = "{'descr': '";
+  text += size_of(type) == 1 ? '|' : '<';
+  text.append(name).append("', 'fortran_order': False, 'shape': (");
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (d) text += ' ';
+    text += std::to_string(shape[d]);
+    if (d == 0 || d + 1 < shape.size()) text += ',';
+  }
   text += "), }";
   constexpr size_t kPrefix = 10, kAlignment = 64;
   text.append(kAlignment - 1 - (kPrefix + text.size()) % kAlignment, ' ');
