@@ -96,6 +96,17 @@ TEST(Frechet, TheFactorMakesTheMatrix) {
     }
 }
 
+// Of several blocks of rows, the last one short: threads play the same games. The sum of singular values is unchanged
+// by the order of the rows, to rounding.
+TEST(Frechet, SingularValuesDoNotKnowTheThreads) {
+  const FeatureSet rows = random_points(53, 70, 8);
+  int sweeps = 0;
+  const double one = nuclear_norm(rows, 1, [&] { ++sweeps; });
+  for (const int threads : {2, 3, 7}) EXPECT_EQ(nuclear_norm(rows, threads), one);  // bit for bit
+  EXPECT_NEAR(nuclear_norm(reversed(rows), 1), one, 53 * 53 * u * one);
+  EXPECT_GT(sweeps, 2);
+}
+
 // Every pair of its features agrees with a correlation, and all three together do not.
 TEST(Frechet, RefusesWhatIsNoCovariance) {
   const std::vector<double> s{1, -0.9, -0.9, -0.9, 1, -0.9, -0.9, -0.9, 1};
