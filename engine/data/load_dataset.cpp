@@ -19,13 +19,14 @@ namespace ito {
 extern const DatasetFormat kFashionMnistFormat;
 extern const DatasetFormat kIdxFormat;
 extern const DatasetFormat kSafetensorsFormat;
+extern const DatasetFormat kNpzFormat;
 extern const DatasetFormat kCifarFormat;
 extern const DatasetFormat kImageFolderFormat;
 
 namespace {
 
-const DatasetFormat* const kFormats[] = {&kFashionMnistFormat, &kIdxFormat, &kSafetensorsFormat, &kCifarFormat,
-                                         &kImageFolderFormat};
+const DatasetFormat* const kFormats[] = {&kFashionMnistFormat, &kIdxFormat,   &kSafetensorsFormat,
+                                         &kNpzFormat,          &kCifarFormat, &kImageFolderFormat};
 
 std::string known_formats() {
   std::string text;

@@ -5,6 +5,7 @@
 //   - an IDX file (MNIST and relatives, .gz or plain) with its labels beside it, or a folder of such files
 //   - the binary version of CIFAR-10 or CIFAR-100: its folder, or one .bin file
 //   - a safetensors file: `samples` (N, C, H, W), F32 in [-1, 1] or U8, and optionally `labels` (N)
+//   - an .npz file: `arr_0` (N, H, W, C), U8, and optionally `arr_1` (N), the classes
 // Each format is one file, format_<name>.cpp, which fills in a DatasetFormat; load_dataset.cpp lists them.
 #pragma once
 

@@ -3,11 +3,9 @@
 #include "engine/data/read_images.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
 #include <thread>
 
+#include "engine/data/in_threads.h"
 #include "engine/io/image.h"
 #include "kernels/error.h"
 
@@ -31,31 +29,6 @@ void check_like_first(const Dataset& data, const Image& image, const std::string
   ITO_USER_CHECK(image.channels == data.channels, path, ": has ", image.channels,
                  " channels, the images before it have ", data.channels,
                  "; ask for 1 or 3 channels to bring them together");
-}
-
-// Calls work(i) for first to count-1, each once, from several threads. Of the calls that throw, the exception of the
-// lowest i is thrown on: the numbers are handed out in order, so every lower one has been worked off.
-template <class Work>
-void for_each_in_threads(int64_t first, int64_t count, int threads, const Work& work) {
-  std::atomic<int64_t> next{first}, failed{count};
-  std::mutex mutex;
-  std::exception_ptr error;
-  const auto run = [&] {
-    for (int64_t i; (i = next++) < failed;) try {
-        work(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex);
-        if (i < failed) {
-          failed = i;
-          error = std::current_exception();
-        }
-      }
-  };
-  std::vector<std::thread> others;
-  for (int64_t t = 1; t < std::min<int64_t>(threads, count - first); ++t) others.emplace_back(run);
-  run();
-  for (std::thread& other : others) other.join();
-  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include "engine/data/in_threads.h"
+#include "engine/evaluate/pairs.h"
 #include "kernels/error.h"
 #include "kernels/random/host_normal.h"
 
@@ -23,11 +26,9 @@ std::vector<double> unit_direction(int64_t dim, uint64_t seed, uint32_t index) {
   return direction;
 }
 
-std::vector<double> project(const std::vector<float>& points, const std::vector<double>& direction) {
-  const int64_t dim = static_cast<int64_t>(direction.size());
-  std::vector<double> projected(points.size() / dim, 0.0);
-  for (size_t n = 0; n < projected.size(); ++n)
-    for (int64_t i = 0; i < dim; ++i) projected[n] += points[n * dim + i] * direction[i];
+std::vector<double> project(const FeatureSet& points, const std::vector<double>& direction) {
+  std::vector<double> projected(static_cast<size_t>(points.count));
+  for (int64_t n = 0; n < points.count; ++n) projected[n] = dot_product(points.row(n), direction.data(), points.dim);
   std::sort(projected.begin(), projected.end());
   return projected;
 }
@@ -55,14 +56,32 @@ double wasserstein_1d(const std::vector<double>& a, const std::vector<double>& b
   return sum;
 }
 
-double sliced_wasserstein(const std::vector<float>& a, const std::vector<float>& b, int64_t dim, int projections,
-                          uint64_t seed) {
-  double sum = 0;
-  for (int p = 0; p < projections; ++p) {
-    const std::vector<double> direction = unit_direction(dim, seed, static_cast<uint32_t>(p));
-    sum += wasserstein_1d(project(a, direction), project(b, direction));
-  }
-  return sum / projections;
+double sliced_wasserstein(const FeatureSet& a, const FeatureSet& b, const MetricSettings& settings) {
+  ITO_CHECK(a.dim == b.dim, "Wasserstein distance of points of ", a.dim, " and ", b.dim, " numbers");
+  std::vector<double> distances(static_cast<size_t>(settings.projections));
+  for_each_in_threads(0, settings.projections, settings.threads, [&](int64_t p) {
+    const std::vector<double> direction = unit_direction(a.dim, settings.seed, static_cast<uint32_t>(p));
+    distances[p] = wasserstein_1d(project(a, direction), project(b, direction));
+    if (settings.progress) ++*settings.progress;
+  });
+  return std::accumulate(distances.begin(), distances.end(), 0.0) / settings.projections;
 }
+
+namespace {
+
+int64_t work(const FeatureSet&, const FeatureSet&, const MetricSettings& settings) {
+  return settings.projections;
+}
+
+MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+  return {{{"sliced_wasserstein", sliced_wasserstein(samples, reference, settings)}},
+          {{"projections", settings.projections}, {"seed", settings.seed}}};
+}
+
+}  // namespace
+
+extern const Metric kSlicedWasserstein;
+const Metric kSlicedWasserstein = {"sliced-wasserstein", "mean over directions of the 1-D distance (Rabin et al. 2011)",
+                                   1, work, measure};
 
 }  // namespace ito

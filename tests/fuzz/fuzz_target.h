@@ -19,6 +19,7 @@ void fuzz_json(Bytes bytes);
 void fuzz_unet_config(Bytes bytes);
 void fuzz_scheduler_config(Bytes bytes);
 void fuzz_idx(Bytes bytes);
+void fuzz_npz(Bytes bytes);
 void fuzz_cifar(Bytes bytes);
 void fuzz_png(Bytes bytes);
 void fuzz_jpeg(Bytes bytes);
@@ -35,6 +36,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"unet_config", fuzz_unet_config},
     {"scheduler_config", fuzz_scheduler_config},
     {"idx", fuzz_idx},
+    {"npz", fuzz_npz},
     {"cifar", fuzz_cifar},
     {"png", fuzz_png},
     {"jpeg", fuzz_jpeg},

@@ -5,9 +5,12 @@
 Only the standard library is used and the same bytes come out every time. found-* files, which came from fuzzing, are
 left alone.
 """
+import io
 import json
 import pathlib
 import struct
+import warnings
+import zipfile
 import zlib
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
@@ -196,6 +199,50 @@ def cifar_seeds():
     write("cifar", "bad-empty", b"")
 
 
+# ---- npz
+
+def npy(descr, shape, data, version=1, order="False"):
+    text = f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n"
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text.encode() + data
+
+
+def npz(members, method=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, data in members:
+            archive.writestr(zipfile.ZipInfo(name), data, method)
+    return out.getvalue()
+
+
+def npz_seeds():
+    warnings.simplefilter("ignore", UserWarning)  # of a name that is there twice
+    images = ("arr_0.npy", npy("|u1", (2, 4, 4, 3), bytes(i * 5 % 256 for i in range(96))))
+    labels = ("arr_1.npy", npy("<i8", (2,), struct.pack("<2q", 3, 0)))
+    mean = ("mu.npy", npy("<f8", (2,), struct.pack("<2d", 0.5, -1), version=2))
+    good = npz([images])
+    write("npz", "ok-images", good)
+    write("npz", "ok-labels", npz([images, labels]))
+    write("npz", "ok-deflated", npz([images, labels, mean], zipfile.ZIP_DEFLATED))
+    write("npz", "ok-other-member", npz([("readme.txt", b"hello"), images]))
+    write("npz", "bad-features", npz([("arr_0.npy", npy("<f4", (2, 3), bytes(24)))]))
+    write("npz", "bad-half", npz([("arr_0.npy", npy("<f2", (3,), bytes(6), version=3))]))
+    write("npz", "bad-empty", b"")
+    write("npz", "bad-no-members", npz([]))
+    write("npz", "bad-cut", good[:-30])
+    write("npz", "bad-checksum", good.replace(b"\x05\x0a\x0f", b"\x05\x0b\x0f"))
+    packed = npz([images], zipfile.ZIP_DEFLATED)
+    write("npz", "bad-deflated", packed[:60] + bytes([packed[60] ^ 255]) + packed[61:])
+    write("npz", "bad-method", npz([images], zipfile.ZIP_BZIP2))
+    write("npz", "bad-array-cut", npz([(images[0], images[1][:-5])]))
+    write("npz", "bad-array-long", npz([(images[0], images[1] + b"x")]))
+    write("npz", "bad-shape-wraps", npz([("arr_0.npy", npy("|u1", (1 << 40, 1 << 40), b""))]))
+    write("npz", "bad-order", npz([("arr_0.npy", npy("|u1", (2, 3), bytes(6), order="True"))]))
+    write("npz", "bad-objects", npz([("arr_0.npy", npy("|O", (1,), b"\x80\x04N."))]))
+    write("npz", "bad-name", npz([("a\x1b[2J\u009b" + "y" * 300 + ".npy", images[1]), images, images]))
+    write("npz", "bad-array", images[1])
+
+
 # ---- PNG and JPEG
 
 def png_chunk(kind, data):
@@ -322,6 +369,6 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, scheduler_seeds, idx_seeds, cifar_seeds,
-                  png_seeds, jpeg_seeds):
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, scheduler_seeds, idx_seeds, npz_seeds,
+                  cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

@@ -170,6 +170,7 @@ TEST_F(BadInput, Evaluation) {
   const std::string tall = write_tensors(path("tall.safetensors"), {2, 1, 9, 8}, 0, 0);
   const std::string flat = write_tensors(path("flat.safetensors"), {2, 64}, 0, 0);
   const std::string many = write_tensors(path("many.safetensors"), {2, 1, 8, 8}, 0, 2, 2000000000);
+  write("none.npz", "PK");
   const auto eval = [&](const std::string& samples, const std::string& data, const Words& more = {}) {
     return Words{"eval", "--samples", samples, "--data", data} + more;
   };
@@ -184,6 +185,29 @@ TEST_F(BadInput, Evaluation) {
       {"absurd projections", eval(good, good, {"--projections", "2000000000"}),
        "--projections 2000000000: expected 1 to 1048576"},
       {"test images", eval(good, good, {"--test-images", "-1"}), "--test-images -1: expected at least 1"},
+      {"metric", eval(good, good, {"--metrics", "frechet,kid"}),
+       "--metrics kid: no metric is called 'kid'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, "
+       "mmd-rbf, precision-recall, density-coverage"},
+      {"features", eval(good, good, {"--features", "pixel"}),
+       "--features pixel: expected pixels, classifier or given; did you mean 'pixels'?"},
+      {"neighbours", eval(good, good, {"--neighbours", "-1"}),
+       "--neighbours -1: expected at least 0 (0: as the metric's paper has it)"},
+      {"many neighbours", eval(good, good, {"--metrics", "precision-recall"}),
+       "precision-recall: asks for neighbour 3 of a point, and the smaller set has 2 points; give more of them or "
+       "fewer "
+       "neighbours"},
+      {"threads", eval(good, good, {"--threads", "-1"}), "--threads -1: expected 0 to # (0: all cores)"},
+      {"a classifier of pixels", eval(good, good, {"--classifier", path("c")}),
+       "--classifier " + path("c") + ": is for --features classifier alone; give that too, or leave the flag out"},
+      {"a classifier of one class", eval(good, good, {"--features", "classifier"}),
+       good + ": has one class; a classifier needs two classes or more, so compare pixels, or features of your own"},
+      {"no classifier", eval(good, good, {"--features", "classifier", "--classifier", path("none.npz")}),
+       path("none.npz") + ": is no classifier's folder: it has no config.json; give another folder, or one that does "
+                          "not exist, and a classifier is trained there"},
+      {"features that are images", eval(good, good, {"--features", "given"}),
+       good + ": holds no features; expected an .npz file with arr_0 (N, D), or mu (D) and sigma (D, D)"},
+      {"a place for results", eval(good, good, {"--out", path("none/at/all.json"), "--projections", "1"}),
+       path("none/at/all.json") + ": *"},
   });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one more of anything costs, counted: besides its own file a sampler, a data set and an architecture are named in
-// one list, a prediction and a training option in one line. CONTRIBUTING.md says which.
+// What one more of anything costs, counted: besides its own file a sampler, a data set, a metric and an architecture
+// are named in one list, a prediction and a training option in one line. CONTRIBUTING.md says which.
 #include <algorithm>
 #include <regex>
 #include <set>
@@ -77,6 +77,10 @@ TEST(OneMore, ASamplerIsAFileAndItsPlaceInTheList) {
 
 TEST(OneMore, ADataSetIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/data/", "DatasetFormat", "engine/data/load_dataset.cpp", 5);
+}
+
+TEST(OneMore, AMetricIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/evaluate/", "Metric", "engine/evaluate/metric.cpp", 6);
 }
 
 TEST(OneMore, APredictionIsALine) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "engine/io/atomic_file.h"
+#include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/sample_grid.h"
 #include "engine/program/compute_type.h"
@@ -32,12 +33,13 @@ struct SampleOptions {
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
-  bool steps_given = false, no_clip = false, strip = false, eager = false;
+  bool steps_given = false, no_clip = false, strip = false, npz = false, eager = false;
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
 constexpr const char* kGridFile = "samples.png";
 constexpr const char* kStripFile = "strip.png";
+constexpr const char* kNpzFile = "samples.npz";
 constexpr int64_t kMostPictured = 1024;  // images in samples.png
 
 std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
@@ -126,15 +128,29 @@ void check_places(const SampleOptions& o, const Model& model) {
 // The pictures of images that were drawn there before: should one of the new files fail, none stands beside the others
 // that shows something else.
 void remove_older_pictures(const SampleOptions& o) {
-  for (const char* name : {kGridFile, kStripFile}) {
+  for (const char* name : {kGridFile, kStripFile, kNpzFile}) {
     const std::filesystem::path picture = std::filesystem::path(o.out) / name;
     std::error_code error;
     if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(picture, error))) continue;
     const bool removed = std::filesystem::remove(picture, error);
-    const bool replaced = name != kStripFile || o.strip;
+    const bool replaced = name == kStripFile ? o.strip : name != kNpzFile || o.npz;
     if (removed && !replaced) print_note("removed " + picture.string() + ", which showed images drawn before");
     if (!removed && !replaced) warn(picture.string(), ": shows images drawn before: ", error.message());
   }
+}
+
+// As guided-diffusion's evaluator reads samples: `arr_0`, bytes (N, H, W, C), and the classes as `arr_1`.
+void write_npz_samples(const std::string& path, const SampleOptions& o, const ImageShape& image,
+                       const DrawnImages& drawn, const std::vector<int32_t>& classes) {
+  std::vector<NpzArray> arrays{
+      {"arr_0", TensorType::U8, {o.count, image.height, image.width, image.channels}, drawn.bytes}};
+  const std::vector<int64_t> labels(classes.begin(), classes.end());
+  if (!labels.empty())
+    arrays.push_back({"arr_1",
+                      TensorType::I64,
+                      {o.count},
+                      {reinterpret_cast<const uint8_t*>(labels.data()), labels.size() * sizeof(int64_t)}});
+  write_npz(path, arrays);
 }
 
 void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn,
@@ -147,9 +163,11 @@ void write_images(const SampleOptions& o, const ImageShape& image, const DrawnIm
   remove_older_pictures(o);
   write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
   if (o.strip) write_png(path(kStripFile), strip.picture(drawn.numbers.data()));
+  if (o.npz) write_npz_samples(path(kNpzFile), o, image, drawn, classes);
   print_result(path(kGridFile));
   print_result(path(kSamplesFile));
   if (o.strip) print_result(path(kStripFile));
+  if (o.npz) print_result(path(kNpzFile));
 }
 
 void run(const SampleOptions& o) {
@@ -250,6 +268,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--initial-noise", o->initial_noise,
                       "safetensors file with `noise` (N, C, H, W) in place of drawn x_T");
   command->add_flag("--strip", o->strip, "also write strip.png: the first image noised and denoised");
+  command->add_flag("--npz", o->npz, "also write samples.npz: arr_0, bytes (N, H, W, C), and the classes as arr_1");
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--height", o->height, "image height; 0: as the model says");
   command->add_option("--width", o->width, "image width; 0: as the model says");

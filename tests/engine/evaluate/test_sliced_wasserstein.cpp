@@ -69,43 +69,47 @@ TEST(SlicedWasserstein, Wasserstein1dAgreesWithTwoOtherWays) {
   }
 }
 
-// (count, dim) whole numbers: translations of them are exact in fp32.
-std::vector<float> random_points(int64_t count, int64_t dim, uint64_t seed) {
-  std::vector<float> points(count * dim);
-  for (size_t i = 0; i < points.size(); ++i)
-    points[i] = static_cast<float>(philox4x32(seed, static_cast<uint32_t>(i), 0, 0, 0).v[0] % 64);
+// Whole numbers, so that translations of them are exact.
+FeatureSet random_points(int64_t count, int64_t dim, uint64_t seed) {
+  FeatureSet points{count, dim, std::vector<double>(static_cast<size_t>(count * dim)), {}, {}};
+  for (size_t i = 0; i < points.values.size(); ++i)
+    points.values[i] = philox4x32(seed, static_cast<uint32_t>(i), 0, 0, 0).v[0] % 64;
   return points;
 }
 
-std::vector<float> translated(std::vector<float> points, const std::vector<float>& by, float factor) {
-  for (size_t i = 0; i < points.size(); ++i) points[i] += factor * by[i % by.size()];
+FeatureSet translated(FeatureSet points, const std::vector<double>& by, double factor) {
+  for (size_t i = 0; i < points.values.size(); ++i) points.values[i] += factor * by[i % by.size()];
   return points;
+}
+
+double sliced(const FeatureSet& a, const FeatureSet& b, int projections, uint64_t seed) {
+  return sliced_wasserstein(a, b, {.projections = projections, .seed = seed});
 }
 
 TEST(SlicedWasserstein, SlicedDistanceOfEqualSetsIsZero) {
-  const std::vector<float> points = random_points(20, 5, 3);
-  EXPECT_EQ(sliced_wasserstein(points, points, 5, 50, 1), 0);
-  std::vector<float> reversed;  // the same points in another order
-  for (int64_t i = 19; i >= 0; --i) reversed.insert(reversed.end(), points.begin() + i * 5, points.begin() + i * 5 + 5);
-  EXPECT_EQ(sliced_wasserstein(points, reversed, 5, 50, 1), 0);
-  std::vector<float> twice(points);  // the same distribution with twice the points
-  twice.insert(twice.end(), points.begin(), points.end());
-  EXPECT_NEAR(sliced_wasserstein(points, twice, 5, 50, 1), 0, 1e-12);
+  const FeatureSet points = random_points(20, 5, 3);
+  EXPECT_EQ(sliced(points, points, 50, 1), 0);
+  FeatureSet reversed = points;  // the same points in another order
+  for (int64_t i = 0; i < 20; ++i) std::copy(points.row(i), points.row(i) + 5, &reversed.values[(19 - i) * 5]);
+  EXPECT_EQ(sliced(points, reversed, 50, 1), 0);
+  FeatureSet twice = points;  // the same distribution with twice the points
+  twice.count *= 2;
+  twice.values.insert(twice.values.end(), points.values.begin(), points.values.end());
+  EXPECT_NEAR(sliced(points, twice, 50, 1), 0, 1e-12);
 }
 
 TEST(SlicedWasserstein, SlicedDistanceOfATranslation) {
   // On a line every direction is +-1, so the distance is the length of the translation.
-  EXPECT_NEAR(sliced_wasserstein(random_points(11, 1, 4), translated(random_points(11, 1, 4), {-7}, 1), 1, 3, 5), 7,
-              1e-12);
+  EXPECT_NEAR(sliced(random_points(11, 1, 4), translated(random_points(11, 1, 4), {-7}, 1), 3, 5), 7, 1e-12);
   // In three dimensions |v . direction| / |v| is uniform in [0, 1] (Archimedes): mean 1/2, and over 2000 directions a
   // standard error of sqrt(1/12/2000) = 0.0065; the bound is five of them.
-  const std::vector<float> v{3, -4, 12};  // of length 13
-  const std::vector<float> points = random_points(17, 3, 6);
-  const double once = sliced_wasserstein(points, translated(points, v, 1), 3, 2000, 7);
+  const std::vector<double> v{3, -4, 12};  // of length 13
+  const FeatureSet points = random_points(17, 3, 6);
+  const double once = sliced(points, translated(points, v, 1), 2000, 7);
   EXPECT_NEAR(once / 13, 0.5, 0.033);
-  EXPECT_NEAR(sliced_wasserstein(points, translated(points, v, 3), 3, 2000, 7), 3 * once, 1e-10);
-  EXPECT_NEAR(sliced_wasserstein(translated(points, v, 2), translated(points, v, 3), 3, 2000, 7), once, 1e-10);
-  EXPECT_NE(sliced_wasserstein(points, translated(points, v, 1), 3, 2000, 8), once);  // other directions
+  EXPECT_NEAR(sliced(points, translated(points, v, 3), 2000, 7), 3 * once, 1e-10);
+  EXPECT_NEAR(sliced(translated(points, v, 2), translated(points, v, 3), 2000, 7), once, 1e-10);
+  EXPECT_NE(sliced(points, translated(points, v, 1), 2000, 8), once);  // other directions
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// npz archives: a zip whose members NAME.npy are NumPy arrays (npy.h), stored or deflated. The zip is read and written
+// by minizip. An archive is untrusted input: what it announces is held against its size before it is believed.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/io/npy.h"
+
+namespace ito {
+
+// Begins as a zip does, or is called .npz.
+bool is_npz_file(const std::string& path);
+
+class NpzFile {
+ public:
+  // Opens and reads the directory; an array's own header is read when the array is first asked for. UserError, here
+  // and below, in one line that names the file and the array.
+  static NpzFile open(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  std::vector<std::string> names() const;  // of the arrays, sorted by bytes
+  bool has(const std::string& name) const { return members_.count(name) > 0; }
+  NpyHeader header(const std::string& name) const;
+
+  // The checksum is verified. read_doubles: from F64, F32 and F16; read_whole_numbers: from whole numbers of at most
+  // 64 bits with a sign, and booleans; read_bytes: from U8.
+  std::vector<double> read_doubles(const std::string& name) const;
+  std::vector<int64_t> read_whole_numbers(const std::string& name) const;
+  std::vector<uint8_t> read_bytes(const std::string& name) const;
+
+ private:
+  struct Member {
+    uint64_t directory_offset = 0, number = 0;  // minizip's place of it
+    uint64_t bytes = 0;                         // unpacked
+  };
+  explicit NpzFile(InputFile file) : file_(std::move(file)) {}
+  const Member& member(const std::string& name) const;
+  std::string place(const std::string& name) const;  // "FILE: NAME.npy"
+  // `first` bytes of a member, or all; then the checksum is verified.
+  std::vector<uint8_t> unpack(const std::string& name, uint64_t first) const;
+  std::vector<uint8_t> read_data(const std::string& name, NpyHeader& header) const;
+
+  InputFile file_;
+  std::map<std::string, Member> members_;
+};
+
+// What an archive is made of; bytes: little-endian, C order, the caller's.
+struct NpzArray {
+  std::string name;
+  TensorType type;
+  std::vector<int64_t> shape;
+  std::span<const uint8_t> bytes;
+};
+
+// Stored, not deflated. Whole or not at all; equal arrays give equal bytes. Takes their memory once more.
+void write_npz(const std::string& path, const std::vector<NpzArray>& arrays);
+
+}  // namespace ito
