@@ -131,7 +131,10 @@ void add_predict_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("predict", "run the network once on given tensors");
   auto o = std::make_shared<PredictOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command
+      ->add_option("--checkpoint", o->checkpoint,
+                   "a run, a checkpoint, a diffusers directory or the file of an exact network")
+      ->required();
   command->add_option("--input", o->input, "safetensors: sample (N, C, H, W), timestep (N), class_labels (N)")
       ->required();
   command->add_option("--output", o->output, "safetensors file to write, with `prediction`")->required();

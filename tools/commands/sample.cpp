@@ -236,7 +236,10 @@ void add_sample_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("sample", "draw images from a model");
   auto o = std::make_shared<SampleOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command
+      ->add_option("--checkpoint", o->checkpoint,
+                   "a run, a checkpoint, a diffusers directory or the file of an exact network")
+      ->required();
   command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
