@@ -3,10 +3,12 @@
 // it. An architecture is a folder of models/ and its line in architectures.cpp; nothing in engine/ or tools/ names one.
 #pragma once
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "engine/diffusion/scheduler_config.h"
 #include "engine/io/json_file.h"
 #include "engine/program/network.h"
 
@@ -19,7 +21,16 @@ struct Configured {
   int side_multiple = 1;  // heights and widths are multiples of it
   std::function<Network(int height, int width)> network;
   std::function<Json(int height, int width)> config_for;  // `config`, stated to be for images of this size
+  // What it is sampled with where no file says; of a network that was trained there is nothing to say beforehand.
+  std::optional<SchedulerConfig> scheduler;
 };
+
+// DDPMScheduler's usual configuration without clipping, for answers in closed form, whose data have no range.
+inline SchedulerConfig unclipped_scheduler() {
+  SchedulerConfig config;
+  config.clip_sample = false;
+  return config;
+}
 
 struct NamedConfig {
   const char* name;

@@ -4,10 +4,12 @@
 
 namespace ito {
 
-extern const Architecture kUNet2DModel;  // models/unet/unet_architecture.cpp
+extern const Architecture kUNet2DModel;      // models/unet/unet_architecture.cpp
+extern const Architecture kGaussianMixture;  // models/mixture/mixture_architecture.cpp
+extern const Architecture kToyNetwork;       // models/toy/toy_architecture.cpp
 
 Architectures architectures() {
-  static constexpr const Architecture* kAll[] = {&kUNet2DModel};
+  static constexpr const Architecture* kAll[] = {&kUNet2DModel, &kGaussianMixture, &kToyNetwork};
   return kAll;
 }
 

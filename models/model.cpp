@@ -101,6 +101,10 @@ const std::string& Model::weights_file() const {
   return files.weights;
 }
 
+SchedulerConfig Model::scheduler() const {
+  return files.scheduler.empty() && configured.scheduler ? *configured.scheduler : read_scheduler(files);
+}
+
 Model read_model(const std::string& path, Architectures among) {
   Model model;
   model.path = path;

@@ -23,6 +23,8 @@ struct Model {
   Component component() const;                       // as it was read
   Component component(int height, int width) const;  // stated to be for images of this size
   const std::string& weights_file() const;           // UserError where there is none
+  // Of its file; where there is none, of its architecture, or else DDPMScheduler's defaults, with a word.
+  SchedulerConfig scheduler() const;
 };
 
 // path: anything that find_model knows. "_class_name" of the configuration chooses the architecture; without one its

@@ -9,10 +9,11 @@ namespace ito {
 ModelOnDevice load_model(const std::string& path, int height, int width) {
   ModelOnDevice loaded;
   loaded.model = read_model(path);
-  const std::string& weights = loaded.model.weights_file();
-  loaded.scheduler = read_scheduler(loaded.model.files);
+  loaded.scheduler = loaded.model.scheduler();
   loaded.network = loaded.model.network(height, width);
-  const std::vector<float> arena = read_weights(weights, parameters_of(loaded.network));
+  const ParameterLayout layout = parameters_of(loaded.network);
+  if (layout.all().empty()) return loaded;
+  const std::vector<float> arena = read_weights(loaded.model.weights_file(), layout);
   Stream stream;
   loaded.weights = DeviceBuffer<float>(arena.size(), "weights");
   loaded.weights.upload(stream, arena.data());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a path to a network with its weights on the device: what sampling and predicting begin with.
+// From a path to a network with its weights, if it has any, on the device: what sampling and predicting begin with.
 #pragma once
 #include <string>
 

@@ -12,21 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The file that --scheduler means: itself, or that of a scheduler's folder, a model, a checkpoint or a run.
-std::string scheduler_file(const std::string& path) {
-  ITO_USER_CHECK(fs::exists(path), "--scheduler ", path,
-                 ": no such file or folder; expected a scheduler_config.json, or a folder that holds one");
-  if (!fs::is_directory(path)) return path;
-  for (const fs::path& file :
-       {fs::path(path) / "scheduler" / "scheduler_config.json", fs::path(path) / "scheduler_config.json"})
-    if (fs::exists(file)) return file.string();
-  const std::string of_run =
-      fs::exists(fs::path(path) / "latest") ? find_model(path, component_folders()).scheduler : "";
-  ITO_USER_CHECK(!of_run.empty(), "--scheduler ", path,
-                 ": found neither scheduler/scheduler_config.json nor scheduler_config.json in it");
-  return of_run;
-}
-
 SchedulerConfig read_scheduler_for_training(const RunConfig& run, const std::string& file) {
   ModelFiles files;
   files.scheduler = file;
@@ -43,6 +28,20 @@ SchedulerConfig read_scheduler_for_training(const RunConfig& run, const std::str
 }
 
 }  // namespace
+
+std::string scheduler_file(const std::string& path) {
+  ITO_USER_CHECK(fs::exists(path), "--scheduler ", path,
+                 ": no such file or folder; expected a scheduler_config.json, or a folder that holds one");
+  if (!fs::is_directory(path)) return path;
+  for (const fs::path& file :
+       {fs::path(path) / "scheduler" / "scheduler_config.json", fs::path(path) / "scheduler_config.json"})
+    if (fs::exists(file)) return file.string();
+  const std::string of_run =
+      fs::exists(fs::path(path) / "latest") ? find_model(path, component_folders()).scheduler : "";
+  ITO_USER_CHECK(!of_run.empty(), "--scheduler ", path,
+                 ": found neither scheduler/scheduler_config.json nor scheduler_config.json in it");
+  return of_run;
+}
 
 SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) {
   SchedulerConfig config;

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The noise schedule and the prediction type of a training run: --scheduler, --prediction-type and --beta-schedule as
-// one configuration.
+// What --scheduler means, and the noise schedule and the prediction type of a training run: --scheduler,
+// --prediction-type and --beta-schedule as one configuration.
 #pragma once
 #include "engine/diffusion/scheduler_config.h"
 #include "engine/run/run_config.h"
 
 namespace ito {
+
+// The file of --scheduler PATH: PATH itself, or that of a scheduler's folder, a model, a checkpoint or a run. UserError
+// where there is none.
+std::string scheduler_file(const std::string& path);
 
 // The configuration that a run trains with and writes into its checkpoints: that of --scheduler, or of the file
 // `otherwise`, or where that is "" DDPMScheduler's usual one, with what --prediction-type and --beta-schedule replace

@@ -16,7 +16,8 @@
 namespace ito {
 
 // Writes the directory whole or not at all, every file on the disk before it has its name; an existing one of that name
-// is replaced. weights: an arena. snapshot null: a plain model. statistics null: none were measured.
+// is replaced. weights: an arena; a layout without tensors has no file of them. snapshot null: a plain model.
+// statistics null: none were measured.
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
                  const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot,
                  const LevelStatistics* statistics = nullptr);

@@ -4,8 +4,10 @@
 // One op a file beside this one; each file holds the op's forward, its backward and what it saves.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "engine/program/program.h"
+#include "kernels/diffusion/toy.h"
 
 namespace ito {
 
@@ -54,5 +56,16 @@ Value fourier_features(Program& program, const std::string& name, Value t, int c
 Value learned_features(Program& program, const std::string& name, Value t, int rows, int c);
 // index (N, int32) -> rows of the table name.weight (rows, D).
 Value embedding(Program& program, const std::string& name, Value index, int rows, int d);
+
+// A Gaussian mixture of K components with diagonal covariances over an image's numbers (H, W, C).
+struct MixtureConstants {
+  std::vector<double> log_weights;       // (K)
+  std::vector<double> means, variances;  // (K, H, W, C)
+};
+// The exact E[eps | sample] where sample = alpha x0 + sigma eps and x0 is of the mixture. level (N, 2): alpha, sigma.
+Value gaussian_mixture(Program& program, const std::string& name, Value sample, Value level,
+                       const MixtureConstants& constants);
+// A network in closed form. at: timesteps (N), or where the form asks for it the level (N, 2).
+Value toy(Program& program, const std::string& name, Value sample, Value at, ToyForm form);
 
 }  // namespace ito

@@ -26,6 +26,8 @@ class Denoiser {
   float* timestep() const { return program_.data(inputs_.timestep).as<float>(); }  // (N)
   // (N) int32 class numbers, (N, label_width) fp32, or null, as network().labels says.
   DataRef labels() const;
+  // (N, 2) alpha and sigma of the sample; null unless the network asks for them.
+  float* level() const { return inputs_.level ? program_.data(inputs_.level).as<float>() : nullptr; }
   void evaluate(Stream& stream) { program_.forward(stream); }
   ConstDataRef prediction() const { return program_.data(program_.output()); }  // (N, H, W, out_channels), compute type
 

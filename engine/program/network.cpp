@@ -17,6 +17,7 @@ NetworkInputs add_inputs(Program& program, const Network& network) {
   if (network.labels == LabelKind::Index) inputs.labels = program.input("class_labels", 1, 1, 1, DType::I32);
   if (network.labels == LabelKind::Value)
     inputs.labels = program.input("class_labels", 1, 1, network.label_width, DType::F32);
+  if (network.asks_level) inputs.level = program.input("level", 1, 1, kLevelWidth, DType::F32);
   return inputs;
 }
 

@@ -18,6 +18,7 @@ struct NetworkInputs {
   Value sample;    // (N, H, W, C) in the program's compute type
   Value timestep;  // (N) fp32
   Value labels;    // Index: (N) int32; Value: (N, label_width) fp32; None: no value
+  Value level;     // (N, 2) fp32, alpha and sigma: sample = alpha x0 + sigma eps; no value unless the network asks
 };
 
 // The timesteps that a network can be asked at.
@@ -34,6 +35,7 @@ struct Network {
   int classes = 0;      // of LabelKind::Index
   int label_width = 1;  // of LabelKind::Value
   TimeDomain time;
+  bool asks_level = false;  // for the sample's alpha and sigma, as exact answers do
   // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.
   std::function<Value(Program&, const NetworkInputs&)> append;
 };

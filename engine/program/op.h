@@ -22,6 +22,8 @@ struct TensorShape {
   size_t bytes() const { return static_cast<size_t>(count()) * size_of(type); }
 };
 
+inline constexpr int kLevelWidth = 2;  // numbers that say where an image stands: alpha and sigma
+
 // A tensor of a program.
 struct Value {
   int id = -1;

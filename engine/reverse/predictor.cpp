@@ -25,10 +25,13 @@ std::vector<float> padded_rows(const std::vector<float>& values, int64_t row, in
 
 std::vector<float> predict(const Network& network, const float* weights, DType compute, int batch,
                            const std::vector<float>& sample, const std::vector<float>& timestep,
-                           const std::vector<float>& labels, size_t memory_limit) {
+                           const std::vector<float>& labels, const std::vector<float>& level, size_t memory_limit) {
   const int64_t count = static_cast<int64_t>(timestep.size()), row = network.image.size();
   ITO_CHECK(static_cast<int64_t>(sample.size()) == count * row, "predict: ", sample.size(), " numbers for ", count,
             " samples of ", row);
+  ITO_CHECK(level.size() == (network.asks_level ? kLevelWidth * timestep.size() : 0), "predict: ", level.size(),
+            " numbers of levels for ", count, " samples of a network that asks for ", network.asks_level ? "" : "no ",
+            "level");
   batch = static_cast<int>(std::min<int64_t>(batch, count));
   Stream stream;
   Denoiser denoiser(network, batch, compute);
@@ -48,6 +51,10 @@ std::vector<float> predict(const Network& network, const float* weights, DType c
     convert(stream, denoiser.sample(), staging.data(), static_cast<int64_t>(x.size()));
     const std::vector<float> t = padded_rows(timestep, 1, first, n, batch);
     copy_to_device(stream, denoiser.timestep(), t.data(), t.size() * sizeof(float));
+    if (network.asks_level) {
+      const std::vector<float> levels = padded_rows(level, kLevelWidth, first, n, batch);
+      copy_to_device(stream, denoiser.level(), levels.data(), levels.size() * sizeof(float));
+    }
     if (network.labels == LabelKind::Index) {
       const std::vector<float> classes = padded_rows(labels, 1, first, n, batch);
       const std::vector<int32_t> index(classes.begin(), classes.end());

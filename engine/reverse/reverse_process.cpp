@@ -33,17 +33,20 @@ bool all_finite(const float* values, int64_t count) {
 // Images of one batch, the first `n` of which are wanted, and what they start from.
 struct ReverseProcess::Batch {
   int64_t first, n;
-  std::vector<float> noise;
+  std::vector<float> noise, step_noise;
   std::vector<int32_t> labels;
-  const float* noise_or_null() const { return noise.empty() ? nullptr : noise.data(); }
-  const int32_t* labels_or_null() const { return labels.empty() ? nullptr : labels.data(); }
+  BatchStart start() const {
+    const auto or_null = [](const auto& values) { return values.empty() ? nullptr : values.data(); };
+    return {
+        .first = first, .initial_noise = or_null(noise), .step_noise = or_null(step_noise), .labels = or_null(labels)};
+  }
 };
 
 ReverseProcess::ReverseProcess(const Network& network, const ReverseTable& table, const float* weights,
                                const ReverseSettings& settings, LoopHooks* hooks)
     : settings_(settings),
       denoiser_(planned(network, settings)),
-      loop_(denoiser_, table, settings.seed, settings.capture, hooks, buffers_),
+      loop_(denoiser_, table, settings.seed, settings.capture, hooks, buffers_, settings.step_noise.draws),
       delivery_(static_cast<size_t>(settings.batch * network.image.size()), settings.delivered, buffers_) {
   check_memory("sampling",
                {{"network", denoiser_.planned_bytes() + buffers_.bytes()},
@@ -64,16 +67,30 @@ int64_t ReverseProcess::rows_of(int64_t count) const {
   return ceil_div(count, settings_.batch) * loop_.rows();
 }
 
+// Batch `number` of images first .. first+count-1.
+ReverseProcess::Batch ReverseProcess::batch_of(int64_t first, int64_t count, int64_t number, const float* initial_noise,
+                                               const int32_t* labels) const {
+  const int64_t size = settings_.batch, image = denoiser_.network().image.size();
+  const int64_t begin = number * size, n = std::min(size, count - begin);
+  Batch batch{.first = first + begin,
+              .n = n,
+              .noise = padded(initial_noise, begin, n, size, image),
+              .step_noise = {},
+              .labels = padded(labels, begin, n, size, 1)};
+  const GivenDraws& given = settings_.step_noise;
+  for (int64_t draw = 0; draw < given.draws; ++draw) {
+    const std::vector<float> part = padded(given.values + draw * given.images * image, begin, n, size, image);
+    batch.step_noise.insert(batch.step_noise.end(), part.begin(), part.end());
+  }
+  return batch;
+}
+
 DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
                                 const std::function<void(int)>& after_row) {
   const int64_t size = settings_.batch, image = denoiser_.network().image.size(), batches = ceil_div(count, size);
-  const auto batch_of = [&](int64_t k) {
-    const int64_t begin = k * size, n = std::min(size, count - begin);
-    return Batch{.first = first + begin,
-                 .n = n,
-                 .noise = padded(initial_noise, begin, n, size, image),
-                 .labels = padded(labels, begin, n, size, 1)};
-  };
+  ITO_CHECK(settings_.step_noise.draws == 0 || settings_.step_noise.images == count, "sampling: ", count,
+            " images asked for with the steps' noise of ", settings_.step_noise.images);
+  const auto batch = [&](int64_t k) { return batch_of(first, count, k, initial_noise, labels); };
   DrawnImages drawn;
   if (settings_.delivered.numbers) drawn.numbers.resize(count * image);
   if (settings_.delivered.bytes) drawn.bytes.resize(count * image);
@@ -82,15 +99,15 @@ DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initi
     const int64_t at = collected * size * image, n = std::min(size, count - collected * size);
     float* numbers = drawn.numbers.empty() ? nullptr : drawn.numbers.data() + at;
     delivery_.collect(n * image, numbers, drawn.bytes.empty() ? nullptr : drawn.bytes.data() + at);
-    if (numbers && !all_finite(numbers, n * image)) report_not_finite(batch_of(collected));
+    if (numbers && !all_finite(numbers, n * image)) report_not_finite(batch(collected));
     ++collected;
   };
   for (int64_t k = 0; k < batches; ++k) {
-    const Batch batch = batch_of(k);
+    const Batch next = batch(k);
     if (k == 0 && after_row)
-      loop_.run_by_rows(batch.first, batch.noise_or_null(), batch.labels_or_null(), after_row);
+      loop_.run_by_rows(next.start(), after_row);
     else
-      loop_.run(batch.first, batch.noise_or_null(), batch.labels_or_null());
+      loop_.run(next.start());
     delivery_.send(loop_.stream(), loop_.x().data());
     if (k > collected) collect();  // the batch before goes out while this one runs
   }
@@ -104,7 +121,7 @@ void ReverseProcess::report_not_finite(const Batch& batch) {
   const int64_t image = denoiser_.network().image.size();
   int64_t found = -1;
   int found_row = -1;
-  loop_.run_by_rows(batch.first, batch.noise_or_null(), batch.labels_or_null(), [&](int row) {
+  loop_.run_by_rows(batch.start(), [&](int row) {
     if (found >= 0) return;
     const std::vector<float> x = loop_.state();
     for (int64_t i = 0; i < batch.n && found < 0; ++i)

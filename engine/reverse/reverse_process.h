@@ -10,6 +10,13 @@
 
 namespace ito {
 
+// z of the steps in place of drawn ones: (draws, images, H, W, C), indexed by ReverseRow::draw. On the host; outlives
+// the process.
+struct GivenDraws {
+  const float* values = nullptr;
+  int64_t draws = 0, images = 0;
+};
+
 struct ReverseSettings {
   int batch = 64;
   uint64_t seed = 0;
@@ -19,6 +26,7 @@ struct ReverseSettings {
   Delivered delivered = {};        // of every image
   size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
   size_t kept_images = 0;          // bytes of images that the caller keeps in the same memory, for that sum
+  GivenDraws step_noise = {};      // of all images that will be asked for
 };
 
 // (count, H, W, C); empty where not asked for.
@@ -50,6 +58,7 @@ class ReverseProcess {
 
  private:
   struct Batch;
+  Batch batch_of(int64_t first, int64_t count, int64_t number, const float* initial_noise, const int32_t* labels) const;
   [[noreturn]] void report_not_finite(const Batch& batch);
 
   ReverseSettings settings_;

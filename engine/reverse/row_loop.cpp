@@ -10,7 +10,7 @@
 namespace ito {
 
 RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, bool capture, LoopHooks* hooks,
-                 BufferList& buffers)
+                 BufferList& buffers, int64_t given_draws)
     : denoiser_(denoiser), table_(table), seed_(seed), capture_(capture), hooks_(hooks) {
   const Network& network = denoiser.network();
   ITO_CHECK(!table_.rows.empty(), "a reverse process of no steps");
@@ -20,9 +20,12 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
   ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, "the network has ",
                  network.out_channels, " output channels for ", channels, " of data; sampling expects as many, or ",
                  "twice as many with a learned variance");
-  for (const ReverseRow& row : table_.rows) {
+  for (size_t i = 0; i < table_.rows.size(); ++i) {
+    const ReverseRow& row = table_.rows[i];
     measures_ = measures_ || row.gauge != Gauge::None;
     const bool learned = row.log_variance_high != 0 || row.log_variance_low != 0;
+    ITO_CHECK(given_draws == 0 || row.draw < given_draws, "sampling: row ", i, " takes draw ", row.draw, " of ",
+              given_draws, " given");
     ITO_USER_CHECK(!learned || network.out_channels == 2 * channels, "the network has ", network.out_channels,
                    " output channels for ", channels,
                    " of data, but the scheduler's variance is learned; change variance_type");
@@ -31,6 +34,7 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
   buffers.add(x_, floats, "the state of the reverse process");
   buffers.add(registers_, floats * table_.registers, "a sampler's registers");
   buffers.add(gauges_, measures_ ? 2 * denoiser.batch() : 0, "gauges of images");
+  buffers.add(step_noise_, floats * given_draws, "the given noise of the steps");
   buffers.add(rows_, table_.rows.size(), "a sampler's rows");
   buffers.add(counters_, 3, "row counter");
   buffers.add(rows_done_, 1, "the count of rows");
@@ -51,6 +55,7 @@ LoopState RowLoop::view() {
   state.row = counters_.data();
   state.first = counters_.data() + 1;
   state.counter = SampleCounter::of_sampling(seed_, state.first);
+  state.counter.given = step_noise_.data();
   state.n = denoiser_.batch();
   return state;
 }
@@ -61,6 +66,9 @@ void RowLoop::launch_row() {
   const int64_t count = static_cast<int64_t>(x_.count());
   const auto copy_for_network = [&] { scale_input(stream_, state.x_network, state.x, state.rows, state.row, count); };
   set_timesteps(stream_, denoiser_.timestep(), state.rows, state.row, state.n);
+  if (network.asks_level)
+    set_levels(stream_, denoiser_.level(), state.rows, state.row, static_cast<float>(table_.first_input_scale),
+               state.n);
   denoiser_.evaluate(stream_);
   if (hooks_) hooks_->after_estimate(stream_, state);
   if (hooks_ && hooks_->update(stream_, state)) {
@@ -78,39 +86,43 @@ void RowLoop::launch_row() {
   advance_row(stream_, counters_.data(), counters_.data() + 2, rows_done_.data());
 }
 
-void RowLoop::begin(int64_t first, const float* initial_noise, const int32_t* labels) {
+void RowLoop::begin(const BatchStart& start) {
   const Network& network = denoiser_.network();
   const LoopState state = view();
   const int64_t count = static_cast<int64_t>(x_.count());
-  const int64_t start[3] = {0, first, batches_ * rows()};
-  copy_to_device(stream_, counters_.data(), start, sizeof start);
-  if (initial_noise)
-    copy_to_device(stream_, state.x, initial_noise, x_.bytes());
+  const int64_t counters[3] = {0, start.first, batches_ * rows()};
+  copy_to_device(stream_, counters_.data(), counters, sizeof counters);
+  ITO_CHECK((start.step_noise != nullptr) == (step_noise_.count() > 0), "a batch ",
+            start.step_noise ? "with" : "without", " the noise of its steps in a loop made ",
+            start.step_noise ? "without" : "for it");
+  if (start.step_noise) step_noise_.upload(stream_, start.step_noise);
+  if (start.initial_noise)
+    copy_to_device(stream_, state.x, start.initial_noise, x_.bytes());
   else
     fill_normal(stream_, state.x, state.counter, purpose_word(Purpose::InitialNoise), state.n, network.image.size());
   if (table_.start_scale != 1) affine(stream_, state.x, state.x, static_cast<float>(table_.start_scale), 0, count);
   if (network.labels == LabelKind::Index) {
-    ITO_CHECK(labels, "a class-conditional network sampled without classes");
-    copy_to_device(stream_, denoiser_.labels().data, labels, state.n * sizeof(int32_t));
+    ITO_CHECK(start.labels, "a class-conditional network sampled without classes");
+    copy_to_device(stream_, denoiser_.labels().data, start.labels, state.n * sizeof(int32_t));
   }
   if (hooks_) hooks_->start(stream_, state);
   scale_input(stream_, state.x_network, state.x, static_cast<float>(table_.first_input_scale), count);
 }
 
 // Runs one row so that code and libraries are loaded, then prepares the batch again.
-void RowLoop::warm(int64_t first, const float* initial_noise, const int32_t* labels) {
+void RowLoop::warm(const BatchStart& start) {
   const int64_t done = rows_done();
   stream_.warm([this] { launch_row(); });
   if (rows_done() == done) return;  // nothing ran
   __atomic_store_n(rows_done_.data(), done, __ATOMIC_RELAXED);
-  begin(first, initial_noise, labels);
+  begin(start);
 }
 
-void RowLoop::run(int64_t first, const float* initial_noise, const int32_t* labels) {
-  begin(first, initial_noise, labels);
+void RowLoop::run(const BatchStart& start) {
+  begin(start);
   if (capture_) {
     if (!loop_) {
-      warm(first, initial_noise, labels);
+      warm(start);
       loop_ = stream_.capture_loop(rows(), [this] { launch_row(); });
     }
     stream_.replay(loop_);
@@ -120,11 +132,10 @@ void RowLoop::run(int64_t first, const float* initial_noise, const int32_t* labe
   ++batches_;
 }
 
-void RowLoop::run_by_rows(int64_t first, const float* initial_noise, const int32_t* labels,
-                          const std::function<void(int)>& after_row) {
-  begin(first, initial_noise, labels);
+void RowLoop::run_by_rows(const BatchStart& start, const std::function<void(int)>& after_row) {
+  begin(start);
   if (capture_ && !row_) {
-    warm(first, initial_noise, labels);
+    warm(start);
     row_ = stream_.capture([this] { launch_row(); });
   }
   for (int i = 0; i < rows(); ++i) {

@@ -39,20 +39,26 @@ class LoopHooks {
   virtual bool after_update(Stream&, const LoopState&) { return false; }
 };
 
+// What a batch begins with; all of it on the host.
+struct BatchStart {
+  int64_t first = 0;                     // the number of its first image
+  const float* initial_noise = nullptr;  // (batch, H, W, C) standard normals; null: from the counter
+  const float* step_noise = nullptr;     // (given_draws, batch, H, W, C) of a loop that was made for them
+  const int32_t* labels = nullptr;       // (batch) class numbers, or null
+};
+
 class RowLoop {
  public:
   // Declares its memory in `buffers`. The denoiser outlives the loop, as do the hooks. capture false: launches every
-  // kernel of every row anew (the same bits).
+  // kernel of every row anew (the same bits). given_draws: z that every batch is given; 0: drawn from the counter.
   RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, bool capture, LoopHooks* hooks,
-          BufferList& buffers);
+          BufferList& buffers, int64_t given_draws = 0);
   void prepare();  // once the buffers are allocated
 
-  // Enqueues all rows for images first .. first+batch-1 and, on a GPU, returns at once. initial_noise (batch, H, W, C)
-  // standard normals or null: from the counter. labels: (batch) class numbers or null.
-  void run(int64_t first, const float* initial_noise, const int32_t* labels);
+  // Enqueues all rows for the batch and, on a GPU, returns at once.
+  void run(const BatchStart& start);
   // The same, and after_row(i) once row i is enqueued; it may ask for state(), and then the host waits there.
-  void run_by_rows(int64_t first, const float* initial_noise, const int32_t* labels,
-                   const std::function<void(int)>& after_row);
+  void run_by_rows(const BatchStart& start, const std::function<void(int)>& after_row);
 
   Stream& stream() { return stream_; }
   int rows() const { return static_cast<int>(table_.rows.size()); }
@@ -64,8 +70,8 @@ class RowLoop {
 
  private:
   LoopState view();
-  void begin(int64_t first, const float* initial_noise, const int32_t* labels);
-  void warm(int64_t first, const float* initial_noise, const int32_t* labels);
+  void begin(const BatchStart& start);
+  void warm(const BatchStart& start);
   void launch_row();
 
   Denoiser& denoiser_;
@@ -80,7 +86,7 @@ class RowLoop {
   HostBuffer<int64_t> rows_done_;
   DeviceBuffer<ReverseRow> rows_;
   DeviceBuffer<int64_t> counters_;  // [0] the row, [1] the batch's first image, [2] rows of all batches
-  DeviceBuffer<float> x_, registers_, gauges_;
+  DeviceBuffer<float> x_, registers_, gauges_, step_noise_;
 };
 
 }  // namespace ito

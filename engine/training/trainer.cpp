@@ -36,6 +36,9 @@ TrainSettings checked(TrainSettings s, const Network& network) {
   ITO_USER_CHECK(network.image.channels == network.out_channels, "the network has ", network.out_channels,
                  " output channels for ", network.image.channels,
                  " of data; training a learned variance is not implemented");
+  ITO_USER_CHECK(
+      !network.asks_level,
+      "the network is an exact answer that asks for alpha and sigma of its sample; there is nothing to train");
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "training a network with real-valued class labels is not implemented");
   return s;
@@ -61,6 +64,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
       schedule_steps_(schedule.steps()),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   inputs_ = plan_network(program_, network_);
+  ITO_USER_CHECK(program_.layout().trainable_floats() > 0, "the network has no weights that could be trained");
   check_sums_over_images(program_);
   if (const int left = settings_.batch % settings_.micro_batch) {
     last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});

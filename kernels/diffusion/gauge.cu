@@ -66,7 +66,7 @@ DEVICE float quantile_of_magnitude(const ImageEstimates<T>& image, int size, flo
 
 template <class T>
 KERNEL void gauge_kernel(float* gauges, const float* x, const T* pred, bool wide, const ReverseRow* rows,
-                         const int64_t* row, SampleCounter counter, int size, int c) {
+                         const int64_t* row, SampleCounter counter, int64_t images, int size, int c) {
   const int64_t number = blockIdx.x;
   const ReverseRow& k = rows[*row];
   const ImageEstimates<T> image = {.x = x + number * size,
@@ -86,12 +86,14 @@ KERNEL void gauge_kernel(float* gauges, const float* x, const T* pred, bool wide
     SampleDraws draws = sample_draws(counter, number);
     draws.step = static_cast<uint32_t>(k.draw);
     double noise = 0.0, slope = 0.0;
+    const float* given = counter.given ? counter.given + (k.draw * images + number) * size : nullptr;
     BLOCK_LOOP(quad, ceil_div(size, 4)) {
-      const Normal4 z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
+      Normal4 z = {};
+      if (!given) z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
       for (int j = 0; j < 4; ++j) {
         const int64_t i = 4 * int64_t{quad} + j;
         if (i >= size) break;
-        const double e = image.eps(i), v = z.v[j];
+        const double e = image.eps(i), v = given ? given[i] : z.v[j];
         noise += v * v;
         slope += e * e;
       }
@@ -117,7 +119,7 @@ void measure_gauges(Stream& stream, float* gauges, const float* x, ConstDataRef 
   by_type(pred.type, [&](auto tag) {
     using T = decltype(tag);
     launch<gauge_kernel<T>>("measure_gauges", Dim3(n), kGaugeThreads, 0, stream, gauges, x, pred.as<T>(), wide, rows,
-                            row, counter, pixels * c, c);
+                            row, counter, int64_t{n}, pixels * c, c);
   });
 }
 

@@ -41,17 +41,20 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
   const bool langevin = k.gauge == Gauge::Langevin;
   const float quantile = k.gauge == Gauge::Quantile ? gauges[2 * image] : 0.0f;
   const float eps_factor = langevin ? gauges[2 * image] : 1.0f, noise_factor = langevin ? gauges[2 * image + 1] : 1.0f;
-  const bool noisy = k.draw >= 0, learned = noisy && (high != 0.0f || low != 0.0f);
+  const bool noisy = k.draw >= 0, drawn = noisy && !counter.given, learned = noisy && (high != 0.0f || low != 0.0f);
   const uint32_t reads = k.reads;
   const int32_t writes = k.writes;
   SampleDraws draws = sample_draws(counter, image);
   draws.step = static_cast<uint32_t>(k.draw);
   const T* answer = pred + image * size * (wide ? 2 : 1);
+  const float* given = counter.given + (noisy && !drawn ? k.draw * register_size + image * size : 0);
 
   for_quads(size, blockIdx.x % blocks, [&](int64_t quad, auto width) {
     const int64_t in_image = 4 * quad, first = image * size + in_image;
     Normal4 z = {};
-    if (noisy) z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
+    if (drawn) z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
+    if (noisy && !drawn)
+      for (int j = 0; j < width; ++j) z.v[j] = given[in_image + j];
     float state[4], network[4], std[4] = {}, d[4], e[4];
     for (int j = 0; j < width; ++j) state[j] = x[first + j];
     if (wide) {
@@ -116,6 +119,14 @@ DEVICE void set_timestep_item(int64_t i, float* t, const ReverseRow* rows, const
   t[i] = rows[*row].timestep;
 }
 
+DEVICE void set_level_item(int64_t i, float* level, const ReverseRow* rows, const int64_t* row,
+                           float first_input_scale) {
+  const int64_t number = *row;
+  const float scale = number > 0 ? rows[number - 1].next_input_scale : first_input_scale;
+  level[2 * i] = scale * rows[number].alpha;
+  level[2 * i + 1] = scale * rows[number].sigma;
+}
+
 template <class T>
 DEVICE void scale_input_item(int64_t i, T* x_network, const float* x, float scale, const ReverseRow* rows,
                              const int64_t* row) {
@@ -132,6 +143,12 @@ DEVICE void advance_row_item(int64_t, int64_t* row, int64_t* total, int64_t* tot
 void set_timesteps(Stream& stream, float* t, const ReverseRow* rows, const int64_t* row, int n) {
   ITO_CHECK(t && rows && row, "set_timesteps: t, the table or the row is null");
   for_each<set_timestep_item>("set_timesteps", n, stream, t, rows, row);
+}
+
+void set_levels(Stream& stream, float* level, const ReverseRow* rows, const int64_t* row, float first_input_scale,
+                int n) {
+  ITO_CHECK(level && rows && row, "set_levels: the levels, the table or the row is null");
+  for_each<set_level_item>("set_levels", n, stream, level, rows, row, first_input_scale);
 }
 
 void reverse_row(Stream& stream, float* x, DataRef x_network, float* registers, int register_count, ConstDataRef pred,

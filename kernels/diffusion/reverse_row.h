@@ -47,11 +47,15 @@ struct ReverseRow {
 
 // t[n] = rows[*row].timestep for the network.
 void set_timesteps(Stream& stream, float* t, const ReverseRow* rows, const int64_t* row, int n);
+// level (N, 2) = the alpha and sigma of rows[*row] as the network sees them: times what its input is scaled by, which
+// the row before says, and before the first row first_input_scale.
+void set_levels(Stream& stream, float* level, const ReverseRow* rows, const int64_t* row, float first_input_scale,
+                int n);
 // Runs rows[*row]. x (N, pixels, C) fp32; registers (R, N, pixels, C) fp32, R at most kRegisters; both updated in
 // place. pred (N, pixels, C), or (N, pixels, 2C) if wide: the answer, then v. x_network: the new state times
 // next_input_scale in the network's type (null: not wanted). gauges (N, 2) of measure_gauges, null where no row of the
-// table asks for one. z from Purpose::ReverseNoise at step word `draw`; the counter says which images these are, and
-// must not count steps itself.
+// table asks for one. z from Purpose::ReverseNoise at step word `draw`, or where the counter has given draws that one
+// of them; the counter says which images these are, and must not count steps itself.
 void reverse_row(Stream& stream, float* x, DataRef x_network, float* registers, int register_count, ConstDataRef pred,
                  bool wide, const float* gauges, const ReverseRow* rows, const int64_t* row,
                  const SampleCounter& counter, int n, int pixels, int c);

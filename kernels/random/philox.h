@@ -20,6 +20,7 @@ enum class Purpose : uint32_t {
   ReverseNoise = 8,  // z of a reverse step
   Projection = 9,    // directions of the sliced Wasserstein distance
   SecondNoise = 10,  // eps2 of training, where a target has a draw of its own
+  Mixture = 11,      // exact draws of a Gaussian mixture
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

@@ -80,7 +80,7 @@ def dataset_seeds():
           safetensors({"samples": samples, "labels": entry("U8", [3], 96, 99)}, floats + b"\0\1\2"))
 
 
-# ---- JSON and the two configurations
+# ---- JSON and the configurations
 
 def json_seeds():
     write("json", "ok-object", '{"seed": 1, "learning_rate": 1e-4, "betas": [0.9, 0.999], "ema": null, "flip": true}')
@@ -127,6 +127,40 @@ def unet_seeds():
     put("bad-list", layers_per_block=[["x" * 200] * 50])
     put("bad-bool", norm_eps=True)
     write("unet_config", "bad-kind", "[]")
+
+
+MIXTURE = {"_class_name": "GaussianMixture", "shape": [2, 1, 1], "weights": [1, 3], "means": [[-1, 0.5], [0.6, -0.3]],
+           "variances": [0.05, 0.1]}
+TOY = {"_class_name": "ToyNetwork", "name": "B", "shape": [3, 8, 8]}
+
+
+def exact_seeds():
+    def mixture(seed, **changes):
+        write("mixture_config", seed, json.dumps({**MIXTURE, **changes}))
+
+    def toy(seed, **changes):
+        write("toy_config", seed, json.dumps({**TOY, **changes}))
+    mixture("ok-small")
+    mixture("ok-coordinates", variances=[[0.05, 1], [0.1]])
+    mixture("ok-unknown-keys", **{"new\nkey": 1})
+    mixture("ok-extremes", weights=[1e-300, 1e300], means=[[1e6, -1e6], [0, -0.0]], variances=[1e-12, 1e12])
+    mixture("bad-shape", shape=[2, 1])
+    mixture("bad-shape-huge", shape=[16384, 16384, 16384])
+    mixture("bad-shape-wrapped", shape=[4294967298, 1, 1])
+    mixture("bad-weights", weights=[1, 0])
+    mixture("bad-weights-huge", weights=[1e308, 1e308])
+    mixture("bad-means", means=[[-1, 0.5], [0.6]])
+    mixture("bad-means-kind", means=[[-1, 0.5], ["x" * 3000]])
+    mixture("bad-variances", variances=[0.05, -1])
+    mixture("bad-variances-mixed", variances=[[0.05, 1], 0.1])
+    mixture("bad-missing", **{"weights": None})
+    write("mixture_config", "bad-kind", "[]")
+    toy("ok-small")
+    toy("ok-unknown-keys", **{"k\u009b" + "y" * 2000: 2})
+    toy("bad-name", name="re\nlu\u001b[2J")
+    toy("bad-shape", shape=[3, 8])
+    toy("bad-extent", shape=[3, 0, 8])
+    write("toy_config", "bad-missing", "{}")
 
 
 def scheduler_seeds():
@@ -369,6 +403,7 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, scheduler_seeds, idx_seeds, npz_seeds,
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, exact_seeds, scheduler_seeds, idx_seeds,
+                  npz_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

@@ -33,19 +33,22 @@ std::string new_directory(const std::string& out) {
 void run(const ConvertOptions& o) {
   const std::string out = new_directory(o.out);
   const Model model = read_model(o.from);
-  const std::string& weights = model.weights_file();
-  const SchedulerConfig scheduler = read_scheduler(model.files);
+  const ImageShape& image = model.configured.image;
+  const int least = model.configured.side_multiple;  // no tensor depends on the image's size
+  const ParameterLayout layout =
+      parameters_of(model.network(image.height ? image.height : least, image.width ? image.width : least));
+  const bool weightless = layout.all().empty();
+  const std::string from = weightless ? model.where : model.weights_file();
+  const SchedulerConfig scheduler = model.scheduler();
 
   ITO_USER_CHECK(!std::filesystem::exists(out + ".partial"), out,
                  ".partial: is in the way of writing; move it, or choose another --out");
-  const int least = model.configured.side_multiple;  // no tensor depends on the image's size
-  const ParameterLayout layout = parameters_of(model.network(least, least));
+  const std::vector<float> weights = weightless ? std::vector<float>() : read_weights(from, layout);
   std::optional<LevelStatistics> statistics;
   if (!model.files.statistics.empty())
     statistics = read_level_statistics(model.files.statistics, scheduler.num_train_timesteps);
-  write_model(out, model.component(), scheduler, layout, read_weights(weights, layout), nullptr,
-              statistics ? &*statistics : nullptr);
-  print_result(join_text(out, ": ", layout.all().size(), " tensors, ", layout.count(), " parameters from ", weights));
+  write_model(out, model.component(), scheduler, layout, weights, nullptr, statistics ? &*statistics : nullptr);
+  print_result(join_text(out, ": ", layout.all().size(), " tensors, ", layout.count(), " parameters from ", from));
 }
 
 }  // namespace

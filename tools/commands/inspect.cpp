@@ -50,7 +50,7 @@ Json state_json(const std::string& path) {
 Json describe(const InspectOptions& o) {
   const Model model = read_model(o.path);
   const ModelFiles& files = model.files;
-  const SchedulerConfig scheduler = read_scheduler(files);
+  const SchedulerConfig scheduler = model.scheduler();
   const ImageShape& image = model.configured.image;
   const int least = model.configured.side_multiple;
   const int height = o.height ? o.height : image.height ? image.height : least;
@@ -69,7 +69,7 @@ Json describe(const InspectOptions& o) {
               {"precision", name_of(compute)},
               {"memory", {{"training", plan_json(training)}, {"inference", plan_json(inference)}}},
               {"training_state", state_json(files.state)}};
-  if (!files.scheduler.empty()) out["scheduler"] = scheduler_config_json(scheduler);
+  if (!files.scheduler.empty() || model.configured.scheduler) out["scheduler"] = scheduler_config_json(scheduler);
   if (!files.weights.empty()) {
     read_weights(files.weights, training.layout());  // every tensor is there and fits
     out["weights"] = files.weights;

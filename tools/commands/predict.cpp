@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "engine/diffusion/levels.h"
 #include "engine/io/atomic_file.h"
 #include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
@@ -49,6 +50,19 @@ void refuse_same_file(const std::string& output, const std::string& other, const
                  other, "; choose another file");
 }
 
+// (N, 2): alpha and sigma of the model's noise schedule at the timesteps, for a network that is asked at them.
+std::vector<float> levels_of(const ModelOnDevice& model, const std::vector<float>& timesteps) {
+  std::vector<float> pairs;
+  if (!model.network.asks_level) return pairs;
+  const Levels levels{NoiseSchedule(model.scheduler)};
+  for (const float t : timesteps) {
+    const Level level = levels.at(t);
+    pairs.push_back(static_cast<float>(level.alpha));
+    pairs.push_back(static_cast<float>(level.sigma));
+  }
+  return pairs;
+}
+
 // steps: T of the model's noise schedule.
 void check_timestep(const TimeDomain& time, int steps, const std::string& where, float t) {
   ITO_USER_CHECK(std::isfinite(t), where, ": timestep holds ", t, "; expected finite numbers");
@@ -84,7 +98,8 @@ void run(const PredictOptions& o) {
                  o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
   const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
-  refuse_same_file(o.output, model.model.weights_file(), "the model's weights");
+  refuse_same_file(o.output, model.model.files.weights, "the model's weights");
+  refuse_same_file(o.output, model.model.files.config, "the model's configuration");
   const Network& network = model.network;
   ITO_USER_CHECK(shape[1] == network.image.channels, o.input, ": sample has ", shape[1], " channels; the model takes ",
                  network.image.channels);
@@ -103,7 +118,7 @@ void run(const PredictOptions& o) {
   { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
   const std::vector<float> sample = to_interleaved(file.read_f32("sample"), n, network.image);
   const std::vector<float> out = predict(network, model.weights.data(), compute_type_of(o.precision, "--precision"),
-                                         o.batch, sample, timesteps, labels, limit);
+                                         o.batch, sample, timesteps, labels, levels_of(model, timesteps), limit);
   SafetensorsWriter writer;
   const ImageShape answer{network.image.height, network.image.width, network.out_channels};
   writer.add("prediction", {n, answer.channels, answer.height, answer.width}, to_planar(out, n, answer));
@@ -116,7 +131,10 @@ void add_predict_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("predict", "run the network once on given tensors");
   auto o = std::make_shared<PredictOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command
+      ->add_option("--checkpoint", o->checkpoint,
+                   "a run, a checkpoint, a diffusers directory or the file of an exact network")
+      ->required();
   command->add_option("--input", o->input, "safetensors: sample (N, C, H, W), timestep (N), class_labels (N)")
       ->required();
   command->add_option("--output", o->output, "safetensors file to write, with `prediction`")->required();

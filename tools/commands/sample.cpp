@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ito sample: draws images from a model into samples.png and samples.safetensors.
+// ito sample: draws images from a model into samples.png and samples.safetensors, or with --raw numbers alone.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -19,7 +19,9 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/sample_noise.h"
 #include "tools/run_paths.h"
+#include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/results.h"
@@ -28,12 +30,13 @@ namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, out, sampler, precision = "fp32", initial_noise, spacing, reverse;
+  std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse;
+  NoiseOptions noise;
   std::vector<std::string> set;
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
-  bool steps_given = false, no_clip = false, strip = false, npz = false, eager = false;
+  bool steps_given = false, no_clip = false, raw = false, strip = false, npz = false, eager = false;
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
@@ -41,13 +44,6 @@ constexpr const char* kGridFile = "samples.png";
 constexpr const char* kStripFile = "strip.png";
 constexpr const char* kNpzFile = "samples.npz";
 constexpr int64_t kMostPictured = 1024;  // images in samples.png
-
-std::vector<float> read_noise(const SampleOptions& options, const Network& network) {
-  if (options.initial_noise.empty()) return {};
-  const SafetensorsFile file = SafetensorsFile::open(options.initial_noise);
-  file.check_shape("noise", {options.count, network.image.channels, network.image.height, network.image.width});
-  return to_interleaved(file.read_floats("noise"), options.count, network.image);
-}
 
 std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
   if (network.labels == LabelKind::None) {
@@ -78,8 +74,19 @@ void check(const SampleOptions& o) {
   ITO_USER_CHECK(!o.steps_given || o.steps >= 1, "--steps ", o.steps,
                  ": expected at least 1; leave it out for the sampler's usual number");
   check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
+  ITO_USER_CHECK(!o.raw || !o.strip, "--strip: is a picture, and --raw writes none; leave one of them out");
+  check_noise_options(o.noise, o.first);
   if (!o.sampler.empty()) sampler_named(o.sampler);
   if (!o.reverse.empty()) reverse_option_named(o.reverse, "--reverse");
+}
+
+// The model, with the scheduler that is asked for in the place of its own.
+ModelOnDevice load(const SampleOptions& o) {
+  ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  if (o.scheduler.empty()) return model;
+  model.model.files.scheduler = scheduler_file(o.scheduler);
+  model.scheduler = model.model.scheduler();
+  return model;
 }
 
 // What the model's scheduler and outputs ask of the sampler.
@@ -117,12 +124,15 @@ void make_output_folder(const std::string& out) {
 // Nothing that is read is written over, and no samples go where a training run removes checkpoints.
 void check_places(const SampleOptions& o, const Model& model) {
   const std::string& of_model = model.files.directory;
-  ITO_USER_CHECK(!is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ", of_model,
-                 ", or in it; choose a folder elsewhere");
-  std::error_code none_there;
-  ITO_USER_CHECK(!std::filesystem::equivalent(std::filesystem::path(o.out) / kSamplesFile, o.initial_noise, none_there),
-                 "--out ", o.out, ": its ", kSamplesFile, " is --initial-noise ", o.initial_noise,
-                 "; choose another folder");
+  ITO_USER_CHECK(of_model.empty() || !is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ",
+                 of_model, ", or in it; choose a folder elsewhere");
+  const std::pair<const char*, const std::string&> read[] = {{"--initial-noise", o.noise.initial_file},
+                                                             {"--step-noise", o.noise.steps_file}};
+  for (const auto& [flag, file] : read) {
+    std::error_code none_there;
+    ITO_USER_CHECK(!std::filesystem::equivalent(std::filesystem::path(o.out) / kSamplesFile, file, none_there),
+                   "--out ", o.out, ": its ", kSamplesFile, " is ", flag, " ", file, "; choose another folder");
+  }
 }
 
 // The pictures of images that were drawn there before: should one of the new files fail, none stands beside the others
@@ -133,7 +143,7 @@ void remove_older_pictures(const SampleOptions& o) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(picture, error))) continue;
     const bool removed = std::filesystem::remove(picture, error);
-    const bool replaced = name == kStripFile ? o.strip : name != kNpzFile || o.npz;
+    const bool replaced = name == kNpzFile ? o.npz : !o.raw && (name != kStripFile || o.strip);
     if (removed && !replaced) print_note("removed " + picture.string() + ", which showed images drawn before");
     if (!removed && !replaced) warn(picture.string(), ": shows images drawn before: ", error.message());
   }
@@ -161,10 +171,10 @@ void write_images(const SampleOptions& o, const ImageShape& image, const DrawnIm
   if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
   writer.write(path(kSamplesFile));
   remove_older_pictures(o);
-  write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
+  if (!o.raw) write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
   if (o.strip) write_png(path(kStripFile), strip.picture(drawn.numbers.data()));
   if (o.npz) write_npz_samples(path(kNpzFile), o, image, drawn, classes);
-  print_result(path(kGridFile));
+  if (!o.raw) print_result(path(kGridFile));
   print_result(path(kSamplesFile));
   if (o.strip) print_result(path(kStripFile));
   if (o.npz) print_result(path(kNpzFile));
@@ -175,7 +185,7 @@ void run(const SampleOptions& o) {
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
                  ": is a file; expected a folder, or the name of one to make");
   set_device_threads(o.threads);
-  const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  const ModelOnDevice model = load(o);
   check_places(o, model.model);
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
@@ -198,18 +208,19 @@ void run(const SampleOptions& o) {
   const ReverseTable table = sampling_table(sampler, schedule, settings);
   check_timesteps(model, table);
 
-  const std::vector<float> noise = read_noise(o, network);
+  const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, o.seed, device_memory_limit());
   const std::vector<int32_t> classes = classes_of(o, network);
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
   reverse.seed = o.seed;
   reverse.capture = !o.eager;
   reverse.compute = compute_type_of(o.precision, "--precision");
-  reverse.delivered.bytes = true;
+  reverse.delivered.bytes = !o.raw;
+  reverse.step_noise = {.values = noise.steps.data(), .draws = noise.draws, .images = o.count};
   reverse.memory_limit = device_memory_limit();
   // Twice: once more in the planes of the file.
-  reverse.kept_images =
-      saturated_product({2, static_cast<size_t>(o.count), static_cast<size_t>(network.image.size()), sizeof(float)});
+  reverse.kept_images = saturated_product({2 + static_cast<size_t>(noise.draws), static_cast<size_t>(o.count),
+                                           static_cast<size_t>(network.image.size()), sizeof(float)});
   ReverseProcess process(network, table, model.weights.data(), reverse);
   make_output_folder(o.out);
 
@@ -223,7 +234,7 @@ void run(const SampleOptions& o) {
   {
     Progress progress("sampling", process.rows_of(o.count), reverse.batch, "image steps");
     progress.watch([&process] { return process.rows_done(); });
-    drawn = process.all(o.first, o.count, noise.empty() ? nullptr : noise.data(),
+    drawn = process.all(o.first, o.count, noise.initial.empty() ? nullptr : noise.initial.data(),
                         classes.empty() ? nullptr : classes.data(), record);
   }
   write_images(o, network.image, drawn, classes, strip);
@@ -248,13 +259,18 @@ void add_sample_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("sample", "draw images from a model");
   auto o = std::make_shared<SampleOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("--checkpoint", o->checkpoint, "a run, a checkpoint or a diffusers directory")->required();
+  command
+      ->add_option("--checkpoint", o->checkpoint,
+                   "a run, a checkpoint, a diffusers directory or the file of an exact network")
+      ->required();
   command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");
   command->add_option("--seed", o->seed, "seed of all noise");
-  command->add_option("--sampler", o->sampler, "which, of those below; empty: as the model's scheduler says");
+  command->add_option("--scheduler", o->scheduler,
+                      "a scheduler_config.json, or a folder with one, in place of the model's own");
+  command->add_option("--sampler", o->sampler, "which, of those below; empty: as the scheduler says");
   CLI::Option* steps = command->add_option("--steps", o->steps, "steps of the sampler");
   steps->default_str("the sampler's usual");
   command->add_option("--set", o->set, "an option of the sampler, key=value; may be given more than once")
@@ -262,11 +278,19 @@ void add_sample_command(CLI::App& app) {
       ->allow_extra_args(false);
   command->add_option("--reverse", o->reverse,
                       "how a step of ddpm is modelled, of those below; empty: as the model was trained");
-  command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the model's scheduler says");
+  command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
   command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");
-  command->add_option("--initial-noise", o->initial_noise,
-                      "safetensors file with `noise` (N, C, H, W) in place of drawn x_T");
+  command->add_option(
+      "--noise", o->noise.source,
+      "philox: image i is the same in every run of a seed; torch-cpu: what the seed means to PyTorch on "
+      "a CPU, x_T of all images and then a draw a step");
+  command->add_option("--initial-noise", o->noise.initial_file,
+                      "safetensors file with `noise` (N, C, H, W) in place of the standard normals of x_T, which "
+                      "samplers of sigma space scale to their first level");
+  command->add_option("--step-noise", o->noise.steps_file,
+                      "safetensors file with `noise` (draws, N, C, H, W) in place of the normals that the steps draw");
+  command->add_flag("--raw", o->raw, "write the numbers of samples.safetensors alone, for samples that are no images");
   command->add_flag("--strip", o->strip, "also write strip.png: the first image noised and denoised");
   command->add_flag("--npz", o->npz, "also write samples.npz: arr_0, bytes (N, H, W, C), and the classes as arr_1");
   command->add_option("--precision", o->precision, "fp32 or bf16");

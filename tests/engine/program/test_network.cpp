@@ -27,8 +27,10 @@ Network inner_network() {
 Network wrapped(const Network& inner) {
   Network network = inner;
   network.append = [inner](Program& p, const NetworkInputs& inputs) {
-    const NetworkInputs both{repeat(p, "samples", inputs.sample), repeat(p, "timesteps", inputs.timestep),
-                             repeat(p, "labels beside zeros", inputs.labels, true)};
+    const NetworkInputs both{repeat(p, "samples", inputs.sample),
+                             repeat(p, "timesteps", inputs.timestep),
+                             repeat(p, "labels beside zeros", inputs.labels, true),
+                             {}};
     return fold(p, "answer", inner.append(p, both), kFirst, kSecond);
   };
   return network;

@@ -41,9 +41,9 @@ TEST(DdimInverse, FirstStepOfEveryPrediction) {
     };
     ref::RowInput in;
     in.x = kImage, in.pred = kAnswer;
-    const bool at_target = quantity.name() == "sample" || quantity.name() == "score";
-    const Conversion c =
-        conversion(quantity, Quantity::epsilon(), at_target ? first.alpha : 1, at_target ? first.sigma : 1e-9);
+    const bool at_target = quantity == Quantity::x0() || quantity == Quantity::score() || quantity == Quantity::mean();
+    const StateAt read = at_target ? StateAt{first.alpha, first.sigma, first.previous} : StateAt{1, 1e-9};
+    const Conversion c = conversion(quantity, Quantity::epsilon(), read);
     const double eps = c.from_x * kImage + c.from_given * kAnswer;
     EXPECT_NEAR(ref::reverse_element(row_of(), in).to[0], first.alpha * kImage + first.sigma * eps, 2e-6)
         << name_of(quantity);

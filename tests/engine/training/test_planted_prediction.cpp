@@ -12,10 +12,10 @@ namespace {
 
 // Half of the image with a quarter of the noise on it.
 constexpr Quantity::Line kPlanted{"planted",
-                                  [](double, double) -> Combination {
+                                  [](const StateAt&) -> Combination {
                                     return {0.5, 0.25};
                                   },
-                                  [](double, double sigma) { return sigma; }};
+                                  [](const StateAt& at) { return at.sigma; }};
 
 SchedulerConfig planted_config() {
   SchedulerConfig config;

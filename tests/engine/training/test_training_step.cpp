@@ -208,7 +208,7 @@ TEST_F(TrainingStep, SizesThatDoNotFitAreRefused) {
 TEST_F(TrainingStep, ABatchRepeatedInsideTheNetworkIsRefused) {
   Network network = tiny_network();
   network.append = [inner = network.append](Program& p, const NetworkInputs& inputs) {
-    const NetworkInputs both{repeat(p, "samples", inputs.sample), repeat(p, "timesteps", inputs.timestep), {}};
+    const NetworkInputs both{repeat(p, "samples", inputs.sample), repeat(p, "timesteps", inputs.timestep), {}, {}};
     return fold(p, "answer", inner(p, both), 1.0f, 1.0f);
   };
   EXPECT_THROW(Trainer(network, small_schedule(), small_settings(8)), Error);

@@ -43,6 +43,17 @@ class GaugeKernel : public ::testing::Test {
     counter.seed = 6, counter.first = 50;
     measure_gauges(stream, gauges, x, answer.data(), wide, table, at, counter, n, pixels, c);
     got = gauges.values();
+    // The same z, given: the same step, up to the rounding of z.
+    Values draws((row.draw + 1) * count, NAN);
+    const Values own = ref::normals(counter.seed, row.draw, 50, purpose_word(Purpose::ReverseNoise), n, numbers);
+    std::copy(own.begin(), own.end(), draws.end() - count);
+    DeviceArray<float> given(stream, draws), of_given(stream, Values(2 * n, -7));
+    SampleCounter counter_given = counter;
+    counter_given.given = given;
+    measure_gauges(stream, of_given, x, answer.data(), wide, table, at, counter_given, n, pixels, c);
+    Values sizes = got;
+    for (double& size_of : sizes) size_of = std::fabs(size_of);
+    expect_close("given z", of_given.values(), got, 0, 40 * u, sizes);
 
     const Values noise = ref::normals(counter.seed, row.draw, 50, purpose_word(Purpose::ReverseNoise), n, numbers);
     expected.clear();

@@ -200,6 +200,54 @@ TYPED_TEST(ReverseRowKernel, MatchesFp64) {
   }
 }
 
+// Given draws take the place of drawn ones, each row its own.
+TYPED_TEST(ReverseRowKernel, TakesGivenDraws) {
+  using T = TypeParam;
+  constexpr int kImages = 2, kPixels = 7, kChannels = 3, kCount = kImages * kPixels * kChannels, kDraws = 3;
+  const Values state = stored<float>(random_values(kCount, 1)), pred = stored<T>(random_values(kCount, 2)),
+               given = stored<float>(random_values(kDraws * kCount, 3));
+  DeviceArray<float> device_given(this->stream, given);
+  DeviceArray<T> device_pred(this->stream, pred);
+  for (const int draw : {-1, 0, 2}) {
+    ReverseRow row = plain_row();
+    row.draw = draw;
+    row.weight[0][kNoise] = draw < 0 ? 0 : 0.4f;
+    DeviceArray<ReverseRow> table(this->stream, 1);
+    table.upload_raw({row});
+    DeviceArray<int64_t> at(this->stream, Values{0});
+    DeviceArray<float> x(this->stream, state);
+    SampleCounter counter;
+    counter.given = device_given;
+    reverse_row(this->stream, x, {}, nullptr, 0, device_pred.data(), false, nullptr, table, at, counter, kImages,
+                kPixels, kChannels);
+    Values want(kCount), size(kCount);
+    for (int i = 0; i < kCount; ++i) {
+      ref::RowInput in;
+      in.x = state[i], in.pred = pred[i], in.z = draw < 0 ? 0 : given[draw * kCount + i];
+      const ref::RowOutput out = ref::reverse_element(row, in);
+      want[i] = out.to[0], size[i] = out.magnitude[0];
+    }
+    expect_close(join_text("draw ", draw), x.values(), want, 0, 16 * u, size);
+  }
+}
+
+// The network's sample is its row's state times what the row before says, or what the table begins with.
+TEST(ReverseRows, SayTheLevelOfTheNetworksInput) {
+  Stream stream;
+  std::vector<ReverseRow> rows(2, plain_row());
+  rows[0].alpha = 1, rows[0].sigma = 3, rows[0].next_input_scale = 0.25f;
+  rows[1].alpha = 0.5f, rows[1].sigma = 2, rows[1].next_input_scale = 7;
+  DeviceArray<ReverseRow> table(stream, 2);
+  table.upload_raw(rows);
+  DeviceArray<int64_t> row(stream, Values{0});
+  DeviceArray<float> level(stream, 6);
+  set_levels(stream, level, table, row, 0.5f, 3);
+  EXPECT_EQ(level.values(), (Values{0.5, 1.5, 0.5, 1.5, 0.5, 1.5}));
+  advance_row(stream, row);
+  set_levels(stream, level, table, row, 0.5f, 3);
+  EXPECT_EQ(level.values(), (Values{0.125, 0.5, 0.125, 0.5, 0.125, 0.5}));
+}
+
 TEST(ReverseRows, StepOn) {
   Stream stream;
   DeviceArray<ReverseRow> table(stream, 4);
