@@ -35,8 +35,8 @@ void write_model(const std::string& directory, const Component& component, const
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
-    if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (!layout.all().empty()) write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
+    if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
     put_folder_in_place(temporary, directory);
   } catch (const fs::filesystem_error& e) {

@@ -106,6 +106,7 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
   if (files.folder.empty()) {  // a component's folder alone: what is around it is the pipeline that it came from
     const fs::path around = parent_of(directory);
     if (files.scheduler.empty()) files.scheduler = first_existing({around / kSchedulerFolder / kSchedulerFile});
+    if (files.statistics.empty()) files.statistics = first_existing({around / kStatisticsFile});
     if (files.class_names.empty()) files.class_names = first_existing({around / kClassNamesFile});
   }
   files.state = first_existing({directory / kTrainingStateFile});

@@ -10,7 +10,7 @@
 namespace ito {
 namespace {
 
-constexpr const char* kAdvice = "; measure it: ito reverse-stats --checkpoint MODEL --data DATA";
+constexpr const char* kAdvice = "; measure it with reverse-stats";
 
 // The ratio of two sums at a timestep, or on the line between those of the nearest timesteps that have one.
 double between_measured(const std::vector<double>& sums, const std::vector<double>& counts, int timestep,

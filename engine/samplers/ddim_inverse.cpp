@@ -17,6 +17,7 @@ constexpr Level kClean = {.time = -1, .alpha = 1, .sigma = 1e-20, .abar = 1};
 
 // Whether the answer at clean data is eps, but for its size and what the image adds.
 bool tells_eps_at_clean_data(const Reading& reading) {
+  if (reading.predicted() == Quantity::mean()) return false;  // no state comes before clean data
   const double share = std::fabs(reading.call(kClean).eps.from_given);
   return share > 1e-6 && share < 1e6;
 }

@@ -15,7 +15,7 @@ TEST_F(BadInput, CommandLine) {
   };
   check({
       row({},
-          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, bench (see ito "
+          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, bench (see ito "
           "--help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
@@ -107,7 +107,7 @@ TEST_F(BadInput, TrainingFlags) {
           "you mean 'cosine'?"),
       row({"--prediction-type", "eps"},
           "--prediction-type: prediction_type 'eps' is not implemented; use one of epsilon, sample, v_prediction, "
-          "score, flow_prediction"),
+          "score, flow_prediction, mean"),
       row({"--beta-schedule", "lineal"},
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
@@ -169,7 +169,7 @@ TEST_F(BadInput, SamplingFlags) {
       row({"--spacing", "even"},
           "--spacing: timestep_spacing 'even' is not implemented; use one of leading, linspace, trailing"),
       row({"--precision", "fp8"}, "--precision fp8: expected fp32 or bf16*"),
-      row({"--set", "eta=0.5"}, "sampler ddpm: has no option 'eta'; it has 'thresholding', *"),
+      row({"--set", "eta=0.5"}, "sampler ddpm: has no option 'eta'; it has 'mix', *"),
       row({"--set", "eta"}, "sampler ddpm: 'eta' sets nothing; expected key=value"),
       row({"--set", "eta=-1", "--sampler", "ddim"}, "sampler ddim: eta is -1; expected 0 to 1"),
       row({"--set", "eta=2", "--sampler", "ddim"}, "sampler ddim: eta is 2; expected 0 to 1"),

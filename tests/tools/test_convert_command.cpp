@@ -124,7 +124,8 @@ TEST(ConvertCommand, TrainingRunAndBareUnet) {
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   ASSERT_EQ(convert(tiny / "run", tiny / "model").exit_code, 0);
   std::vector<std::string> files = kModelFiles;
-  files.insert(files.begin(), "class_names.json");  // the data's folders had names
+  // The data's folders had names, and training measures by timestep.
+  files.insert(files.begin(), {"class_names.json", "level_statistics.json"});
   EXPECT_EQ(sorted_names_below(tiny / "model"), files);
   const auto checkpoint = files_below(tiny / "run/checkpoint-000002"), model = files_below(tiny / "model");
   EXPECT_EQ(checkpoint.size(), files.size() + 1);  // the training state besides

@@ -12,7 +12,7 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-const std::set<std::string> kCheckpointFiles{"ito_state.safetensors", "model_index.json",
+const std::set<std::string> kCheckpointFiles{"ito_state.safetensors", "level_statistics.json", "model_index.json",
                                              "scheduler/scheduler_config.json", "unet/config.json",
                                              "unet/diffusion_pytorch_model.safetensors"};
 

@@ -56,7 +56,7 @@ std::vector<std::string> reverse_option_lines() {
 const LevelStatistics& TransitionProblem::measured() const {
   ITO_USER_CHECK(statistics, who,
                  ": needs what was measured of the network by timestep, and the model has no level_statistics.json; "
-                 "measure it: ito reverse-stats --checkpoint MODEL --data DATA");
+                 "measure it with reverse-stats");
   return *statistics;
 }
 

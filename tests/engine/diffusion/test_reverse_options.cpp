@@ -161,7 +161,7 @@ TEST(ReverseOptions, DirectIsTheAnswerAndItsError) {
   EXPECT_EQ(chain.at("direct", 0, nullptr).std, 0) << "no noise at the end";
   EXPECT_EQ(user_error([&] { chain.at("direct", 499); }),
             "test: needs what was measured of the network by timestep, and the model has no level_statistics.json; "
-            "measure it: ito reverse-stats --checkpoint MODEL --data DATA");
+            "measure it with reverse-stats");
   EXPECT_NE(user_error([&] { chain.at("direct", 499, &measured, false, 400); }).find("use all steps"),
             std::string::npos);
   const Chain eps;

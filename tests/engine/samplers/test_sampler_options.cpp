@@ -78,7 +78,7 @@ TEST(SamplerOptions, Refusals) {
             "sampler ddim: has no option 'etta'; it has 'eta', 'use_clipped_model_output', 'thresholding', "
             "'dynamic_thresholding_ratio', 'sample_max_value'; did you mean 'eta'?");
   EXPECT_EQ(set("ddpm", "eta=0.5"),
-            "sampler ddpm: has no option 'eta'; it has 'thresholding', 'dynamic_thresholding_ratio', "
+            "sampler ddpm: has no option 'eta'; it has 'mix', 'thresholding', 'dynamic_thresholding_ratio', "
             "'sample_max_value'");
   EXPECT_EQ(set("ddpm", "sample_max_value=0"), "sampler ddpm: sample_max_value is 0; expected 1e-06 to 1e+06");
   EXPECT_EQ(set("ddim", "eta"), "sampler ddim: 'eta' sets nothing; expected key=value");
