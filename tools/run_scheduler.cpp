@@ -54,7 +54,7 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
                  " model, which has no table of betas; leave one of them out");
   if (!run.beta_schedule.empty()) config.beta_schedule = beta_schedule_of(run.beta_schedule, "--beta-schedule");
   run.prediction_type = name_of(config.prediction_type);
-  run.beta_schedule = name_of(config.beta_schedule);
+  run.beta_schedule = config.family == Family::Vp ? name_of(config.beta_schedule) : "";
   return config;
 }
 

@@ -126,6 +126,7 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment);
   trainer.upload(Trainer::Arena::Ema, read_weights(files.weights, trainer.layout()));
   trainer.set_state(snapshot.state);
+  trainer.set_level_losses(snapshot.level_losses);
 }
 
 std::string RunFolder::path(const std::string& name) const {
@@ -168,6 +169,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   snapshot.configuration_hash = identity_.configuration_hash;
   snapshot.data_fingerprint = identity_.data_fingerprint;
   snapshot.kernels = identity_.kernels;
+  snapshot.level_losses = trainer.level_losses();
   snapshot.weights = trainer.download(Trainer::Arena::Weights);
   snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);
   snapshot.second_moment = trainer.download(Trainer::Arena::SecondMoment);
