@@ -75,7 +75,7 @@ Outcome outcome_of(Trainer& trainer) {
 }
 
 void expect_same(const Outcome& a, const Outcome& b, const std::string& what) {
-  EXPECT_EQ(a.arenas, b.arenas) << what;
+  EXPECT_TRUE(a.arenas == b.arenas) << what << ": the arenas";
   EXPECT_EQ(std::memcmp(&a.state, &b.state, sizeof(TrainState)), 0) << what << ": the state";
   EXPECT_EQ(a.losses, b.losses) << what << ": the losses of the levels";
 }
