@@ -63,7 +63,7 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
   check_scheduler_config(config, file.empty() ? "the noise schedule" : file);
   run.reverse = config.reverse;
   run.prediction_type = name_of(config.prediction_type);
-  run.beta_schedule = name_of(config.beta_schedule);
+  run.beta_schedule = config.family == Family::Vp ? name_of(config.beta_schedule) : "";
   return config;
 }
 

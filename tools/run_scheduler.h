@@ -13,8 +13,8 @@ std::string scheduler_file(const std::string& path);
 
 // The configuration that a run trains with and writes into its checkpoints: that of --scheduler, or of the file
 // `otherwise`, or where that is "" DDPMScheduler's usual one, with what --prediction-type and --beta-schedule replace
-// in it. Both are then filled into `run`, so that its config.json says what they came to. UserError for a file that
-// cannot be trained with.
+// in it. Both are then filled into `run`, so that its config.json says what they came to; a family without a table of
+// betas has no beta schedule. UserError for a file that cannot be trained with.
 SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise);
 
 }  // namespace ito

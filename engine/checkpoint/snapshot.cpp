@@ -9,6 +9,7 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
+#include "kernels/diffusion/level_losses.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -50,6 +51,27 @@ void for_each_scalar(Snapshot& snapshot, const Visitor& visitor) {
   visitor("data_fingerprint", snapshot.data_fingerprint);
 }
 
+constexpr const char* kLevelLosses = "level_losses.losses";
+constexpr const char* kLevelCounts = "level_losses.counts";
+
+// Both are there or neither; Trainer::set_level_losses holds them against the draw and its levels.
+LevelLosses read_level_losses(const SafetensorsFile& file) {
+  LevelLosses kept;
+  if (!file.has(kLevelLosses) && !file.has(kLevelCounts)) return kept;
+  for (const char* name : {kLevelLosses, kLevelCounts})
+    ITO_USER_CHECK(file.has(name), file.path(), ": tensor ", name, kStateIsExpected);
+  const std::vector<int64_t> counts = file.read_i64(kLevelCounts);
+  file.check_shape(kLevelCounts, {std::ssize(counts)});
+  file.check_shape(kLevelLosses, {std::ssize(counts), kLevelHistory});
+  kept.losses = file.read_f32(kLevelLosses);
+  for (const int64_t count : counts) {
+    ITO_USER_CHECK(count >= 0 && count < 2 * kLevelHistory, file.path(), ": tensor ", kLevelCounts, " holds ", count,
+                   "; expected 0 to ", 2 * kLevelHistory - 1);
+    kept.counts.push_back(static_cast<int32_t>(count));
+  }
+  return kept;
+}
+
 constexpr const char* kKernels = "kernels";
 constexpr size_t kMostKernelsText = 1000;
 
@@ -61,6 +83,11 @@ void write_snapshot(const std::string& path, const ParameterLayout& layout, cons
   add_arena(writer, "first_moment.", layout, snapshot.first_moment, true);
   add_arena(writer, "second_moment.", layout, snapshot.second_moment, true);
   for_each_scalar(snapshot, [&](const std::string& name, const auto& value) { add_scalar(writer, name, value); });
+  const LevelLosses& kept = snapshot.level_losses;
+  if (!kept.counts.empty()) {
+    writer.add(kLevelLosses, {std::ssize(kept.counts), kLevelHistory}, kept.losses);
+    writer.add_i64(kLevelCounts, {std::ssize(kept.counts)}, {kept.counts.begin(), kept.counts.end()});
+  }
   writer.add_u8(kKernels, {static_cast<int64_t>(snapshot.kernels.size())},
                 std::vector<uint8_t>(snapshot.kernels.begin(), snapshot.kernels.end()));
   writer.write(path);
@@ -90,7 +117,8 @@ TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& l
   snapshot.first_moment = read_arena(file, "first_moment.", layout, true);
   snapshot.second_moment = read_arena(file, "second_moment.", layout, true);
   snapshot.kernels = read_kernels(file);
-  std::vector<std::string> known{kKernels};
+  snapshot.level_losses = read_level_losses(file);
+  std::vector<std::string> known{kKernels, kLevelLosses, kLevelCounts};
   for_each_scalar(snapshot, [&](const std::string& name, auto& value) {
     read_scalar(file, name, value);
     known.push_back(name);

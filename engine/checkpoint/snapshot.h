@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/diffusion/level_losses.h"
 #include "engine/io/safetensors.h"
 #include "engine/program/parameters.h"
 #include "kernels/optim/train_state.h"
@@ -17,6 +18,7 @@ struct TrainingSnapshot {
   uint64_t configuration_hash = 0;                          // of what else the numbers depend on; 0: not known
   uint64_t data_fingerprint = 0;                            // Dataset::fingerprint()
   std::string kernels;                                      // what it was computed with, in words; printable ASCII
+  LevelLosses level_losses;                                 // of a draw of levels that follows them
   std::vector<float> weights, first_moment, second_moment;  // arenas
 };
 void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot);

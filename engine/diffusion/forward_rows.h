@@ -6,11 +6,12 @@
 
 #include "engine/diffusion/levels.h"
 #include "engine/diffusion/reading.h"
+#include "engine/diffusion/weighting.h"
 #include "kernels/diffusion/forward_row.h"
 
 namespace ito {
 
-// A row for every timestep 0..T-1.
-std::vector<ForwardRow> forward_rows(const Levels& levels, const Reading& reading);
+// A row for every timestep 0..T-1. UserError where the weighting has a weight that fp32 does not hold.
+std::vector<ForwardRow> forward_rows(const Levels& levels, const Reading& reading, const LossWeighting& weighting = {});
 
 }  // namespace ito

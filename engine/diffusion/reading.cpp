@@ -106,6 +106,7 @@ Target Reading::target(const Level& level) const {
   const Mixing native = state(level, Space::Native);
   const double in = preconditioning(level);
   Target target{.input_x0 = in * native.alpha, .input_eps = in * native.sigma};
+  target.answer = answer(level, native);
   if (predicted_ == Quantity::mean()) {
     // x_{t-1} itself, whose mean given x_t the network then learns: drawn with eps2 and carried on to x_t by eps.
     const double kept = level.abar / level.previous;
@@ -115,9 +116,8 @@ Target Reading::target(const Level& level) const {
     target.input_eps2 = std::sqrt(kept) * target.eps2;
     return target;
   }
-  const Combination c = answer(level, native);
-  target.x0 = c.x0;
-  target.eps = c.eps;
+  target.x0 = target.answer.x0;
+  target.eps = target.answer.eps;
   if (family_ != Family::Edm) target.weight = predicted_.loss_weight({native.alpha, native.sigma, level.previous});
   return target;
 }

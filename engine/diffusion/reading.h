@@ -39,6 +39,7 @@ struct CallAt {
 struct Target {
   double x0 = 0, eps = 0, eps2 = 0, weight = 1;
   double input_x0 = 0, input_eps = 0, input_eps2 = 0;
+  Combination answer{};  // what the right answer is, given x0 and the noise of the input
 };
 
 class Reading {

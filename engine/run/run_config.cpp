@@ -29,6 +29,13 @@ Json json_of(const T& value) {
 
 }  // namespace
 
+std::string either_of(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i)
+    text += join_text(i == 0 ? "" : i + 1 == names.size() ? " or " : ", ", names[i]);
+  return text;
+}
+
 bool OptionRange::holds(double value) const {
   if (!std::isfinite(value)) return false;
   return (least_open ? value > least : value >= least) && (most_open ? value < most : value <= most);
@@ -56,6 +63,14 @@ Json RunConfig::numbers() const {
     if (option.role == OptionRole::Numbers) those[option.key] = json_of(value);
   });
   if (lr_schedule != "constant") those["steps"] = steps;
+  return those;
+}
+
+Json RunConfig::before() const {
+  Json those = Json::object();
+  visit(*this, [&](const auto&, const RunOption& option) {
+    if (option.before) those[option.key] = option.before;
+  });
   return those;
 }
 

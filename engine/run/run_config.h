@@ -10,7 +10,9 @@
 
 #include "engine/diffusion/options/option.h"
 #include "engine/diffusion/quantity.h"
+#include "engine/diffusion/weighting.h"
 #include "engine/io/json_file.h"
+#include "engine/training/level_draw.h"
 #include "kernels/seams/conv.h"
 
 namespace ito {
@@ -53,7 +55,11 @@ struct RunOption {
   OptionRange range = {};
   std::string zero = {};  // what 0 means, where it means something else than the other numbers
   OptionRole role = OptionRole::Free;
+  // What it was for runs from before there was such an option; null: there always was.
+  const char* before = nullptr;
 };
+
+std::string either_of(const std::vector<std::string>& names);  // "none, snr or edm"
 
 struct RunConfig {
   std::string data, out;
@@ -72,6 +78,8 @@ struct RunConfig {
   std::string scheduler;                       // "": none
   std::string reverse;                         // "": the scheduler's
   std::string prediction_type, beta_schedule;  // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
+  std::string loss_weighting = "none";
+  std::string timestep_sampling;  // "": the family's usual one
   bool flip = false;
   int resolution = 0;
   int64_t checkpoint_every = 1000, log_every = 10, sample_every = 0;
@@ -125,6 +133,21 @@ struct RunConfig {
                                          {},
                                          {},
                                          Numbers});
+    visitor(run.loss_weighting, RunOption{"loss_weighting",
+                                          "weight of the squared error by timestep, with its numbers as in "
+                                          "min-snr:gamma=5: " +
+                                              either_of(weighting_names()),
+                                          {},
+                                          {},
+                                          Numbers,
+                                          "none"});
+    visitor(run.timestep_sampling, RunOption{"timestep_sampling",
+                                             "how timesteps are drawn, with its numbers: " +
+                                                 either_of(level_draw_names()) + "; not given: " + usual_level_draws(),
+                                             {},
+                                             {},
+                                             Numbers,
+                                             "uniform"});
     visitor(run.flip, RunOption{"flip", "mirror half of the images at random", {}, {}, Numbers});
     visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
                                       "as the model says"});
@@ -160,6 +183,7 @@ struct RunConfig {
   Json json() const;     // every value but those of OptionRole::Start
   Json numbers() const;  // those that the numbers of the run depend on; steps are among them unless the learning rate
                          // is constant, since its other shapes stretch with them
+  Json before() const;   // RunOption::before of every option that has it
   void check() const;    // UserError that names the first option whose value is out of range
 };
 

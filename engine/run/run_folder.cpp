@@ -130,6 +130,7 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
     warn(checkpoint.path, ": has no ", kStatisticsFile, "; what the run measures by timestep begins anew");
   else
     trainer.set_statistics(read_level_statistics(files.statistics, scheduler_.num_train_timesteps));
+  trainer.set_level_losses(snapshot.level_losses);
 }
 
 std::string RunFolder::path(const std::string& name) const {
@@ -173,6 +174,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   snapshot.configuration_hash = identity_.configuration_hash;
   snapshot.data_fingerprint = identity_.data_fingerprint;
   snapshot.kernels = identity_.kernels;
+  snapshot.level_losses = trainer.level_losses();
   snapshot.weights = trainer.download(Trainer::Arena::Weights);
   snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);
   snapshot.second_moment = trainer.download(Trainer::Arena::SecondMoment);

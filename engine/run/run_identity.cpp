@@ -37,7 +37,10 @@ RunIdentity identity_of(const RunConfig& run, const Json& architecture, const Sc
   identity.architecture = architecture;
   identity.scheduler = scheduler_config_json(scheduler);
   identity.numbers = run.numbers();
+  identity.before = run.before();
   Json hashed = identity.numbers;
+  for (const auto& [key, value] : identity.before.items())  // checkpoints from before go on
+    if (hashed.value(key, Json()) == value) hashed.erase(key);
   hashed["precision"] = name_of(program.options().compute);  // what it came down to on this machine
   hashed["architecture"] = identity.architecture;
   hashed["scheduler"] = identity.scheduler;
@@ -77,7 +80,7 @@ void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, co
                  "; resume with the same data, or start another run in another folder");
   if (stored_config.is_object())
     for (const auto& [key, value] : now.numbers.items()) {
-      const Json old = stored_config.value(key, Json());
+      const Json old = stored_config.value(key, now.before.value(key, Json()));
       ITO_USER_CHECK(value == old, option_name(key), " ", value.dump(), ": ", checkpoint, " was trained with ",
                      old.dump(), kAdvice);
     }

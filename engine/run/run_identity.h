@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the numbers of a run depend on, and whether a run may go on from a checkpoint: seed, data, architecture, batch,
-// precision, optimiser, learning rate, noise schedule, flips. Threads, micro-batch and the intervals of logs, previews
-// and checkpoints are free. steps belongs to it unless the learning rate is constant: the other shapes stretch with
-// it. So do the kernels that compute them, unless other_kernels says that they may differ.
+// precision, optimiser, learning rate, noise schedule, weights and draw of levels, flips. Threads, micro-batch and the
+// intervals of logs, previews and checkpoints are free. steps belongs to it unless the learning rate is constant: the
+// other shapes stretch with it. So do the kernels that compute them, unless other_kernels says that they may differ.
 #pragma once
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/scheduler_config.h"
@@ -16,6 +16,7 @@ struct RunIdentity {
   Json architecture;  // the component's config.json
   Json scheduler;     // scheduler_config.json
   Json numbers;       // RunConfig::numbers()
+  Json before;        // RunConfig::before(): what a config.json without the key means
   uint64_t configuration_hash = 0;
   std::string kernels;         // kernel_choices(), and a hash of what runs each op
   bool other_kernels = false;  // RunConfig's

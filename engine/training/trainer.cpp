@@ -62,6 +62,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
     : network_(network),
       settings_(checked(settings, network)),
       schedule_steps_(schedule.steps()),
+      level_sampler_(settings.level_draw, Levels(schedule)),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
   inputs_ = plan_network(program_, network_);
   ITO_USER_CHECK(program_.layout().trainable_floats() > 0, "the network has no weights that could be trained");
@@ -71,6 +72,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
     last_inputs_ = plan_network(*last_, network_);
   }
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
+  const std::vector<ForwardRow> rows =
+      forward_rows(Levels(schedule), Reading::of(schedule.config()), settings_.weighting);
   BufferList buffers;
   declare(buffers);
   buffer_bytes_ = buffers.bytes();
@@ -84,7 +87,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   buffers.allocate();
   activations_ = {activation_bytes(), "the network's activations"};
   learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
-  levels_.upload(stream_, forward_rows(Levels(schedule), Reading::of(schedule.config())).data());
+  levels_.upload(stream_, rows.data());
+  level_sampler_.start(stream_);
   level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
@@ -104,6 +108,7 @@ void Trainer::declare(BufferList& buffers) {
   buffers.add(state_, 1, "training state");
   buffers.add(learning_rates_, settings_.learning_rate.steps, "learning rates");
   buffers.add(levels_, schedule_steps_, "noise schedule");
+  level_sampler_.declare(buffers);
   buffers.add(x0_, batch * network_.image.size(), "images");
   buffers.add(rows_, batch, "levels");
   buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
@@ -128,6 +133,7 @@ void Trainer::set_weights(const std::vector<float>& weights) {
   TrainState initial{};
   initial.beta1_power = initial.beta2_power = 1.0;
   set_state(initial);
+  level_sampler_.start(stream_);
 }
 
 DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
@@ -172,7 +178,7 @@ SampleCounter Trainer::counter_from(int offset) const {
 }
 
 void Trainer::run_step() {
-  draw_levels(stream_, rows_.data(), levels_.data(), schedule_steps_, counter_from(0), settings_.batch);
+  level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   program_.pack(stream_);
   for (int pass = 0; pass < passes(); ++pass) run_pass(pass);
   accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, loss_.data(), rows_.data(), settings_.batch,
@@ -183,6 +189,7 @@ void Trainer::run_step() {
                     static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
   adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), gradients_.data(),
             floats, state_.data(), settings_.optimizer);
+  level_sampler_.learn(stream_, loss_.data(), rows_.data(), &state_.data()->apply, settings_.batch);
 }
 
 int Trainer::passes() const {

@@ -8,9 +8,11 @@
 
 #include "engine/diffusion/level_statistics.h"
 #include "engine/diffusion/schedule.h"
+#include "engine/diffusion/weighting.h"
 #include "engine/program/buffer_list.h"
 #include "engine/program/network.h"
 #include "engine/training/learning_rate.h"
+#include "engine/training/level_sampler.h"
 #include "kernels/diffusion/forward_row.h"
 #include "kernels/optim/gradient_norm.h"
 #include "kernels/sum_tree.h"
@@ -26,6 +28,8 @@ struct TrainSettings {
   DType compute = DType::F32;
   LearningRateConfig learning_rate;
   OptimizerSettings optimizer;
+  LossWeighting weighting;
+  LevelDrawChoice level_draw;
   bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory
   bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
@@ -55,6 +59,9 @@ class Trainer {
   // What the steps so far have measured of the network, by timestep; waits for the device.
   LevelStatistics statistics();
   void set_statistics(const LevelStatistics& statistics);
+  // What the draw of levels has learnt; empty where it learns nothing.
+  LevelLosses level_losses() { return level_sampler_.losses(stream_); }
+  void set_level_losses(const LevelLosses& losses) { level_sampler_.set_losses(stream_, losses); }
   void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
   Stream& stream() { return stream_; }
 
@@ -72,6 +79,7 @@ class Trainer {
   Network network_;
   TrainSettings settings_;
   int schedule_steps_;
+  LevelSampler level_sampler_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   Program program_;
   NetworkInputs inputs_, last_inputs_;

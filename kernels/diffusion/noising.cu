@@ -11,11 +11,28 @@
 namespace ito {
 namespace {
 
-DEVICE void draw_level_item(int64_t image, ForwardRow* rows, const ForwardRow* table, int levels,
+// The first level whose threshold is above the bits; the last one's, 2^32, always is.
+DEVICE uint32_t level_of_bits(uint32_t bits, const uint64_t* thresholds, int levels) {
+  int low = 0, high = levels - 1;
+  while (low < high) {
+    const int middle = (low + high) / 2;
+    if (thresholds[middle] > bits)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return static_cast<uint32_t>(low);
+}
+
+DEVICE void draw_level_item(int64_t image, ForwardRow* rows, const ForwardRow* table, int levels, LevelChances chances,
                             SampleCounter counter) {
   const SampleDraws draws = sample_draws(counter, image);
-  const Random4 bits = quad_bits(draws, 0, purpose_word(Purpose::Timestep));
-  rows[image] = table[uniform_below(bits.v[0], static_cast<uint32_t>(levels))];
+  const uint32_t bits = quad_bits(draws, 0, purpose_word(Purpose::Timestep)).v[0];
+  const uint32_t level = chances.thresholds ? level_of_bits(bits, chances.thresholds, levels)
+                                            : uniform_below(bits, static_cast<uint32_t>(levels));
+  ForwardRow row = table[level];
+  if (chances.scale) row.weight *= chances.scale[level];
+  rows[image] = row;
 }
 
 template <class T>
@@ -49,10 +66,10 @@ KERNEL void fill_normal_kernel(float* out, SampleCounter counter, uint32_t purpo
 
 }  // namespace
 
-void draw_levels(Stream& stream, ForwardRow* rows, const ForwardRow* table, int levels, const SampleCounter& counter,
-                 int n) {
+void draw_levels(Stream& stream, ForwardRow* rows, const ForwardRow* table, int levels, const LevelChances& chances,
+                 const SampleCounter& counter, int n) {
   ITO_CHECK(n >= 0 && levels > 0, "draw_levels: N ", n, ", levels ", levels, ", expected positive sizes");
-  for_each<draw_level_item>("draw_levels", n, stream, rows, table, levels, counter);
+  for_each<draw_level_item>("draw_levels", n, stream, rows, table, levels, chances, counter);
 }
 
 void add_noise(Stream& stream, DataRef x_t, float* timestep, const float* x0, const ForwardRow* rows,

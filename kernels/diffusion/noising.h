@@ -7,9 +7,16 @@
 
 namespace ito {
 
-// rows[n] = table[t], t uniform in 0..levels-1 (Purpose::Timestep). rows (N), table (levels), both in device memory.
-void draw_levels(Stream& stream, ForwardRow* rows, const ForwardRow* table, int levels, const SampleCounter& counter,
-                 int n);
+// The chance of every level, in device memory.
+struct LevelChances {
+  const uint64_t* thresholds = nullptr;  // (levels): how many of the 2^32 words draw a level up to each; null: uniform
+  const float* scale = nullptr;          // (levels): times the weight of the row; null: 1
+};
+
+// rows[n] = table[t], t drawn by 32 bits of Purpose::Timestep: the first whose threshold is above them, or uniform in
+// 0..levels-1. rows (N), table (levels), both in device memory.
+void draw_levels(Stream& stream, ForwardRow* rows, const ForwardRow* table, int levels, const LevelChances& chances,
+                 const SampleCounter& counter, int n);
 
 // What the network is given: x_t (N, image_size) in its type, and timestep (N) fp32 (may be null).
 // x0 (N, image_size) fp32; rows (N).

@@ -15,7 +15,8 @@ TEST_F(BadInput, CommandLine) {
   };
   check({
       row({},
-          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, bench (see ito "
+          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, bench "
+          "(see ito "
           "--help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
@@ -33,6 +34,7 @@ TEST_F(BadInput, CommandLine) {
       row({"convert", "--from", "x"}, "convert: --out is missing (see ito convert --help)"),
       row({"train", "--out", out()}, "train: --data is missing: fashion-mnist or a path"),
       row({"train", "--data", images_}, "train: --out is missing: the folder of the run"),
+      row({"train", "--json"}, "--json: is for what --print-weights prints; add it, or leave --json out"),
       row({"train", "--data"}, "--data: expected a value after it" + see),
       row({"train", "--adam-betas", "0.9"}, "--adam-betas: expected 2 values after it" + see),
       row({"train", "--batch", "1", "--batch", "2"}, "--batch: given 2 times; expected once" + see),
@@ -111,6 +113,18 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--beta-schedule", "lineal"},
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
+      row({"--loss-weighting", "minsnr"},
+          "--loss-weighting: 'minsnr' is not known; use one of 'none', 'snr', 'min-snr', 'p2', 'edm'; did you mean "
+          "'min-snr'?"),
+      row({"--loss-weighting", "p2:k=0"}, "--loss-weighting p2: k is 0; expected 1e-06 to 1e+06"),
+      row({"--loss-weighting", "snr:gamma=5"}, "--loss-weighting snr: has no number 'gamma'; it has none"),
+      row({"--timestep-sampling", "lognormal"},
+          "--timestep-sampling: 'lognormal' is not known; use one of 'uniform', 'importance', 'logit-normal', "
+          "'log-normal'; did you mean 'log-normal'?"),
+      row({"--timestep-sampling", "logit-normal:std=-1"},
+          "--timestep-sampling logit-normal: std is -1; expected 0.001 to 1000"),
+      row({"--timestep-sampling", "importance:uniform=2"},
+          "--timestep-sampling importance: uniform is 2; expected 0 to 1"),
       row({"--scheduler", path("nowhere")},
           "--scheduler " + path("nowhere") +
               ": no such file or folder; expected a scheduler_config.json, or a folder that holds one"),

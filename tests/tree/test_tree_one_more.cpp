@@ -83,6 +83,14 @@ TEST(OneMore, AMetricIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/evaluate/", "Metric", "engine/evaluate/metric.cpp", 6);
 }
 
+TEST(OneMore, AWeightingIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/diffusion/weightings/", "Weighting", "engine/diffusion/weighting.cpp", 5);
+}
+
+TEST(OneMore, ADrawOfLevelsIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/training/level_draws/", "LevelDraw", "engine/training/level_draw.cpp", 4);
+}
+
 TEST(OneMore, APredictionIsALine) {
   const SourceFile& table = file_at("engine/diffusion/quantity.cpp");
   const std::vector<std::string> names = matches_in(table, "\n    \\{\"(\\w+)\",\\s");
@@ -104,7 +112,8 @@ TEST(OneMore, AnArchitectureIsAFolderAndItsPlaceInTheList) {
   EXPECT_EQ(found, Paths{"models/architectures.cpp"});
 }
 
-// A line of the list names its field; the command makes flags of the list and of nothing else but --config.
+// A line of the list names its field; the command makes flags of the list and of nothing else but --config and what
+// prints in place of training.
 TEST(OneMore, ATrainingOptionIsALine) {
   const SourceFile& options = file_at(kOptions);
   const std::regex line("visitor\\(\\s*run\\.(\\w+),\\s*RunOption\\{\\s*\"(\\w+)\"");
@@ -116,7 +125,7 @@ TEST(OneMore, ATrainingOptionIsALine) {
   EXPECT_GE(keys.size(), 29u);
   EXPECT_EQ(matches_in(options, "(visitor\\(run)").size(), keys.size());
   EXPECT_EQ(matches_in(file_at("tools/commands/train.cpp"), "add_(?:option|flag)\\(\\s*\"(--[a-z-]+)\""),
-            std::vector<std::string>{"--config"});
+            (std::vector<std::string>{"--config", "--print-weights", "--json"}));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/option_file.h"
+#include "tools/commands/weight_table.h"
 #include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
@@ -76,6 +77,28 @@ std::vector<float> first_weights(const Model& model, const ParameterLayout& layo
   if (model.files.weights.empty()) return initial_weights(layout, seed);
   print_note("starting from the weights of " + model.files.weights);
   return read_weights(model.files.weights, layout);
+}
+
+// The weighting and the draw of levels for a model of this noise schedule; `run` then says in full what they came to.
+struct LevelChoices {
+  LossWeighting weighting;
+  LevelDrawChoice draw;
+};
+LevelChoices resolve_levels(RunConfig& run, const SchedulerConfig& scheduler) {
+  const LevelChoices chosen{loss_weighting_of(run.loss_weighting, scheduler, "--loss-weighting"),
+                            level_draw_of(run.timestep_sampling, scheduler.family, "--timestep-sampling")};
+  run.loss_weighting = chosen.weighting.text();
+  run.timestep_sampling = chosen.draw.text();
+  return chosen;
+}
+
+// --print-weights: what a run with these options would train with.
+void print_weights(RunConfig run, const Given& given, bool json) {
+  const std::optional<FoundCheckpoint> newest =
+      run.resume && !run.out.empty() ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
+  const SchedulerConfig scheduler = scheduler_to_train(run, model_to_train(run, newest, given), newest, given);
+  const LevelChoices chosen = resolve_levels(run, scheduler);
+  print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
 }
 
 TrainSettings train_settings(const RunConfig& run) {
@@ -141,6 +164,9 @@ int train(RunConfig run, const Given& given) {
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   const Model model = model_to_train(run, newest, given);
   const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
+  const LevelChoices levels = resolve_levels(run, scheduler);
+  settings.weighting = levels.weighting;
+  settings.level_draw = levels.draw;
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   const Dataset data = load_data(run, model.configured.image);
@@ -231,6 +257,15 @@ void add_run_option(CLI::App& command, T& value, const RunOption& option) {
   }
 }
 
+// Every weighting and draw with its numbers, for --help.
+std::string choices_help() {
+  std::string text = "Loss weightings, and the numbers that each takes behind a colon:\n";
+  for (const std::string& line : weighting_lines()) text += "  " + line + "\n";
+  text += "Draws of timesteps, in the same way:\n";
+  for (const std::string& line : level_draw_lines()) text += "  " + line + "\n";
+  return text;
+}
+
 }  // namespace
 
 void add_train_command(CLI::App& app) {
@@ -242,14 +277,24 @@ void add_train_command(CLI::App& app) {
   CLI::Option* model = command->get_option("--model");
   model->description(model->get_description() + "; names: " + list_names(named_models()));
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");
-  command->callback([run, config_file, command] {
+  auto weights = std::make_shared<bool>(false), json = std::make_shared<bool>(false);
+  command->add_flag("--print-weights", *weights,
+                    "print weight and chance of every timestep, and train nothing; needs neither --data nor --out");
+  command->add_flag("--json", *json, "with --print-weights: as JSON");
+  command->footer(choices_help);
+  command->callback([run, config_file, command, weights, json] {
     if (!config_file->empty()) apply_option_file(*command, *config_file);
     const Given given{command->count("--model") > 0, command->count("--scheduler") > 0};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
-    if (run->resume && !run->out.empty() && std::filesystem::exists(own_config))
+    if (run->resume && !run->out.empty() && std::filesystem::exists(own_config)) {
       find_named_files(*run, own_config, apply_option_file(*command, own_config));
-    else if (!run->out.empty())
+      // A run from before there was a choice drew so; what is usual is for new ones.
+      if (run->timestep_sampling.empty()) run->timestep_sampling = run->before().at("timestep_sampling");
+    } else if (!run->out.empty()) {
       check_out_is_apart(*run);
+    }
+    ITO_USER_CHECK(*weights || !*json, "--json: is for what --print-weights prints; add it, or leave --json out");
+    if (*weights) return print_weights(*run, given, *json);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
     if (const int code = train(*run, given)) std::exit(code);

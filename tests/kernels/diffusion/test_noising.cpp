@@ -23,7 +23,7 @@ TEST(DrawLevels, AreUniformAndIndexed) {
   table.upload_raw(host);
   SampleCounter counter;
   counter.seed = 77, counter.first = 1000;
-  draw_levels(stream, rows, table, levels, counter, n);
+  draw_levels(stream, rows, table, levels, {}, counter, n);
   Values count(levels, 0.0);
   const std::vector<ForwardRow> got = rows.raw();
   for (int i = 0; i < n; ++i) {
@@ -36,7 +36,7 @@ TEST(DrawLevels, AreUniformAndIndexed) {
   for (double c : count) chi2 += (c - n / levels) * (c - n / levels) / (n / levels);
   EXPECT_LT(chi2, 33.7);  // nine degrees of freedom, p = 1e-4
   counter.first += 500;   // images 500 .. 599 of the same step
-  draw_levels(stream, later, table, levels, counter, 100);
+  draw_levels(stream, later, table, levels, {}, counter, 100);
   EXPECT_EQ(later.bits(), rows.bits().substr(500 * sizeof(ForwardRow), 100 * sizeof(ForwardRow)));
 }
 
@@ -86,7 +86,7 @@ TYPED_TEST(AddNoise, MatchesFp64) {
 TEST(NoisingErrors, NameWhatIsWrong) {
   Stream stream;
   DeviceArray<float> x(stream, 4);
-  EXPECT_THROW(draw_levels(stream, nullptr, nullptr, 0, {}, 1), Error);
+  EXPECT_THROW(draw_levels(stream, nullptr, nullptr, 0, {}, {}, 1), Error);
   EXPECT_THROW(add_noise(stream, x.data(), nullptr, x, nullptr, {}, 1, 0), Error);
 }
 
