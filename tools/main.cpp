@@ -142,6 +142,7 @@ int main(int argc, char** argv) {
     ito::add_inspect_command(app);
     ito::add_convert_command(app);
     ito::add_eval_command(app);
+    ito::add_likelihood_command(app);
     ito::add_bench_command(app);
     ito::read_whole_numbers_in_decimal(app);
     app.parse(argc, argv);
