@@ -16,7 +16,7 @@ namespace ito {
 extern const Sampler kDdpm, kDdim, kDdimInverse, kEuler, kEulerAncestral, kHeun, kEdmHeun, kKdpm2, kKdpm2Ancestral,
     kLms, kPndm, kIpndm, kDeis, kDpmSolverPp2m, kDpmPp2mSde, kDpmPp3m, kDpmPp1s, kDpmPp2s, kDpmPp3s, kDpmPp2sAncestral,
     kDpmPpSde, kUniPc, kEulerMaruyama, kReverseDiffusion, kPredictorCorrector, kLangevin, kFlowEuler, kFlowMidpoint,
-    kFlowHeun;
+    kFlowHeun, kOde45;
 
 namespace {
 
@@ -48,7 +48,8 @@ constexpr const Sampler* kSamplers[] = {&kDdpm,
                                         &kLangevin,
                                         &kFlowEuler,
                                         &kFlowMidpoint,
-                                        &kFlowHeun};
+                                        &kFlowHeun,
+                                        &kOde45};
 
 // What diffusers' solvers that divide by alpha have in place of abar 0.
 constexpr double kLeastAbar = 0x1p-24;
@@ -74,6 +75,8 @@ Clipping clipping_of(const SamplingProblem& p, const SamplingSettings& settings)
   const bool clip = p.sampler.clips && settings.clip_sample.value_or(p.config.clip_sample);
   return {.range = clip ? p.config.clip_sample_range : 0};
 }
+
+SamplingProblem problem_of(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings);
 
 }  // namespace
 
@@ -117,6 +120,20 @@ double SamplingProblem::sigma_space_start() const {
 }
 
 ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {
+  ITO_CHECK(sampler.table, "sampler ", sampler.name, ": has no table of rows; it chooses its steps as it goes");
+  return sampler.table(problem_of(sampler, schedule, settings));
+}
+
+AdaptivePlan adaptive_plan(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {
+  ITO_CHECK(sampler.adaptive, "sampler ", sampler.name, ": is a table of rows, and chooses no steps");
+  ITO_USER_CHECK(settings.steps == 0, "sampler ", sampler.name, ": chooses its own steps, and was asked for ",
+                 settings.steps, "; leave the number out, and set rtol and atol");
+  return sampler.adaptive(problem_of(sampler, schedule, settings));
+}
+
+namespace {
+
+SamplingProblem problem_of(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings) {
   const SchedulerConfig& config = schedule.config();
   ITO_USER_CHECK(sampler.thresholds || !config.thresholding, "sampler ", sampler.name,
                  ": thresholding is true in the scheduler configuration, which this sampler does not do; set it to "
@@ -166,8 +183,10 @@ ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedul
   problem.nodes = grid_levels(problem.levels, grid);
   const bool ends_noisy = has(kFinalSigmasOption) && problem.option(kFinalSigmasOption.key) == 1;
   problem.nodes.push_back(problem.levels.at(ends_noisy ? 0 : -1));
-  return sampler.table(problem);
+  return problem;
 }
+
+}  // namespace
 
 SchedulerConfig read_scheduler_config(const Json& json, const std::string& where, std::vector<std::string>& warnings) {
   SchedulerConfig defaults;

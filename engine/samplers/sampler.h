@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A sampler is data: its name, its options, the diffusers classes it answers to, and a function that writes its table
-// of rows (row_builder.h), one network call a row, all known before the first one. To add a sampler: one file beside
+// of rows (row_builder.h), one network call a row, all known before the first one, or a plan of what a solver that
+// chooses its own steps does. To add a sampler: one file beside
 // ddpm.cpp that defines a Sampler, and its line in sampler.cpp. Nothing here launches anything.
 #pragma once
 #include <initializer_list>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "engine/diffusion/options/option.h"
+#include "engine/diffusion/probability_flow.h"
 #include "engine/samplers/grids.h"
 #include "engine/samplers/row_builder.h"
 
@@ -104,6 +106,13 @@ struct SamplingProblem {
   double sigma_space_start() const;
 };
 
+// What a sampler that chooses its own steps runs: the flow from noise to data.
+struct AdaptivePlan {
+  ProbabilityFlow flow;
+  double rtol, atol;
+  bool ends_clean;  // with the estimate of x0 from one more call, or else where the flow ends
+};
+
 struct Sampler {
   const char* name;
   const char* summary;
@@ -120,7 +129,8 @@ struct Sampler {
   std::span<const char* const> scheduler_classes;  // "_class_name"s; the first is written for it
   std::span<const FixedArgument> fixed;
   void (*class_defaults)(SchedulerConfig&);  // the classes' own, where they differ from DDPMScheduler's; may be null
-  ReverseTable (*table)(const SamplingProblem&);
+  ReverseTable (*table)(const SamplingProblem&);               // null: the steps are not known beforehand, and
+  AdaptivePlan (*adaptive)(const SamplingProblem&) = nullptr;  // this stands in its place
 };
 
 // What a user chooses for a run; what is left out comes from the model's scheduler configuration, then from the
@@ -141,8 +151,9 @@ std::vector<std::string> sampler_names();
 // The sampler that answers to a diffusers class; `where` begins the UserError for a class that none does.
 const Sampler& sampler_of_class(std::string_view class_name, const std::string& where);
 
-// UserError, naming the sampler, for what it, its options or the row kernel cannot do.
+// UserError, naming the sampler, for what it, its options or the row kernel cannot do. A sampler has one of the two.
 ReverseTable sampling_table(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings);
+AdaptivePlan adaptive_plan(const Sampler& sampler, const NoiseSchedule& schedule, const SamplingSettings& settings);
 
 // scheduler_config.json's object with the defaults of its class. Keys that belong to the class's sampler stay in
 // SchedulerConfig::sampler_keys; others are ignored with one line in `warnings`.

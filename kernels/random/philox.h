@@ -21,6 +21,8 @@ enum class Purpose : uint32_t {
   Projection = 9,    // directions of the sliced Wasserstein distance
   SecondNoise = 10,  // eps2 of training, where a target has a draw of its own
   Mixture = 11,      // exact draws of a Gaussian mixture
+  Probe = 12,        // | number << 8: signs that estimate a trace
+  Dequantise = 13,   // what is added to bytes that a density is asked of
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

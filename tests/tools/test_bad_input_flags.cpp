@@ -15,9 +15,8 @@ TEST_F(BadInput, CommandLine) {
   };
   check({
       row({},
-          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, bench "
-          "(see ito "
-          "--help)"),
+          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, "
+          "likelihood, bench (see ito --help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
           "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),

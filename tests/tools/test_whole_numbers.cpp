@@ -21,7 +21,7 @@ std::vector<std::pair<std::string, bool>> whole_number_options(const std::string
 
 TEST(WholeNumbers, AreDecimalOrRefusedInEveryOption) {
   size_t options = 0;
-  for (const char* command : {"train", "sample", "predict", "inspect", "eval", "bench"})
+  for (const char* command : {"train", "sample", "predict", "inspect", "eval", "likelihood", "bench"})
     for (const auto& [option, natural] : whole_number_options(command)) {
       SCOPED_TRACE(std::string(command) + " " + option);
       ++options;

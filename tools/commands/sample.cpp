@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <numeric>
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/npz.h"
@@ -12,6 +13,7 @@
 #include "engine/io/sample_grid.h"
 #include "engine/program/compute_type.h"
 #include "engine/program/memory_check.h"
+#include "engine/reverse/adaptive_process.h"
 #include "engine/reverse/reverse_process.h"
 #include "engine/reverse/strip.h"
 #include "engine/samplers/sampler_options.h"
@@ -180,6 +182,33 @@ void write_images(const SampleOptions& o, const ImageShape& image, const DrawnIm
   if (o.npz) print_result(path(kNpzFile));
 }
 
+// A sampler that chooses its own steps has no table, and no moments to picture.
+void check_adaptive(const SampleOptions& o, const Sampler& sampler) {
+  ITO_USER_CHECK(!o.steps_given, "--steps ", o.steps, ": sampler ", sampler.name,
+                 " chooses its own steps; leave the flag out, and set rtol and atol");
+  ITO_USER_CHECK(!o.strip, "--strip: sampler ", sampler.name,
+                 " has no steps that all images share; leave the flag out");
+}
+
+DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, const AdaptivePlan& plan,
+                            const ReverseSettings& settings, const std::vector<float>& noise,
+                            const std::vector<int32_t>& classes) {
+  AdaptiveProcess process(model.network, plan, model.weights.data(), settings);
+  make_output_folder(o.out);
+  DrawnImages drawn;
+  {
+    Progress progress("sampling", process.thousandths_of(o.count), 1e-3, "images");
+    progress.watch([&process] { return process.thousandths(); });
+    drawn = process.all(o.first, o.count, noise.empty() ? nullptr : noise.data(),
+                        classes.empty() ? nullptr : classes.data());
+  }
+  const std::vector<int>& evaluations = process.evaluations();
+  const double sum = std::accumulate(evaluations.begin(), evaluations.end(), 0.0);
+  print_note(join_text("evaluations of the network an image: ", sum / static_cast<double>(evaluations.size()),
+                       " in the mean, ", *std::max_element(evaluations.begin(), evaluations.end()), " at most"));
+  return drawn;
+}
+
 void run(const SampleOptions& o) {
   check(o);
   ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
@@ -205,7 +234,8 @@ void run(const SampleOptions& o) {
     statistics = read_level_statistics(model.model.files.statistics, schedule.steps());
     settings.statistics = &statistics;
   }
-  const ReverseTable table = sampling_table(sampler, schedule, settings);
+  if (sampler.adaptive) check_adaptive(o, sampler);
+  const ReverseTable table = sampler.adaptive ? ReverseTable() : sampling_table(sampler, schedule, settings);
   check_timesteps(model, table);
 
   const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, o.seed, device_memory_limit());
@@ -221,6 +251,12 @@ void run(const SampleOptions& o) {
   // Twice: once more in the planes of the file.
   reverse.kept_images = saturated_product({2 + static_cast<size_t>(noise.draws), static_cast<size_t>(o.count),
                                            static_cast<size_t>(network.image.size()), sizeof(float)});
+  if (sampler.adaptive) {
+    const DrawnImages drawn =
+        draw_adaptively(o, model, adaptive_plan(sampler, schedule, settings), reverse, noise.initial, classes);
+    write_images(o, network.image, drawn, classes, Strip(table, network.image));
+    return;
+  }
   ReverseProcess process(network, table, model.weights.data(), reverse);
   make_output_folder(o.out);
 
@@ -245,7 +281,10 @@ std::string samplers_help() {
   std::string text = "Samplers, and what --set takes for each:\n";
   for (const Sampler* sampler : samplers()) {
     text += join_text("  ", sampler->name, ": ", sampler->summary, "; ",
-                      sampler->usual_steps ? std::to_string(sampler->usual_steps) : "all", " steps usually\n");
+                      sampler->adaptive      ? "its own"
+                      : sampler->usual_steps ? std::to_string(sampler->usual_steps)
+                                             : "all",
+                      " steps usually\n");
     for (const std::string& line : option_lines(*sampler)) text += "    " + line + "\n";
   }
   text += "Reverse options:\n";

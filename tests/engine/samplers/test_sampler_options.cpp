@@ -25,6 +25,7 @@ TEST(SamplerList, IsWellFormed) {
     EXPECT_TRUE(names.insert(sampler->name).second) << sampler->name;
     EXPECT_EQ(&sampler_named(sampler->name), sampler);
     EXPECT_FALSE(std::string(sampler->summary).empty()) << sampler->name;
+    EXPECT_NE(sampler->table == nullptr, sampler->adaptive == nullptr) << sampler->name << " has one of the two";
     for (const char* one : sampler->scheduler_classes) {
       EXPECT_TRUE(classes.insert(one).second) << one;
       EXPECT_EQ(&sampler_of_class(one, ""), sampler);

@@ -365,7 +365,8 @@ TEST(Samplers, EveryCountMakesATable) {
   SchedulerConfig config;
   config.num_train_timesteps = 100;
   for (const Sampler* sampler : samplers())
-    for (const char* spacing : {"leading", "linspace", "trailing"})
+    for (const char* spacing : {"leading", "linspace", "trailing"}) {
+      if (sampler->adaptive) continue;  // it has no table
       for (const bool zero_snr : {false, true})
         for (int steps = 1; steps <= 100; ++steps) {
           config.rescale_betas_zero_snr = zero_snr;
@@ -386,6 +387,7 @@ TEST(Samplers, EveryCountMakesATable) {
               ASSERT_NO_THROW(make()) << sampler->name << " karras " << spacing << " " << steps;
             }
         }
+    }
 }
 
 }  // namespace

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// `ito likelihood` and `ito sample --sampler ode45` from outside: what they write, and what they refuse. That the
+// numbers are right is shown where the density is a closed form (tests/only/host/test_ode_likelihood.cpp).
+#include <cmath>
+#include <numbers>
+
+#include "tests/tools/tiny_run.h"
+
+namespace ito {
+namespace {
+
+class LikelihoodCommand : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    tiny_ = new TinyRun;
+    const ChildResult trained = run_ito(tiny_->train + Words{"--out", *tiny_ / "run", "--steps", "4"});
+    ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  }
+  static void TearDownTestSuite() { delete tiny_; }
+  static std::string path(const std::string& name) { return *tiny_ / name; }
+
+  static Words words(const std::string& name, const Words& more = {}) {
+    return Words{"likelihood", "--checkpoint", path("run"), "--data", tiny_->images, "--out", path(name), "--count",
+                 "3",          "--rtol",       "1e-2",      "--atol", "1e-2"} +
+           more;
+  }
+  static Json report(const std::string& name, const Words& more = {}) {
+    const ChildResult result = run_ito(words(name, more));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    if (result.exit_code != 0) return {};
+    EXPECT_TRUE(std::filesystem::is_regular_file(path(name + "/likelihood.svg")));
+    return read_json_file(path(name + "/likelihood.json"));
+  }
+
+  static TinyRun* tiny_;
+};
+TinyRun* LikelihoodCommand::tiny_ = nullptr;
+
+TEST_F(LikelihoodCommand, WritesItsReport) {
+  const Json found = report("two", {"--probes", "2"});
+  ASSERT_EQ(found["log_prob"].size(), 3u);
+  double mean = 0;
+  for (int i = 0; i < 3; ++i) {
+    const double nats = found["log_prob"][i];
+    ASSERT_TRUE(std::isfinite(nats));
+    EXPECT_NEAR(found["bits_per_dim"][i].get<double>(), -nats / 64 / std::numbers::ln2, 1e-9);
+    EXPECT_GT(found["log_prob_standard_error_of_probes"][i].get<double>(), 0);
+    mean += nats / 3;
+  }
+  EXPECT_NEAR(found["mean"]["log_prob"].get<double>(), mean, 1e-9);
+  EXPECT_GT(found["mean"]["log_prob_standard_error"].get<double>(), 0);
+  EXPECT_EQ(found["probes"], 2);
+  EXPECT_GE(found["solver"]["log_prob_error"].get<double>(), 0);
+  EXPECT_EQ(found["solver"]["log_prob_error_points"], 3);
+  EXPECT_GE(found["solver"]["evaluations_most"].get<double>(), found["solver"]["evaluations_mean"].get<double>());
+  EXPECT_GT(found["end"]["normal_density_costs_bits_per_dim"].get<double>(), 0);
+  EXPECT_LT(found["end"]["normal_density_costs_bits_per_dim"].get<double>(), 1e-4);
+  // A point's number does not depend on its batch, and the probes belong to it.
+  const Json later = report("later", {"--probes", "2", "--first", "2", "--count", "1", "--batch", "1"});
+  EXPECT_EQ(later["log_prob"][0], found["log_prob"][2]);
+  EXPECT_NE(report("seed", {"--probes", "2", "--seed", "9"})["log_prob"], found["log_prob"]);
+}
+
+TEST_F(LikelihoodCommand, ExactTraceAndDequantising) {
+  const Json exact = report("exact", {"--trace", "exact", "--count", "1", "--rtol", "0.1", "--atol", "0.1"});
+  EXPECT_FALSE(exact.contains("probes"));
+  EXPECT_TRUE(std::isfinite(exact["log_prob"][0].get<double>()));
+  // Of bytes: a probability is the density times the bins' widths, but for what moving within them does to a density
+  // that knows no such detail.
+  const double bins = 64 * std::log(2.0 / 255);
+  const std::vector<double> density = report("none")["log_prob"];
+  for (const char* kind : {"uniform", "truncated-normal"}) {
+    const std::vector<double> probability = report(kind, {"--dequantise", kind})["log_prob"];
+    for (size_t i = 0; i < density.size(); ++i) EXPECT_NEAR(probability[i], density[i] + bins, 100) << kind;
+  }
+}
+
+TEST_F(LikelihoodCommand, Refusals) {
+  EXPECT_EQ(refusal(words("no", {"--method", "vlb"})), "ito: --method 'vlb': is not known; use 'ode'\n");
+  EXPECT_EQ(refusal(words("no", {"--trace", "exakt"})),
+            "ito: --trace 'exakt': is not known; use one of 'exact', 'hutchinson'; did you mean 'exact'?\n");
+  EXPECT_EQ(refusal(words("no", {"--dequantise", "yes"})),
+            "ito: --dequantise: dequantise 'yes' is not known; use one of 'none', 'uniform', 'truncated-normal'\n");
+  EXPECT_EQ(refusal(words("no", {"--trace", "exact", "--probes", "4"})),
+            "ito: --probes 4: an exact trace has none; leave the flag out\n");
+  EXPECT_EQ(refusal(words("no", {"--first", "12"})).find("ito: --first 12: " + tiny_->images + " has points 0 to 11"),
+            0u);
+  EXPECT_EQ(refusal(words("no", {"--count", "13"})),
+            "ito: --count 13: " + tiny_->images + " has 12 points from --first on\n");
+  EXPECT_EQ(refusal(words("no", {"--rtol", "0"})), "ito: --rtol 0: expected 1e-07 to 1\n");
+  const std::string absent = refusal(words("no", {"--data", path("nowhere")}));
+  EXPECT_NE(absent.find("nowhere"), std::string::npos) << absent;
+  const auto tensors = [&](const std::string& name, const char* tensor, const std::vector<int64_t>& shape) {
+    int64_t count = 1;
+    for (const int64_t extent : shape) count *= extent;
+    SafetensorsWriter writer;
+    writer.add(tensor, shape, std::vector<float>(static_cast<size_t>(count), 0.25f));
+    writer.write(path(name));
+    return path(name);
+  };
+  const std::string other = tensors("other.safetensors", "images", {3, 1, 8, 8});
+  EXPECT_EQ(refusal(words("no", {"--data", other})),
+            "ito: " + other + ": has no tensor 'samples' of shape (N, C, H, W), so it is no data set\n");
+  const std::string large = tensors("large.safetensors", "samples", {3, 1, 16, 16});
+  EXPECT_EQ(refusal(words("no", {"--data", large})),
+            "ito: " + large + ": samples are 16x16 floats, which are not resized; 8x8 was asked for\n");
+  const std::string bare = tensors("bare.safetensors", "samples", {3, 1, 8, 8});
+  EXPECT_EQ(refusal(words("no", {"--data", bare})),
+            "ito: " + bare + ": has no labels, which this model needs; use --class\n");
+  EXPECT_EQ(refusal(words("no", {"--data", bare, "--class", "1", "--dequantise", "uniform"})),
+            "ito: " + bare + ": image 0 holds 0.25, which is no byte v / 127.5 - 1; only bytes are dequantised\n");
+  EXPECT_FALSE(std::filesystem::exists(path("no")));
+  EXPECT_EQ(report("given", {"--data", bare, "--class", "1"})["log_prob"].size(), 3u);
+}
+
+TEST_F(LikelihoodCommand, SamplesAlongTheSameFlow) {
+  const auto sample = [&](const std::string& name, const Words& more) {
+    return run_ito(Words{"sample", "--checkpoint", path("run"), "--out", path(name), "--count", "4", "--sampler",
+                         "ode45", "--set", "rtol=1e-3", "--set", "atol=1e-3"} +
+                   more);
+  };
+  const ChildResult drawn = sample("ode", {});
+  EXPECT_EQ(drawn.exit_code, 0) << drawn.err;
+  EXPECT_NE(drawn.err.find("evaluations of the network an image: "), std::string::npos) << drawn.err;
+  const SafetensorsFile file = SafetensorsFile::open(path("ode/samples.safetensors"));
+  file.check_shape("samples", {4, 1, 8, 8});
+  EXPECT_EQ(sample("by-one", {"--batch", "1", "--threads", "1"}).exit_code, 0);
+  EXPECT_EQ(SafetensorsFile::open(path("by-one/samples.safetensors")).read_f32("samples"), file.read_f32("samples"));
+  const ChildResult steps = sample("no", {"--steps", "20"});
+  EXPECT_EQ(steps.exit_code, 2);
+  EXPECT_EQ(steps.err,
+            "ito: --steps 20: sampler ode45 chooses its own steps; leave the flag out, and set rtol and atol\n");
+  EXPECT_EQ(sample("no", {"--strip"}).err,
+            "ito: --strip: sampler ode45 has no steps that all images share; leave the flag out\n");
+  EXPECT_NE(run_ito({"sample", "--help"}).out.find("ode45: "), std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(path("no")));
+}
+
+}  // namespace
+}  // namespace ito
