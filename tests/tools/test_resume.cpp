@@ -12,9 +12,9 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-const std::set<std::string> kCheckpointFiles{"ito_state.safetensors", "level_statistics.json", "model_index.json",
-                                             "scheduler/scheduler_config.json", "unet/config.json",
-                                             "unet/diffusion_pytorch_model.safetensors"};
+const std::set<std::string> kCheckpointFiles{"ito_state.safetensors", "level_statistics.json",
+                                             "model_index.json",      "scheduler/scheduler_config.json",
+                                             "unet/config.json",      "unet/diffusion_pytorch_model.safetensors"};
 
 Strings resume(Strings more = {}) {
   more.insert(more.begin(), "--resume");

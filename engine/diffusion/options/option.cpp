@@ -60,6 +60,13 @@ const LevelStatistics& TransitionProblem::measured() const {
   return *statistics;
 }
 
+Transition posterior_step(const TransitionProblem& p) {
+  const Posterior q = gaussian_posterior(p.from.abar, p.to.abar);
+  Transition transition{.x = q.from_x, .x0 = q.from_x0};
+  set_posterior_variance(transition, p);
+  return transition;
+}
+
 void set_posterior_variance(Transition& transition, const TransitionProblem& p) {
   const Posterior q = gaussian_posterior(p.from.abar, p.to.abar);
   // The floor keeps the logarithm finite where the posterior is a point (a last step from a timestep above 0).

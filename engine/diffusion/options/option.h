@@ -47,6 +47,8 @@ const ReverseOption& reverse_option_named(std::string_view name, const std::stri
 std::string reverse_option_names();               // "direct, x0-mix, ..."
 std::vector<std::string> reverse_option_lines();  // for help
 
+// The posterior's step: its mean, and the noise that follows.
+Transition posterior_step(const TransitionProblem& p);
 // The noise of a step whose mean is the posterior's, as variance_type says: the posterior's own variance, the forward
 // step's, or one between them that the network chooses.
 void set_posterior_variance(Transition& transition, const TransitionProblem& p);

@@ -5,17 +5,6 @@
 #include "engine/diffusion/options/option.h"
 
 namespace ito {
-namespace {
-
-Transition posterior(const TransitionProblem& p) {
-  const Posterior q = gaussian_posterior(p.from.abar, p.to.abar);
-  Transition transition{.x = q.from_x, .x0 = q.from_x0};
-  set_posterior_variance(transition, p);
-  return transition;
-}
-
-}  // namespace
-
 extern const ReverseOption kPosterior;
 const ReverseOption kPosterior = {
     .name = "posterior",
@@ -23,7 +12,7 @@ const ReverseOption kPosterior = {
         "q(x_{t-1} | x_t, x0) with the network's x0: mean sqrt(abar_{t-1}) beta_t / (1 - abar_t) x0 +\n"
         "sqrt(alpha_t) (1 - abar_{t-1}) / (1 - abar_t) x_t, variance (1 - abar_{t-1}) / (1 - abar_t) beta_t",
     .predicts_mean = false,
-    .transition = posterior,
+    .transition = posterior_step,
 };
 
 }  // namespace ito

@@ -7,14 +7,14 @@
 
 namespace ito {
 
-extern const ReverseOption kPosterior, kVlb;
+extern const ReverseOption kVlb;
 const ReverseOption kVlb = {
     .name = "vlb",
     .help =
         "the posterior's mean with a variance learned by the variational bound, where variance_type is\n"
         "learned_range: log variance = f log beta_t + (1 - f) log beta~_t, f of the network",
     .predicts_mean = false,
-    .transition = [](const TransitionProblem& p) { return kPosterior.transition(p); },
+    .transition = posterior_step,
 };
 
 }  // namespace ito

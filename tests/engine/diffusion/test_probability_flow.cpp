@@ -52,7 +52,8 @@ TEST(ProbabilityFlow, IsTheSlopeOfAPathWhateverTheNetworkSays) {
         EXPECT_NEAR(row.time, reading.time(levels.of_s(s)), 1e-9);
       }
       const double alpha = flow.data_alpha, x = alpha * (x0 + std::exp(flow.data) * eps);
-      const Target target = reading.target(levels.of_s(std::exp(flow.data)));
+      // By its time: between two timesteps, that of its s may be another, and the reverse mean with it.
+      const Target target = reading.target(levels.at(1e-3 * (levels.steps() - 1)));
       const double answer = target.answer.x0 * x0 + target.answer.eps * eps;
       EXPECT_NEAR(flow.x0.from_x * x + flow.x0.from_pred * answer, x0, 1e-9)
           << name_of(family) << " " << name_of(quantity);
