@@ -16,10 +16,12 @@ namespace {
 
 constexpr int kNormThreads = 512;
 
+constexpr int kStageTerms = 6;
+
 struct StageWeights {
   double c;
   int terms;
-  double a[6];
+  double a[kStageTerms];
 };
 
 // Dormand and Prince 1980, table 2. Stage 0 is the first try's; stage 6 has the weights of y'.
@@ -150,9 +152,11 @@ KERNEL void ode_stage_kernel(OdeData data, StageWeights weights) {
   for_quads(data.size, blockIdx.x % blocks, [&](int64_t quad, auto width) {
     const int64_t first = at + 4 * quad;
     double sum[4] = {};
-    for (int j = 0; j < weights.terms; ++j)
+    for (int j = 0; j < kStageTerms; ++j) {
+      if (j >= weights.terms) break;
       for (int v = 0; v < width; ++v)
         sum[v] = fma(weights.a[j], static_cast<double>(data.slopes[j * batch + first + v]), sum[v]);
+    }
     for (int v = 0; v < width; ++v)
       data.trial[first + v] = static_cast<float>(fma(step, sum[v], static_cast<double>(data.y[first + v])));
   });
@@ -183,7 +187,8 @@ KERNEL void ode_control_kernel(OdeData data, OdeSettings settings, ErrorWeights 
     BLOCK_LOOP(e, data.extras) {
       double error = 0.0, rise = 0.0;
       for (int j = 0; j < kOdeSlopes; ++j) error = fma(errors.e[j], extra_slopes[j * extra_batch + e], error);
-      for (int j = 0; j < last.terms; ++j) rise = fma(last.a[j], extra_slopes[j * extra_batch + e], rise);
+      for (int j = 0; j < kStageTerms; ++j)
+        if (j < last.terms) rise = fma(last.a[j], extra_slopes[j * extra_batch + e], rise);
       extra_sum += scaled_square(old.step * error, extra[e], extra[e] + old.step * rise, settings);
     }
   }
@@ -205,7 +210,8 @@ KERNEL void ode_control_kernel(OdeData data, OdeSettings settings, ErrorWeights 
     }
     BLOCK_LOOP(e, data.extras) {
       double rise = 0.0;
-      for (int j = 0; j < last.terms; ++j) rise = fma(last.a[j], extra_slopes[j * extra_batch + e], rise);
+      for (int j = 0; j < kStageTerms; ++j)
+        if (j < last.terms) rise = fma(last.a[j], extra_slopes[j * extra_batch + e], rise);
       extra[e] += old.step * rise;
       extra_slopes[e] = extra_slopes[(kOdeSlopes - 1) * extra_batch + e];
     }

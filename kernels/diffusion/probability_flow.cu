@@ -57,7 +57,10 @@ DEVICE void flow_slope_item(int64_t i, float* slope, const float* x, const T* pr
 // Element i of an image's signs.
 DEVICE float sign_of(const SampleDraws& draws, int64_t i, int number) {
   const Random4 bits = quad_bits(draws, i / 4, purpose_word(Purpose::Probe, static_cast<uint32_t>(number)));
-  return bits.v[i % 4] >> 31 ? -1.0f : 1.0f;
+  // A choice by compares: an array that is indexed by a variable would stand in local memory.
+  const int lane = static_cast<int>(i % 4);
+  const uint32_t low = lane % 2 == 0 ? bits.v[0] : bits.v[1], high = lane % 2 == 0 ? bits.v[2] : bits.v[3];
+  return (lane < 2 ? low : high) >> 31 ? -1.0f : 1.0f;
 }
 
 template <class T>

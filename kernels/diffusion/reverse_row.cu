@@ -38,23 +38,22 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
   const float x0_from_x = k.x0_from_x, x0_from_pred = k.x0_from_pred, clip = k.clip;
   const float eps_from_x = k.eps_from_x, eps_from_pred = k.eps_from_pred, eps_from_x0 = k.eps_from_x0;
   const float high = k.log_variance_high, low = k.log_variance_low, next_input_scale = k.next_input_scale;
-  const bool langevin = k.gauge == Gauge::Langevin;
-  const float quantile = k.gauge == Gauge::Quantile ? gauges[2 * image] : 0.0f;
-  const float eps_factor = langevin ? gauges[2 * image] : 1.0f, noise_factor = langevin ? gauges[2 * image + 1] : 1.0f;
+  const Gauge gauge = k.gauge;  // its numbers are read where they are used: held, they would cost a block of occupancy
   const bool noisy = k.draw >= 0, drawn = noisy && !counter.given, learned = noisy && (high != 0.0f || low != 0.0f);
   const uint32_t reads = k.reads;
   const int32_t writes = k.writes;
   SampleDraws draws = sample_draws(counter, image);
   draws.step = static_cast<uint32_t>(k.draw);
   const T* answer = pred + image * size * (wide ? 2 : 1);
-  const float* given = counter.given + (noisy && !drawn ? k.draw * register_size + image * size : 0);
 
   for_quads(size, blockIdx.x % blocks, [&](int64_t quad, auto width) {
     const int64_t in_image = 4 * quad, first = image * size + in_image;
     Normal4 z = {};
     if (drawn) z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
-    if (noisy && !drawn)
-      for (int j = 0; j < width; ++j) z.v[j] = given[in_image + j];
+    if (noisy && !drawn) {
+      const float* given = counter.given + draws.step * register_size + first;
+      for (int j = 0; j < width; ++j) z.v[j] = given[j];
+    }
     float state[4], network[4], std[4] = {}, d[4], e[4];
     for (int j = 0; j < width; ++j) state[j] = x[first + j];
     if (wide) {
@@ -78,16 +77,22 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
       d[j] = fmaf(x0_from_pred, network[j], x0_from_x * state[j]);
       if (clip > 0.0f) d[j] = clip_to(d[j], clip);
     }
-    if (quantile > 0.0f)
-      for (int j = 0; j < width; ++j) d[j] = clip_to(d[j], quantile) / quantile;
+    if (gauge == Gauge::Quantile) {
+      const float q = gauges[2 * image];
+      for (int j = 0; j < width; ++j) d[j] = clip_to(d[j], q) / q;
+    }
     for (int j = 0; j < width; ++j)
       e[j] = fmaf(eps_from_x0, d[j], fmaf(eps_from_pred, network[j], eps_from_x * state[j]));
+    if (gauge == Gauge::Langevin) {
+      const float a = gauges[2 * image], b = gauges[2 * image + 1];
+      for (int j = 0; j < width; ++j) e[j] *= a, z.v[j] *= b;
+    }
     float sum[kWrites][4] = {};
     for (int w = 0; w < kWrites; ++w) {
       if (w >= writes) break;
       const float* weight = k.weight[w];
       for (int j = 0; j < width; ++j) sum[w][j] = fmaf(weight[kX0], d[j], weight[kX] * state[j]);
-      add_term(sum[w], eps_factor * weight[kEps], e, width);
+      add_term(sum[w], weight[kEps], e, width);
       if (weight[kPred] != 0.0f) add_term(sum[w], weight[kPred], network, width);
     }
     for (int r = 0; reads >> r != 0; ++r) {
@@ -99,7 +104,7 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
     }
     for (int w = 0; w < kWrites; ++w) {
       if (w >= writes) break;
-      const float noise = noise_factor * k.weight[w][kNoise];
+      const float noise = k.weight[w][kNoise];
       if (noise != 0.0f) {
         if (learned)
           for (int j = 0; j < width; ++j) sum[w][j] = fmaf(noise * std[j], z.v[j], sum[w][j]);
