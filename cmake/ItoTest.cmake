@@ -13,8 +13,7 @@ endfunction()
 function(ito_test_options target)
   # Most of the time of a build goes into the tests' own code, which need not be fast.
   target_compile_options(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${ITO_BASE_ISA};-O1>")
-  target_compile_definitions(${target} PRIVATE ITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                                               ITO_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  target_compile_definitions(${target} PRIVATE ITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${target} PRIVATE ito_models ito_engine GTest::gtest)
 endfunction()
 
@@ -72,7 +71,7 @@ function(ito_host_test source)
   get_filename_component(name ${source} NAME_WE)
   add_executable(${name} ${source})
   target_compile_options(${name} PRIVATE ${ITO_BASE_ISA})
-  target_compile_definitions(${name} PRIVATE ITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}" ITO_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  target_compile_definitions(${name} PRIVATE ITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ito_io GTest::gtest_main)
   ito_add_test(${name})
 endfunction()

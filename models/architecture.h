@@ -20,6 +20,8 @@ struct Configured {
   ImageShape image;       // of the samples; height or width 0: whatever is fed
   int side_multiple = 1;  // heights and widths are multiples of it
   std::function<Network(int height, int width)> network;
+  // ln p of x (H, W, C) = alpha x0 + sigma eps, where the model is a density that is known in closed form; else empty.
+  std::function<double(const float* x, double alpha, double sigma)> log_density;
   std::function<Json(int height, int width)> config_for;  // `config`, stated to be for images of this size
   // What it is sampled with where no file says; of a network that was trained there is nothing to say beforehand.
   std::optional<SchedulerConfig> scheduler;

@@ -57,6 +57,7 @@ std::string name_from(const fs::path& here, const fs::path& beginning, const std
 }  // namespace
 
 bool is_inside(const std::string& path, const std::string& folder) {
+  if (folder.empty()) return false;  // a model of a single file has none
   const fs::path inner = resolved(path), outer = resolved(folder);
   return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
@@ -74,8 +75,8 @@ void check_out_is_apart(const RunConfig& run, const Model& model) {
   std::error_code ignored;
   if (run.resume && fs::exists(fs::path(run.out) / "config.json", ignored)) return;
   const std::string& folder = model.files.directory;
-  ITO_USER_CHECK(folder.empty() || !is_inside(run.out, folder), "--out ", run.out, ": is the folder of the model, ",
-                 folder, ", or in it; choose a folder elsewhere");
+  ITO_USER_CHECK(!is_inside(run.out, folder), "--out ", run.out, ": is the folder of the model, ", folder,
+                 ", or in it; choose a folder elsewhere");
 }
 
 void find_named_files(RunConfig& run, const std::string& config_file, const std::vector<std::string>& keys) {

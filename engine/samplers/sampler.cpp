@@ -88,9 +88,19 @@ std::vector<std::string> sampler_names() {
   return names_where([](const Sampler&) { return true; });
 }
 
+namespace {
+
+// dpmpp-2s-ancestral is dpm++2s-ancestral: other programs have no + in their names.
+std::string with_plus_signs(std::string_view name) {
+  constexpr std::string_view kSpelled = "dpmpp-";
+  return name.starts_with(kSpelled) ? "dpm++" + std::string(name.substr(kSpelled.size())) : std::string(name);
+}
+
+}  // namespace
+
 const Sampler& sampler_named(std::string_view name) {
   for (const Sampler* sampler : samplers())
-    if (sampler->name == name) return *sampler;
+    if (sampler->name == with_plus_signs(name)) return *sampler;
   fail<UserError>("sampler ", quote_name(name), " is not known; use one of ", joined(sampler_names()),
                   did_you_mean(name, sampler_names()));
 }

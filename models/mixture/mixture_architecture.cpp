@@ -30,6 +30,9 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   configured.config = to_json(config);
   configured.image = config.image;
   configured.network = [config, where](int height, int width) { return network_of(config, height, width, where); };
+  configured.log_density = [mixture = config.mixture()](const float* x, double alpha, double sigma) {
+    return mixture.log_density({x, x + mixture.size()}, alpha, sigma);
+  };
   configured.config_for = [config](int, int) { return to_json(config); };
   configured.scheduler = unclipped_scheduler();
   return configured;

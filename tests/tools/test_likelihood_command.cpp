@@ -4,6 +4,10 @@
 #include <cmath>
 #include <numbers>
 
+#include "engine/io/layout.h"
+#include "engine/io/safetensors.h"
+#include "models/mixture/mixture_config.h"
+#include "tests/models/mixture/two_bumps.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {
@@ -72,6 +76,33 @@ TEST_F(LikelihoodCommand, ExactTraceAndDequantising) {
   for (const char* kind : {"uniform", "truncated-normal"}) {
     const std::vector<double> probability = report(kind, {"--dequantise", kind})["log_prob"];
     for (size_t i = 0; i < density.size(); ++i) EXPECT_NEAR(probability[i], density[i] + bins, 100) << kind;
+  }
+}
+
+// A mixture knows its own density, at the noisy end too: what the flow gives is log p of the points themselves.
+TEST_F(LikelihoodCommand, OfAMixtureIsItsLogDensity) {
+  const TempFolder folder;
+  const std::string mixture = folder.write("m.json", json_text(test::three_images()));
+  const GaussianMixture density = mixture_config_from_json(test::three_images(), "m.json", nullptr).mixture();
+  const Json shape = test::three_images().at("shape");
+  constexpr int kPoints = 6;
+  std::vector<float> x;
+  for (uint32_t i = 0; i < kPoints; ++i)
+    for (const double value : density.sample(1, i)) x.push_back(static_cast<float>(value));
+  const ImageShape image{shape[1], shape[2], shape[0]};
+  SafetensorsWriter writer;
+  writer.add("samples", {kPoints, image.channels, image.height, image.width}, to_planar(x, kPoints, image));
+  writer.write(folder / "x.safetensors");
+  const ChildResult result = run_ito({"likelihood", "--checkpoint", mixture, "--data", folder / "x.safetensors",
+                                      "--trace", "exact", "--out", folder / "out"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json found = read_json_file(folder / "out/likelihood.json");
+  EXPECT_EQ(found["end"]["density"], "exact");
+  for (int i = 0; i < kPoints; ++i) {
+    const std::vector<double> point(x.begin() + i * density.size(), x.begin() + (i + 1) * density.size());
+    const double want = density.log_density(point, 1, 0);
+    EXPECT_NEAR(found["exact_log_prob"][i].get<double>(), want, 1e-9);
+    EXPECT_NEAR(found["log_prob"][i].get<double>(), want, 1e-3 * static_cast<double>(density.size())) << i;
   }
 }
 

@@ -38,6 +38,7 @@ constexpr const char* kChartFile = "likelihood.svg";
 constexpr int64_t kMostExact = 4096;  // numbers an image, each a pull-back an evaluation
 constexpr int64_t kChecked = 4;       // points that are solved again at a tenth of the tolerance
 constexpr int kBins = 20;
+constexpr double kNoNoise = 1e-4;  // noise to signal: changes ln p by the square of it over a variance
 
 // The index of a word among those that a flag takes.
 size_t word_of(const char* flag, const std::string& word, const std::vector<std::string>& known) {
@@ -173,8 +174,10 @@ void run(const LikelihoodOptions& o) {
   check_timestep_count(network.time, model.model.where, schedule.steps());
   const Levels levels(schedule, kTerminalAbar);
   const double last = levels.steps() - 1;
-  const ProbabilityFlow flow =
-      probability_flow(levels, Reading::of(model.scheduler), levels.at(last), levels.at(o.sampling_eps * last));
+  // A density that is known answers at any level: its flow runs to where the noise left on data is nothing.
+  const auto& log_density = model.model.configured.log_density;
+  const Level clean = log_density ? levels.of_s(kNoNoise) : levels.at(o.sampling_eps * last);
+  const ProbabilityFlow flow = probability_flow(levels, Reading::of(model.scheduler), levels.at(last), clean);
   const int64_t size = network.image.size();
   const bool exact = o.trace == "exact";
   ITO_USER_CHECK(!exact || size <= kMostExact, "--trace exact: takes a pull-back for each of an image's ", size,
@@ -191,6 +194,10 @@ void run(const LikelihoodOptions& o) {
   settings.batch = static_cast<int>(std::min<int64_t>(o.batch, points.count));
   settings.seed = o.seed;
   settings.memory_limit = device_memory_limit();
+  if (log_density) {
+    const Mixing end = mixing(Family::Vp, std::exp(flow.noise));
+    settings.end_log_density = [&log_density, end](const float* x) { return log_density(x, end.alpha, end.sigma); };
+  }
   const int32_t* labels = points.labels.empty() ? nullptr : points.labels.data();
   const auto solve = [&](const char* title, int64_t count) {
     OdeLikelihood likelihood(network, flow, model.weights.data(), settings);
@@ -221,7 +228,14 @@ void run(const LikelihoodOptions& o) {
   report["solver"]["log_prob_error_points"] = checked;
   report["end"] = {{"noise_to_signal_of_data", std::exp(flow.data)},
                    {"noise_to_signal_of_noise", std::exp(flow.noise)},
-                   {"normal_density_costs_bits_per_dim", end_cost(flow, points)}};
+                   {"density", log_density ? "exact" : "normal"}};
+  if (!log_density) report["end"]["normal_density_costs_bits_per_dim"] = end_cost(flow, points);
+  if (log_density) {
+    std::vector<double> known;
+    for (int64_t i = 0; i < points.count; ++i)
+      known.push_back(log_density(images.x.data() + i * size, 1, 0) - images.log_q[static_cast<size_t>(i)]);
+    report["exact_log_prob"] = known;
+  }
   if (!exact) report["probes"] = o.probes;
   if (o.probes > 1) report["log_prob_standard_error_of_probes"] = probe_errors;
   const MeanOf nats = mean_of(log_prob), bits_mean = mean_of(bits);

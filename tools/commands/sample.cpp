@@ -126,8 +126,8 @@ void make_output_folder(const std::string& out) {
 // Nothing that is read is written over, and no samples go where a training run removes checkpoints.
 void check_places(const SampleOptions& o, const Model& model) {
   const std::string& of_model = model.files.directory;
-  ITO_USER_CHECK(of_model.empty() || !is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ",
-                 of_model, ", or in it; choose a folder elsewhere");
+  ITO_USER_CHECK(!is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ", of_model,
+                 ", or in it; choose a folder elsewhere");
   const std::pair<const char*, const std::string&> read[] = {{"--initial-noise", o.noise.initial_file},
                                                              {"--step-noise", o.noise.steps_file}};
   for (const auto& [flag, file] : read) {

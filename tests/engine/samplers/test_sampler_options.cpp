@@ -41,6 +41,8 @@ TEST(SamplerList, IsWellFormed) {
       EXPECT_NO_THROW(Json::parse(fixed.value)) << fixed.key;
     }
   }
+  EXPECT_EQ(&sampler_named("dpmpp-2s-ancestral"), &sampler_named("dpm++2s-ancestral"));
+  EXPECT_EQ(&sampler_named("dpmpp-sde"), &sampler_named("dpm++sde"));
   std::string known, known_classes;
   for (const Sampler* sampler : samplers()) {
     known += (known.empty() ? "" : ", ") + std::string(sampler->name);
