@@ -230,7 +230,9 @@ void run(const SampleOptions& o) {
   settings.set = o.set;
   settings.reverse = o.reverse;
   LevelStatistics statistics;
-  if (!model.model.files.statistics.empty()) {
+  const std::string& reverse_name = o.reverse.empty() ? model.scheduler.reverse : o.reverse;
+  if (sampler.reverse_options && reverse_option_named(reverse_name, "--reverse").asks_statistics &&
+      !model.model.files.statistics.empty()) {
     statistics = read_level_statistics(model.model.files.statistics, schedule.steps());
     settings.statistics = &statistics;
   }

@@ -35,6 +35,7 @@ const ReverseOption kDirect = {
         "N(mu(x_t, t), s_t^2 I) by maximum likelihood, mu the network's answer (prediction_type mean) and\n"
         "s_t^2 = E |x_{t-1} - mu|^2 / N, measured by timestep",
     .predicts_mean = true,
+    .asks_statistics = true,
     .transition = direct,
 };
 

@@ -36,8 +36,9 @@ struct Transition {
 
 struct ReverseOption {
   const char* name;
-  const char* help;    // two lines, with the formula
-  bool predicts_mean;  // the network's answer is the mean itself, and nothing else can be trained
+  const char* help;      // two lines, with the formula
+  bool predicts_mean;    // the network's answer is the mean itself, and nothing else can be trained
+  bool asks_statistics;  // it may need what was measured by timestep
   Transition (*transition)(const TransitionProblem&);
 };
 

@@ -12,6 +12,7 @@ const ReverseOption kPosterior = {
         "q(x_{t-1} | x_t, x0) with the network's x0: mean sqrt(abar_{t-1}) beta_t / (1 - abar_t) x0 +\n"
         "sqrt(alpha_t) (1 - abar_{t-1}) / (1 - abar_t) x_t, variance (1 - abar_{t-1}) / (1 - abar_t) beta_t",
     .predicts_mean = false,
+    .asks_statistics = false,
     .transition = posterior_step,
 };
 

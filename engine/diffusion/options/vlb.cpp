@@ -14,6 +14,7 @@ const ReverseOption kVlb = {
         "the posterior's mean with a variance learned by the variational bound, where variance_type is\n"
         "learned_range: log variance = f log beta_t + (1 - f) log beta~_t, f of the network",
     .predicts_mean = false,
+    .asks_statistics = false,
     .transition = posterior_step,
 };
 

@@ -33,6 +33,7 @@ const ReverseOption kX0Mix = {
         "x_{t-1} = A_t x_t + (1 - A_t) x0 + A_t sqrt(beta_t) z, x0 the network's,\n"
         "A_t = sqrt((1 - abar_{t-1}) / (1 - abar_t)), or by least squares over data (mix=least-squares)",
     .predicts_mean = false,
+    .asks_statistics = true,
     .transition = x0_mix,
 };
 
