@@ -15,6 +15,7 @@ struct ForwardRow {
   float x0 = 0, eps = 0, eps2 = 0;
   float target_x0 = 0, target_eps = 0, target_eps2 = 0;
   float weight = 1;   // of the squared error
+  float scale = 1;    // of any loss, for how often the level is drawn; part of the weight
   int32_t level = 0;  // index of the row in the table it was drawn from
 };
 

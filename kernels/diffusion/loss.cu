@@ -14,9 +14,9 @@ namespace {
 
 constexpr int kLossThreads = 512;
 
-template <class T>
+template <class T, bool Wide>
 KERNEL void squared_loss_kernel(float* loss, T* dpred, const T* pred, const float* x0, const ForwardRow* rows,
-                                SampleCounter counter, int64_t image_size, float gradient_scale) {
+                                SampleCounter counter, int64_t image_size, float gradient_scale, int wide_channels) {
   const int64_t image = blockIdx.x;
   const SampleDraws draws = sample_draws(counter, image);
   const ForwardRow row = rows[image];
@@ -36,9 +36,11 @@ KERNEL void squared_loss_kernel(float* loss, T* dpred, const T* pred, const floa
       for (int j = 0; j < width; ++j) target[j] = fmaf(r, eps2.v[j], target[j]);
     }
     for (int j = 0; j < width; ++j) {
-      const float error = to_float(pred[at + j]) - target[j];
+      int64_t to = at + j;
+      if constexpr (Wide) to += (to / wide_channels) * wide_channels;
+      const float error = to_float(pred[to]) - target[j];
       square[j] = error * error;
-      if (dpred) dpred[at + j] = from_float<T>(scale * error);
+      if (dpred) dpred[to] = from_float<T>(scale * error);
     }
     sum += static_cast<double>((square[0] + square[1]) + (square[2] + square[3]));
   };
@@ -52,17 +54,25 @@ KERNEL void squared_loss_kernel(float* loss, T* dpred, const T* pred, const floa
 }  // namespace
 
 void squared_loss(Stream& stream, float* loss, DataRef dpred, ConstDataRef pred, const float* x0,
-                  const ForwardRow* rows, const SampleCounter& counter, int n, int64_t image_size, int batch) {
+                  const ForwardRow* rows, const SampleCounter& counter, int n, int64_t image_size, int batch,
+                  int wide_channels) {
   ITO_CHECK(n >= 0 && image_size > 0 && batch >= n, "squared_loss: N ", n, ", image size ", image_size, ", batch ",
             batch, ", expected positive sizes and a batch of at least N");
   ITO_CHECK(!dpred || dpred.type == pred.type, "squared_loss: dpred is ", name_of(dpred.type), " and pred ",
             name_of(pred.type), ", expected one type");
+  ITO_CHECK(wide_channels >= 0 && (wide_channels == 0 || image_size % wide_channels == 0),
+            "squared_loss: ", wide_channels, " channels in images of ", image_size,
+            " numbers, expected a divisor, or 0");
   const float gradient_scale = static_cast<float>(2.0 / (static_cast<double>(image_size) * batch));
   by_type(pred.type, [&](auto tag) {
     using T = decltype(tag);
-    launch<squared_loss_kernel<T>>("squared_loss", Dim3(n), kLossThreads, 0, stream, loss,
-                                   dpred ? dpred.as<T>() : nullptr, pred.as<T>(), x0, rows, counter, image_size,
-                                   gradient_scale);
+    T* gradient = dpred ? dpred.as<T>() : nullptr;
+    if (wide_channels == 0)
+      launch<squared_loss_kernel<T, false>>("squared_loss", Dim3(n), kLossThreads, 0, stream, loss, gradient,
+                                            pred.as<T>(), x0, rows, counter, image_size, gradient_scale, 0);
+    else
+      launch<squared_loss_kernel<T, true>>("squared_loss", Dim3(n), kLossThreads, 0, stream, loss, gradient,
+                                           pred.as<T>(), x0, rows, counter, image_size, gradient_scale, wide_channels);
   });
 }
 

@@ -11,8 +11,10 @@
 namespace ito {
 
 // loss (N) fp32; dpred (N, image_size) in pred's type, null: loss only; pred (N, image_size); x0 (N, image_size) fp32;
-// rows (N). batch: images of the whole step, over which the loss is a mean.
+// rows (N). batch: images of the whole step, over which the loss is a mean. wide_channels: C where pred and dpred are
+// (N, pixels, 2C), of which the first C are the prediction and the rest is left alone; 0: they are no wider than x0.
 void squared_loss(Stream& stream, float* loss, DataRef dpred, ConstDataRef pred, const float* x0,
-                  const ForwardRow* rows, const SampleCounter& counter, int n, int64_t image_size, int batch);
+                  const ForwardRow* rows, const SampleCounter& counter, int n, int64_t image_size, int batch,
+                  int wide_channels = 0);
 
 }  // namespace ito

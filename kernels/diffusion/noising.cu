@@ -31,7 +31,10 @@ DEVICE void draw_level_item(int64_t image, ForwardRow* rows, const ForwardRow* t
   const uint32_t level = chances.thresholds ? level_of_bits(bits, chances.thresholds, levels)
                                             : uniform_below(bits, static_cast<uint32_t>(levels));
   ForwardRow row = table[level];
-  if (chances.scale) row.weight *= chances.scale[level];
+  if (chances.scale) {
+    row.scale = chances.scale[level];
+    row.weight *= row.scale;
+  }
   rows[image] = row;
 }
 

@@ -10,7 +10,7 @@ namespace ito {
 // The chance of every level, in device memory.
 struct LevelChances {
   const uint64_t* thresholds = nullptr;  // (levels): how many of the 2^32 words draw a level up to each; null: uniform
-  const float* scale = nullptr;          // (levels): times the weight of the row; null: 1
+  const float* scale = nullptr;          // (levels): the scale of the row, times its weight; null: 1
 };
 
 // rows[n] = table[t], t drawn by 32 bits of Purpose::Timestep: the first whose threshold is above them, or uniform in

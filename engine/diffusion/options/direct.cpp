@@ -21,7 +21,7 @@ Transition direct(const TransitionProblem& p) {
   Transition transition{.pred = 1};
   if (p.config.variance_type == VarianceType::LearnedRange)
     set_posterior_variance(transition, p);
-  else if (p.from.time > 0)
+  else
     transition.std = std::sqrt(p.measured().error_at(static_cast<int>(p.from.time), p.who));
   return transition;
 }
@@ -36,6 +36,7 @@ const ReverseOption kDirect = {
         "s_t^2 = E |x_{t-1} - mu|^2 / N, measured by timestep",
     .predicts_mean = true,
     .asks_statistics = true,
+    .learns_variance = true,
     .transition = direct,
 };
 

@@ -39,6 +39,7 @@ struct ReverseOption {
   const char* help;      // two lines, with the formula
   bool predicts_mean;    // the network's answer is the mean itself, and nothing else can be trained
   bool asks_statistics;  // it may need what was measured by timestep
+  bool learns_variance;  // its spread is the network's where variance_type is learned_range
   Transition (*transition)(const TransitionProblem&);
 };
 
