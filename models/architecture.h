@@ -47,6 +47,7 @@ struct Architecture {
   Configured (*configure)(const Json& config, const std::string& where, std::vector<std::string>* warnings);
   std::span<const NamedConfig> named;
   const char* telling_key = nullptr;  // that config.json has in any case: what one without "_class_name" is told by
+  Json (*with_variance)(Json config) = nullptr;  // the same with outputs for a learned variance; null: has none
 };
 
 using Architectures = std::span<const Architecture* const>;

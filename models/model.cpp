@@ -146,9 +146,23 @@ Model named_model(const std::string& name) {
   return model;
 }
 
+Model with_variance_outputs(Model model) {
+  if (!model.files.config.empty() || !model.architecture->with_variance) return model;
+  const Json wider = model.architecture->with_variance(model.configured.config);
+  model.configured = model.architecture->configure(wider, model.where, nullptr);
+  return model;
+}
+
 Model model_of(const std::string& name_or_path) {
   if (is_named_model(name_or_path) || !std::filesystem::exists(name_or_path)) return named_model(name_or_path);
   return read_model(name_or_path);
+}
+
+void check_outputs(const Network& network, const SchedulerConfig& scheduler, const std::string& where) {
+  const int channels = network.image.channels;
+  const int expected = channels * (scheduler.variance_type == VarianceType::LearnedRange ? 2 : 1);
+  ITO_USER_CHECK(network.out_channels == expected, where, ": out_channels is ", network.out_channels, " for ", channels,
+                 " in_channels; variance_type ", name_of(scheduler.variance_type), " expects ", expected);
 }
 
 ComponentFolders component_folders(Architectures among) {

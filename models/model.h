@@ -35,8 +35,13 @@ Model read_model(const std::string& path, Architectures among = architectures())
 // Architectures' configurations by name, in the order of the lists: "demo", ...
 std::vector<std::string> named_models();
 bool is_named_model(const std::string& name);
-Model named_model(const std::string& name);       // UserError listing the names
+Model named_model(const std::string& name);  // UserError listing the names
+// A named model has as many outputs as a learned variance needs; any other is what its configuration says.
+Model with_variance_outputs(Model model);
 Model model_of(const std::string& name_or_path);  // a name goes before a path
+
+// UserError beginning with `where` unless the network answers with as many channels as variance_type asks.
+void check_outputs(const Network& network, const SchedulerConfig& scheduler, const std::string& where);
 
 // Folders of a diffusers directory that any of the architectures may stand in.
 ComponentFolders component_folders(Architectures among = architectures());

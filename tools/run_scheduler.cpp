@@ -16,9 +16,6 @@ SchedulerConfig read_scheduler_for_training(const RunConfig& run, const std::str
   ModelFiles files;
   files.scheduler = file;
   const SchedulerConfig config = read_scheduler(files);
-  ITO_USER_CHECK(config.variance_type != VarianceType::LearnedRange, file,
-                 ": variance_type is learned_range; training a learned variance is not implemented, use fixed_small or "
-                 "fixed_large");
   // The betas are there; a schedule besides them, other than the one that the file names, would be passed over.
   ITO_USER_CHECK(
       !config.trained_betas || run.beta_schedule.empty() || run.beta_schedule == name_of(config.beta_schedule),
@@ -60,8 +57,17 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
                    ": learns the mean itself, and --prediction-type is ", name_of(config.prediction_type),
                    "; leave one of them out");
   }
+  const ReverseOption& reverse = reverse_option_named(config.reverse, "--reverse");
+  if (!run.variance_type.empty())
+    config.variance_type = variance_type_of(run.variance_type, "--variance-type");
+  else if (file.empty() && reverse.variance == StepVariance::Network)
+    config.variance_type = VarianceType::LearnedRange;
+  ITO_USER_CHECK(config.variance_type != VarianceType::LearnedRange || reverse.variance != StepVariance::Own,
+                 run.variance_type.empty() ? file : "--variance-type", ": variance_type is learned_range, and reverse ",
+                 reverse.name, " has a variance of its own; use fixed_small, or the reverse option vlb");
   check_scheduler_config(config, file.empty() ? "the noise schedule" : file);
   run.reverse = config.reverse;
+  run.variance_type = name_of(config.variance_type);
   run.prediction_type = name_of(config.prediction_type);
   run.beta_schedule = config.family == Family::Vp ? name_of(config.beta_schedule) : "";
   return config;

@@ -138,9 +138,11 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   if (config.reverse != SchedulerConfig{}.reverse) json["reverse"] = config.reverse;
   visit_family_keys(config, [&](const char* key, const double& value) { json[key] = value; });
   constexpr std::string_view kOfAlphaToOne[] = {"DDIMScheduler", "DDIMInverseScheduler", "PNDMScheduler"};
-  if (std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne))
-    json["set_alpha_to_one"] = config.set_alpha_to_one;
-  else
+  const bool of_alpha_to_one =
+      std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne);
+  if (of_alpha_to_one) json["set_alpha_to_one"] = config.set_alpha_to_one;
+  // Of a learned variance the network's outputs speak too, whatever the class.
+  if (!of_alpha_to_one || config.variance_type == VarianceType::LearnedRange)
     json["variance_type"] = name_of(config.variance_type);
   return json;
 }

@@ -75,9 +75,11 @@ struct RunConfig {
   double grad_clip = 1.0;
   double ema_decay = 0.9999;
   std::string precision = "fp32";
-  std::string scheduler;                       // "": none
-  std::string reverse;                         // "": the scheduler's
-  std::string prediction_type, beta_schedule;  // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
+  std::string scheduler;  // "": none
+  std::string reverse;    // "": the scheduler's
+  // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
+  std::string prediction_type, beta_schedule, variance_type;
+  std::string loss;  // "": as the variance asks (train_loss.h)
   std::string loss_weighting = "none";
   std::string timestep_sampling;  // "": the family's usual one
   bool flip = false;
@@ -133,6 +135,18 @@ struct RunConfig {
                                          {},
                                          {},
                                          Numbers});
+    visitor(run.variance_type,
+            RunOption{"variance_type",
+                      "of a step's noise: fixed_small, fixed_large, or learned_range, which the network is taught and "
+                      "has twice the outputs for; not given: the scheduler's, or of reverse vlb learned_range, or "
+                      "fixed_small"});
+    visitor(run.loss, RunOption{"loss",
+                                "squared error, hybrid (with 0.001 of the variational bound, for the variance) or "
+                                "bound; not given: hybrid for a learned variance, else squared",
+                                {},
+                                {},
+                                Numbers,
+                                "squared"});
     visitor(run.loss_weighting, RunOption{"loss_weighting",
                                           "weight of the squared error by timestep, with its numbers as in "
                                           "min-snr:gamma=5: " +

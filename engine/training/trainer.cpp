@@ -7,6 +7,7 @@
 
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/forward_rows.h"
+#include "engine/diffusion/variational_rows.h"
 #include "engine/io/option_name.h"
 #include "engine/program/memory_check.h"
 #include "kernels/diffusion/by_level.h"
@@ -19,7 +20,7 @@
 namespace ito {
 namespace {
 
-TrainSettings checked(TrainSettings s, const Network& network) {
+TrainSettings checked(TrainSettings s, const Network& network, const SchedulerConfig& config) {
   ITO_USER_CHECK(s.batch >= 1 && s.batch <= (1 << 20), option_name("batch"), " ", s.batch, ": expected 1 to ", 1 << 20);
   if (s.micro_batch == 0) s.micro_batch = s.batch;
   const int chunk = images_per_chunk();
@@ -33,9 +34,11 @@ TrainSettings checked(TrainSettings s, const Network& network) {
       warn("micro_batch ", s.micro_batch, ": the passes take ", fits, " images, ", chunk, " times a power of two");
     s.micro_batch = fits;
   }
-  ITO_USER_CHECK(network.image.channels == network.out_channels, "the network has ", network.out_channels,
-                 " output channels for ", network.image.channels,
-                 " of data; training a learned variance is not implemented");
+  const bool learned = config.variance_type == VarianceType::LearnedRange;
+  const int outputs = network.image.channels * (learned ? 2 : 1);
+  ITO_USER_CHECK(network.out_channels == outputs, "the network has ", network.out_channels, " output channels for ",
+                 network.image.channels, " of data; with variance_type ", name_of(config.variance_type),
+                 " training expects ", outputs);
   ITO_USER_CHECK(
       !network.asks_level,
       "the network is an exact answer that asks for alpha and sigma of its sample; there is nothing to train");
@@ -60,7 +63,7 @@ void check_sums_over_images(const Program& program) {
 Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
                  size_t memory_limit)
     : network_(network),
-      settings_(checked(settings, network)),
+      settings_(checked(settings, network, schedule.config())),
       schedule_steps_(schedule.steps()),
       level_sampler_(settings.level_draw, Levels(schedule)),
       program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
@@ -74,6 +77,11 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
   const std::vector<ForwardRow> rows =
       forward_rows(Levels(schedule), Reading::of(schedule.config()), settings_.weighting);
+  std::vector<VariationalRow> bound_rows;
+  if (settings_.loss != TrainLoss::Squared)
+    bound_rows = variational_rows({.levels = Levels(schedule),
+                                   .config = schedule.config(),
+                                   .reverse = reverse_option_named(schedule.config().reverse, "training")});
   BufferList buffers;
   declare(buffers);
   buffer_bytes_ = buffers.bytes();
@@ -88,6 +96,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   activations_ = {activation_bytes(), "the network's activations"};
   learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
   levels_.upload(stream_, rows.data());
+  bound_rows_.upload(stream_, bound_rows.data());
   level_sampler_.start(stream_);
   level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
@@ -113,6 +122,9 @@ void Trainer::declare(BufferList& buffers) {
   buffers.add(rows_, batch, "levels");
   buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
   buffers.add(loss_, batch, "losses");
+  const bool bound = settings_.loss != TrainLoss::Squared;
+  buffers.add(squared_, bound ? batch : 0, "squared errors");
+  buffers.add(bound_rows_, bound ? schedule_steps_ : 0, "terms of the bound");
   buffers.add(level_sums_, 2 * static_cast<size_t>(schedule_steps_), "errors by level");
   buffers.add(norm_partials_, ceil_div(layout().trainable_floats(), kNormSpan), "gradient norm");
 }
@@ -181,7 +193,8 @@ void Trainer::run_step() {
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   program_.pack(stream_);
   for (int pass = 0; pass < passes(); ++pass) run_pass(pass);
-  accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, loss_.data(), rows_.data(), settings_.batch,
+  const float* squared = settings_.loss == TrainLoss::Squared ? loss_.data() : squared_.data();
+  accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, squared, rows_.data(), settings_.batch,
                       kStatisticsDecay);
   const int64_t floats = layout().trainable_floats();
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
@@ -220,9 +233,30 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
     copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + offset, n * sizeof(int32_t));
   program.set_counter(counter);
   program.forward(stream_);
-  squared_loss(stream_, loss_.data() + offset, program.gradient(program.output()), program.data(program.output()), x0,
-               rows, counter, n, image_size, settings_.batch);
+  take_loss(program, counter, offset);
   program.backward(stream_);
+}
+
+void Trainer::take_loss(Program& program, const SampleCounter& counter, int offset) {
+  const int n = program.options().n;
+  const ImageShape& image = network_.image;
+  const float* x0 = x0_.data() + offset * image.size();
+  const ForwardRow* rows = rows_.data() + offset;
+  const bool squared_alone = settings_.loss == TrainLoss::Squared;
+  float* squared = (squared_alone ? loss_.data() : squared_.data()) + offset;
+  const DataRef answer = program.data(program.output()), gradient = program.gradient(program.output());
+  // The bound has a gradient for all of the answer; the squared error is then only for the statistics by level.
+  squared_loss(stream_, squared, settings_.loss == TrainLoss::Bound ? DataRef{} : gradient, answer, x0, rows, counter,
+               n, image.size(), settings_.batch, wide() ? image.channels : 0);
+  if (squared_alone) return;
+  const VariationalLoss loss{.loss = loss_.data() + offset,
+                             .squared = settings_.loss == TrainLoss::Hybrid ? squared : nullptr,
+                             .dpred = gradient,
+                             .of_mean = settings_.loss == TrainLoss::Bound,
+                             .factor = bound_factor(settings_.loss, schedule_steps_),
+                             .batch = settings_.batch};
+  variational_terms(stream_, nullptr, loss, answer, wide(), x0, rows, bound_rows_.data(), counter, n,
+                    image.height * image.width, image.channels);
 }
 
 TrainState Trainer::state() {

@@ -13,7 +13,9 @@
 #include "engine/program/network.h"
 #include "engine/training/learning_rate.h"
 #include "engine/training/level_sampler.h"
+#include "engine/training/train_loss.h"
 #include "kernels/diffusion/forward_row.h"
+#include "kernels/diffusion/variational.h"
 #include "kernels/optim/gradient_norm.h"
 #include "kernels/sum_tree.h"
 
@@ -28,7 +30,8 @@ struct TrainSettings {
   DType compute = DType::F32;
   LearningRateConfig learning_rate;
   OptimizerSettings optimizer;
-  LossWeighting weighting;
+  TrainLoss loss = TrainLoss::Squared;
+  LossWeighting weighting;  // of the squared error
   LevelDrawChoice level_draw;
   bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory
@@ -73,6 +76,8 @@ class Trainer {
   int passes() const;
   void run_pass(int pass);
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
+  void take_loss(Program& program, const SampleCounter& counter, int offset);  // with its gradient
+  bool wide() const { return network_.out_channels != network_.image.channels; }
   float* gradients_of(int slot) { return slot == 0 ? gradients_.data() : waiting_[slot - 1].data(); }
   size_t activation_bytes() const;
 
@@ -93,6 +98,8 @@ class Trainer {
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;
   DeviceBuffer<float> x0_, loss_;
+  DeviceBuffer<float> squared_;  // errors by image, where the loss is another
+  DeviceBuffer<VariationalRow> bound_rows_;
   DeviceBuffer<int32_t> labels_;
   DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
   DeviceBuffer<double> level_sums_;         // (T, 2), of accumulate_by_level

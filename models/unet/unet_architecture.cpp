@@ -66,9 +66,14 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   return configured;
 }
 
+Json with_variance(Json config) {
+  config["out_channels"] = 2 * config.at("in_channels").get<int>();
+  return config;
+}
+
 }  // namespace
 
 extern const Architecture kUNet2DModel;
-const Architecture kUNet2DModel{"UNet2DModel", "unet", configure, kNamed, "block_out_channels"};
+const Architecture kUNet2DModel{"UNet2DModel", "unet", configure, kNamed, "block_out_channels", with_variance};
 
 }  // namespace ito

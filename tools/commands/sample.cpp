@@ -93,11 +93,7 @@ ModelOnDevice load(const SampleOptions& o) {
 
 // What the model's scheduler and outputs ask of the sampler.
 void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
-  const bool learned = model.scheduler.variance_type == VarianceType::LearnedRange;
-  const int expected = model.network.image.channels * (learned ? 2 : 1);
-  ITO_USER_CHECK(model.network.out_channels == expected, model.model.where, ": out_channels is ",
-                 model.network.out_channels, " for ", model.network.image.channels, " in_channels; with variance_type ",
-                 name_of(model.scheduler.variance_type), " sampling expects ", expected);
+  check_outputs(model.network, model.scheduler, model.model.where);
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
 }
 

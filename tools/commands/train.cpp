@@ -162,9 +162,12 @@ int train(RunConfig run, const Given& given) {
   const size_t memory_limit = device_memory_limit();
   const std::optional<FoundCheckpoint> newest =
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
-  const Model model = model_to_train(run, newest, given);
+  Model model = model_to_train(run, newest, given);
   const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
+  if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
   const LevelChoices levels = resolve_levels(run, scheduler);
+  settings.loss = train_loss_of(run.loss, scheduler, "--loss");
+  run.loss = name_of(settings.loss);
   settings.weighting = levels.weighting;
   settings.level_draw = levels.draw;
   check_out_is_apart(run, model);
@@ -181,6 +184,7 @@ int train(RunConfig run, const Given& given) {
                    data.class_count(), " classes, the model num_class_embeds ", network.classes,
                    "; give it data with labels, or as many class embeddings as there are classes");
 
+  check_outputs(network, scheduler, model.where);
   const NoiseSchedule schedule(scheduler);
   check_preview(schedule);
   check_timestep_count(network.time, "--model " + run.model, schedule.steps());
@@ -290,6 +294,7 @@ void add_train_command(CLI::App& app) {
       find_named_files(*run, own_config, apply_option_file(*command, own_config));
       // A run from before there was a choice drew so; what is usual is for new ones.
       if (run->timestep_sampling.empty()) run->timestep_sampling = run->before().at("timestep_sampling");
+      if (run->loss.empty()) run->loss = run->before().at("loss");
     } else if (!run->out.empty()) {
       check_out_is_apart(*run);
     }

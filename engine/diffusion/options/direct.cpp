@@ -36,7 +36,7 @@ const ReverseOption kDirect = {
         "s_t^2 = E |x_{t-1} - mu|^2 / N, measured by timestep",
     .predicts_mean = true,
     .asks_statistics = true,
-    .learns_variance = true,
+    .variance = StepVariance::Scheduler,
     .transition = direct,
 };
 

@@ -32,7 +32,7 @@ const ReverseOption kMarginal = {
         "beta~_t + beta_t^2 / (alpha_t (1 - abar_t)) s_t^2, s_t^2 = E |eps - eps_hat|^2 / N, measured by timestep",
     .predicts_mean = false,
     .asks_statistics = true,
-    .learns_variance = false,
+    .variance = StepVariance::Own,
     .transition = marginal,
 };
 

@@ -34,12 +34,18 @@ struct Transition {
   double log_variance_high = 0, log_variance_low = 0;
 };
 
+enum class StepVariance : uint8_t {
+  Own,        // the option's: variance_type has no say
+  Scheduler,  // as variance_type says
+  Network,    // the same, and learned_range unless something else is asked for
+};
+
 struct ReverseOption {
   const char* name;
   const char* help;      // two lines, with the formula
   bool predicts_mean;    // the network's answer is the mean itself, and nothing else can be trained
   bool asks_statistics;  // it may need what was measured by timestep
-  bool learns_variance;  // its spread is the network's where variance_type is learned_range
+  StepVariance variance;
   Transition (*transition)(const TransitionProblem&);
 };
 

@@ -13,7 +13,7 @@ const ReverseOption kPosterior = {
         "sqrt(alpha_t) (1 - abar_{t-1}) / (1 - abar_t) x_t, variance (1 - abar_{t-1}) / (1 - abar_t) beta_t",
     .predicts_mean = false,
     .asks_statistics = false,
-    .learns_variance = true,
+    .variance = StepVariance::Scheduler,
     .transition = posterior_step,
 };
 

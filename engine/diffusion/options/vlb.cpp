@@ -15,7 +15,7 @@ const ReverseOption kVlb = {
         "learned_range: log variance = f log beta_t + (1 - f) log beta~_t, f of the network",
     .predicts_mean = false,
     .asks_statistics = false,
-    .learns_variance = true,
+    .variance = StepVariance::Network,
     .transition = posterior_step,
 };
 

@@ -34,7 +34,7 @@ const ReverseOption kX0Mix = {
         "A_t = sqrt((1 - abar_{t-1}) / (1 - abar_t)), or by least squares over data (mix=least-squares)",
     .predicts_mean = false,
     .asks_statistics = true,
-    .learns_variance = false,
+    .variance = StepVariance::Own,
     .transition = x0_mix,
 };
 
