@@ -151,13 +151,13 @@ TEST_F(BadInput, SchedulerConfigurations) {
                                              : ": found number, expected a JSON object of settings")});
   }
   const std::string range = make_model("range", Json::object(), {{"variance_type", "learned_range"}});
-  rows.push_back({"learned_range without outputs for it", sample(range),
-                  range + "/unet/config.json: out_channels is 1 for 1 in_channels; with variance_type learned_range "
-                          "sampling expects 2"});
+  rows.push_back(
+      {"learned_range without outputs for it", sample(range),
+       range + "/unet/config.json: out_channels is 1 for 1 in_channels; variance_type learned_range expects 2"});
   const std::string wide = make_model("wide", {{"out_channels", 2}});
-  rows.push_back({"surplus outputs", sample(wide),
-                  wide + "/unet/config.json: out_channels is 2 for 1 in_channels; with variance_type fixed_small "
-                         "sampling expects 1"});
+  rows.push_back(
+      {"surplus outputs", sample(wide),
+       wide + "/unet/config.json: out_channels is 2 for 1 in_channels; variance_type fixed_small expects 1"});
   const std::string table = make_model("table", {{"time_embedding_type", "learned"}, {"num_train_timesteps", 100}});
   rows.push_back({"learned table too short", sample(table),
                   table + "/unet/config.json: its learned time embedding has num_train_timesteps 100, but the noise "

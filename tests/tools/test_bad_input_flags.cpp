@@ -132,8 +132,23 @@ TEST_F(BadInput, TrainingFlags) {
               ": found neither scheduler/scheduler_config.json nor scheduler_config.json in it"),
       row({"--scheduler", file}, file + ": not valid JSON: *"),
       row({"--scheduler", write("range.json", R"({"variance_type": "learned_range"})")},
-          path("range.json") + ": variance_type is learned_range; training a learned variance is not implemented, use "
-                               "fixed_small or fixed_large"),
+          path("model.json") + ": out_channels is 1 for 1 in_channels; variance_type learned_range expects 2"),
+      row({"--scheduler", path("range.json"), "--reverse", "marginal"},
+          path("range.json") + ": variance_type is learned_range, and reverse marginal has a variance of its own; use "
+                               "fixed_small, or the reverse option vlb"),
+      row({"--variance-type", "learned_range", "--reverse", "x0-mix"},
+          "--variance-type: variance_type is learned_range, and reverse x0-mix has a variance of its own; use "
+          "fixed_small, or the reverse option vlb"),
+      row({"--variance-type", "learned"},
+          "--variance-type: variance_type 'learned' is not implemented; use one of fixed_small, fixed_small_log, "
+          "fixed_large, fixed_large_log, learned_range*"),
+      row({"--loss", "mse"}, "--loss 'mse': is not known; use one of squared, hybrid, bound"),
+      row({"--loss", "hybrid"},
+          "--loss hybrid: is for a learned variance, and variance_type is fixed_small; use squared or bound, or "
+          "variance_type learned_range"),
+      row({"--loss", "bound", "--reverse", "direct"},
+          "--loss bound: reverse direct takes its variance from what was measured of the network, so that it has no "
+          "bound to train with; use squared, or another reverse option"),
       row({"--scheduler", write("start.json", R"({"beta_start": 2})")},
           path("start.json") + ": beta_start is 2; expected a number between 0 and 1"),
       row({"--scheduler", write("betas.json", R"({"trained_betas": [0.1], "num_train_timesteps": 1})"),
