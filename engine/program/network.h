@@ -35,7 +35,8 @@ struct Network {
   int classes = 0;      // of LabelKind::Index
   int label_width = 1;  // of LabelKind::Value
   TimeDomain time;
-  bool asks_level = false;  // for the sample's alpha and sigma, as exact answers do
+  bool wide() const { return out_channels != image.channels; }  // a variance beside the answer, pixel by pixel
+  bool asks_level = false;                                      // for the sample's alpha and sigma, as exact answers do
   // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.
   std::function<Value(Program&, const NetworkInputs&)> append;
 };

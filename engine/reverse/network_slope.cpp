@@ -17,7 +17,7 @@ void NetworkSlope::prepare(Stream& stream) {
 }
 
 bool NetworkSlope::wide() const {
-  return denoiser_.network().out_channels != denoiser_.network().image.channels;
+  return denoiser_.network().wide();
 }
 
 void NetworkSlope::evaluate(Stream& stream, float* slope, const float* x, const double* times, const FlowTable& table) {

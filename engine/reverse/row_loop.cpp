@@ -74,7 +74,7 @@ void RowLoop::launch_row() {
   if (hooks_ && hooks_->update(stream_, state)) {
     copy_for_network();
   } else {
-    const bool wide = network.out_channels != network.image.channels;
+    const bool wide = network.wide();
     const int pixels = network.image.height * network.image.width, c = network.image.channels;
     if (measures_)
       measure_gauges(stream_, gauges_.data(), state.x, state.pred, wide, state.rows, state.row, state.counter, state.n,

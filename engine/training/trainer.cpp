@@ -247,7 +247,7 @@ void Trainer::take_loss(Program& program, const SampleCounter& counter, int offs
   const DataRef answer = program.data(program.output()), gradient = program.gradient(program.output());
   // The bound has a gradient for all of the answer; the squared error is then only for the statistics by level.
   squared_loss(stream_, squared, settings_.loss == TrainLoss::Bound ? DataRef{} : gradient, answer, x0, rows, counter,
-               n, image.size(), settings_.batch, wide() ? image.channels : 0);
+               n, image.size(), settings_.batch, network_.wide() ? image.channels : 0);
   if (squared_alone) return;
   const VariationalLoss loss{.loss = loss_.data() + offset,
                              .squared = settings_.loss == TrainLoss::Hybrid ? squared : nullptr,
@@ -255,7 +255,7 @@ void Trainer::take_loss(Program& program, const SampleCounter& counter, int offs
                              .of_mean = settings_.loss == TrainLoss::Bound,
                              .factor = bound_factor(settings_.loss, schedule_steps_),
                              .batch = settings_.batch};
-  variational_terms(stream_, nullptr, loss, answer, wide(), x0, rows, bound_rows_.data(), counter, n,
+  variational_terms(stream_, nullptr, loss, answer, network_.wide(), x0, rows, bound_rows_.data(), counter, n,
                     image.height * image.width, image.channels);
 }
 

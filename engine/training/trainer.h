@@ -77,7 +77,6 @@ class Trainer {
   void run_pass(int pass);
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
   void take_loss(Program& program, const SampleCounter& counter, int offset);  // with its gradient
-  bool wide() const { return network_.out_channels != network_.image.channels; }
   float* gradients_of(int slot) { return slot == 0 ? gradients_.data() : waiting_[slot - 1].data(); }
   size_t activation_bytes() const;
 

@@ -70,7 +70,7 @@ TEST_P(Planted, IsReported) {
   const Bug& bug = GetParam();
   const std::string line = join_text("planted.cu:", bug.line);
   if (bug.seen_by == SeenBy::Address && !kAddress)
-    GTEST_SKIP() << bug.name << ": only AddressSanitizer sees it; run the sim-asan build";
+    GTEST_SKIP() << bug.name << ": only AddressSanitizer sees it; run the asan build";
   if (bug.seen_by == SeenBy::Thread && !kThread)
     GTEST_SKIP() << bug.name << ": only ThreadSanitizer sees it; run the sim-tsan build";
   if (bug.seen_by == SeenBy::Address || (kAddress && std::string(bug.kernel) == "shared_overrun_by_pointer")) {
