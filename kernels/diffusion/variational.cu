@@ -16,6 +16,11 @@ namespace {
 constexpr int kThreads = 256;
 constexpr double kHalfByte = 1.0 / 255, kLogRootTwoPi = 0.9189385332046727;
 
+// n.v[j] by selection: the loop over j is too long to be unrolled, and a changing index would put n into local memory.
+DEVICE float pick(const Normal4& n, int j) {
+  return j < 2 ? (j == 0 ? n.v[0] : n.v[1]) : (j == 2 ? n.v[2] : n.v[3]);
+}
+
 // A term of a number, and its derivatives by d and by l.
 struct Term {
   double value, by_d, by_l;
@@ -98,7 +103,7 @@ KERNEL void variational_terms_kernel(double* terms, float* loss, const float* sq
       const int64_t at = wide ? image * size * 2 + i + i / c * c : image * size + i;
       const double answer = static_cast<double>(to_float(pred[at]));
       const double x =
-          static_cast<double>(fmaf(forward.eps2, eps2.v[j], fmaf(forward.x0, data, forward.eps * eps.v[j])));
+          static_cast<double>(fmaf(forward.eps2, pick(eps2, j), fmaf(forward.x0, data, forward.eps * pick(eps, j))));
       double estimate = fma(row.x0_from_pred, answer, row.x0_from_x * x);
       if (row.clip > 0.0) estimate = estimate > row.clip ? row.clip : estimate < -row.clip ? -row.clip : estimate;
       const double d = fma(row.from_pred, answer,
