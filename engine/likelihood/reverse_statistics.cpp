@@ -71,6 +71,8 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
   std::vector<float> host_x0(x0.count());
   std::vector<ForwardRow> host_rows(batch);
   std::vector<MomentRow> host_reads(batch);
+  std::vector<float> host_levels;
+  if (network.asks_level) host_levels.resize(static_cast<size_t>(kLevelWidth) * batch);
   std::vector<int32_t> classes(batch);
   std::vector<double> host_moments(moments.count());
   for (int64_t first = 0; first < total; first += batch) {
@@ -81,12 +83,19 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
       host_rows[i] = forward[timestep];
       host_reads[i] = read[timestep];
       if (!labels.empty()) classes[i] = labels[image];
+      if (network.asks_level) {
+        const Level level = levels.at(static_cast<double>(timestep));
+        host_levels[static_cast<size_t>(kLevelWidth) * i] = static_cast<float>(level.alpha);
+        host_levels[static_cast<size_t>(kLevelWidth) * i + 1] = static_cast<float>(level.sigma);
+      }
     }
     x0.upload(stream, host_x0.data());
     rows.upload(stream, host_rows.data());
     reads.upload(stream, host_reads.data());
     if (network.labels == LabelKind::Index)
       copy_to_device(stream, denoiser.labels().data, classes.data(), batch * sizeof(int32_t));
+    if (network.asks_level)
+      copy_to_device(stream, denoiser.level(), host_levels.data(), host_levels.size() * sizeof(float));
     SampleCounter counter;
     counter.seed = settings.seed;
     counter.first = first;

@@ -17,11 +17,12 @@ namespace ito {
 // A sampler's rows, and what they need around them.
 struct ReverseTable {
   std::vector<ReverseRow> rows;
-  int registers = 0;             // fp32 copies of the images
-  int draws = 0;                 // z counted by the rows, drawn or not
-  double start_scale = 1;        // the first state is this times a standard normal
-  double opening_noise = 0;      // the part of start_scale that the rule has in a draw of its own, draw 0
-  double first_input_scale = 1;  // and the network's copy of it is this times the state
+  int registers = 0;                 // fp32 copies of the images
+  int draws = 0;                     // z counted by the rows, drawn or not
+  double start_scale = 1;            // the first state is this times a standard normal
+  double opening_noise = 0;          // the part of start_scale that the rule has in a draw of its own, draw 0
+  double first_input_scale = 1;      // and the network's copy of it is this times the state
+  std::vector<RowOf<double>> exact;  // the rows before they were rounded to fp32, which hides orders above the third
 };
 
 // What happens to every x0 estimate: nothing, a clip to +-range, or dynamic thresholding in its place (Saharia et al.
@@ -81,14 +82,14 @@ class RowBuilder {
  private:
   RowBuilder& begin(int to);
   RowBuilder& add(int source, double weight);
-  ReverseRow& row();  // the open one
+  RowOf<double>& row();  // the open one
   void check_register(Register r) const;
   void close();
 
   Reading reading_;
   Space space_;
   Clipping clip_;
-  ReverseTable table_;
+  ReverseTable table_;  // without its rows, which are made of `exact` in the end
   double start_scale_ = 1, opening_noise_ = 0;
   Conversion eps_from_x0_{};  // of the open row
   uint32_t written_ = 0;      // bit r: an earlier row wrote register r

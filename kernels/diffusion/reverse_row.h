@@ -26,24 +26,27 @@ enum Source : int { kX, kX0, kEps, kPred, kNoise, kRegister0, kSources = kRegist
 // the step of a Langevin corrector. gauge.h measures it.
 enum class Gauge : int32_t { None, Quantile, Langevin };
 
-struct ReverseRow {
-  float timestep;                             // what the network is given
-  float x0_from_x, x0_from_pred;              // d
-  float clip;                                 // 0: none
-  float eps_from_x, eps_from_pred;            // e
-  float eps_from_x0;                          // not 0: e is recomputed from the clipped d
-  float next_input_scale;                     // the network's copy of the new state is this times it
-  float log_variance_high, log_variance_low;  // of std; both 0: std is 1
-  float alpha, sigma;                         // the state's level at the call: x = alpha x0 + sigma eps
-  float guidance;                             // for networks that ask for it
-  int32_t draw;                               // step word of z: counts draws, not rows; -1: none is drawn
+// Real: float on the device; on the host a sampler also has its rows in double.
+template <typename Real>
+struct RowOf {
+  Real timestep;                             // what the network is given
+  Real x0_from_x, x0_from_pred;              // d
+  Real clip;                                 // 0: none
+  Real eps_from_x, eps_from_pred;            // e
+  Real eps_from_x0;                          // not 0: e is recomputed from the clipped d
+  Real next_input_scale;                     // the network's copy of the new state is this times it
+  Real log_variance_high, log_variance_low;  // of std; both 0: std is 1
+  Real alpha, sigma;                         // the state's level at the call: x = alpha x0 + sigma eps
+  Real guidance;                             // for networks that ask for it
+  int32_t draw;                              // step word of z: counts draws, not rows; -1: none is drawn
   Gauge gauge;
-  float gauge_ratio, gauge_most;  // Quantile: which one, and the largest q; Langevin: r and alpha (gauge.h)
-  uint32_t reads;                 // bit r: register r is read
-  int32_t writes;                 // of `to` and `weight`
+  Real gauge_ratio, gauge_most;  // Quantile: which one, and the largest q; Langevin: r and alpha (gauge.h)
+  uint32_t reads;                // bit r: register r is read
+  int32_t writes;                // of `to` and `weight`
   int32_t to[kWrites];
-  float weight[kWrites][kSources];
+  Real weight[kWrites][kSources];
 };
+using ReverseRow = RowOf<float>;
 
 // t[n] = rows[*row].timestep for the network.
 void set_timesteps(Stream& stream, float* t, const ReverseRow* rows, const int64_t* row, int n);

@@ -25,7 +25,8 @@ struct RowOutput {
   double magnitude[kWrites] = {};  // sums of the absolute terms, down to x, pred, z and the registers
 };
 
-inline RowOutput reverse_element(const ReverseRow& row, const RowInput& in) {
+template <typename Real>
+RowOutput reverse_element(const RowOf<Real>& row, const RowInput& in) {
   RowOutput out;
   out.x0 = row.x0_from_x * in.x + row.x0_from_pred * in.pred;
   const double x0_size = std::fabs(row.x0_from_x * in.x) + std::fabs(row.x0_from_pred * in.pred);
@@ -43,7 +44,7 @@ inline RowOutput reverse_element(const ReverseRow& row, const RowInput& in) {
     std = std::exp(0.5 * (f * row.log_variance_high + (1 - f) * row.log_variance_low));
   }
   for (int w = 0; w < row.writes; ++w) {
-    const float* weight = row.weight[w];
+    const Real* weight = row.weight[w];
     const auto add = [&](double term, double size) { out.to[w] += term, out.magnitude[w] += size; };
     add(weight[kX] * in.x, std::fabs(weight[kX] * in.x));
     add(weight[kX0] * out.x0, std::fabs(weight[kX0]) * x0_size);
@@ -59,8 +60,9 @@ inline RowOutput reverse_element(const ReverseRow& row, const RowInput& in) {
 }
 
 // An image's two gauges (kernels/diffusion/gauge.h), by sorting and by plain sums.
-inline std::vector<double> gauges_of(const ReverseRow& row, const std::vector<RowInput>& image) {
-  ReverseRow plain = row;
+template <typename Real>
+std::vector<double> gauges_of(const RowOf<Real>& row, const std::vector<RowInput>& image) {
+  RowOf<Real> plain = row;
   plain.gauge = Gauge::None;
   std::vector<double> magnitudes;
   double noise = 0, slope = 0;
@@ -91,13 +93,13 @@ struct RowRun {
   size_t image_size = 0;
 };
 
-inline void run_rows(const std::vector<ReverseRow>& rows, double first_input_scale, RowRun& run,
-                     const std::function<double(double, double)>& network,
-                     const std::function<double(size_t, int)>& noise,
-                     const std::function<void(size_t)>& after_row = {}) {
+template <typename Real>
+void run_rows(const std::vector<RowOf<Real>>& rows, double first_input_scale, RowRun& run,
+              const std::function<double(double, double)>& network, const std::function<double(size_t, int)>& noise,
+              const std::function<void(size_t)>& after_row = {}) {
   double input_scale = first_input_scale;
   for (size_t i = 0; i < rows.size(); ++i) {
-    const ReverseRow& row = rows[i];
+    const RowOf<Real>& row = rows[i];
     std::vector<RowInput> inputs(run.x.size());
     for (size_t e = 0; e < run.x.size(); ++e) {
       RowInput& in = inputs[e];

@@ -208,7 +208,7 @@ inline std::vector<GoldenRun> golden_walks() {
        .sampler = "dpm++sde",
        .configure = plain,
        .steps = 9,
-       .set = {},
+       .set = {"one_path=false"},
        .network = c,
        .noise = true,
        .sum = 360.665318,
