@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/likelihood/noised_calls.h"
+#include "kernels/diffusion/variational.h"
 #include "kernels/error.h"
 
 namespace ito {
