@@ -208,9 +208,10 @@ TEST_F(VariationalBounds, OfAMixtureLiesBetweenItsDensityAndWhatAChainMayLose) {
   }
 }
 
-SchedulerConfig eight_timesteps() {
+SchedulerConfig eight_timesteps(VarianceType variance = VarianceType::FixedSmall) {
   SchedulerConfig config;
   config.num_train_timesteps = 8;
+  config.variance_type = variance;
   return config;
 }
 
@@ -221,14 +222,14 @@ std::vector<float> bytes_for(const Network& network, int count) {
 }
 
 VariationalBound bound_of(const Model& model, const std::vector<float>& images, int batch, int64_t first,
-                          const std::vector<int32_t>& labels = {}, const std::function<void(int64_t)>& progress = {}) {
-  const SchedulerConfig config = eight_timesteps();
+                          const std::vector<int32_t>& labels = {}, const std::function<void(int64_t)>& progress = {},
+                          const SchedulerConfig& config = eight_timesteps()) {
   BoundSettings settings;
   settings.batch = batch;
   settings.seed = 5;
   settings.first = first;
   return measure_bound(model.network, model.weights.data(), NoiseSchedule(config),
-                       rows_of(config, "posterior", BoundTerm::Bytes), images, labels, settings, progress);
+                       rows_of(config, "vlb", BoundTerm::Bytes), images, labels, settings, progress);
 }
 
 // -ln P of a byte under N(mu, s^2), by the complementary error function alone: exact enough within a few s.
@@ -238,18 +239,26 @@ double byte_nats(double x0, double mu, double s) {
   return -std::log(low - high);
 }
 
-TEST_F(VariationalBounds, TermsAreOfTheNetworkAskedAlone) {
-  Model model;
-  const SchedulerConfig config = eight_timesteps();
+class TermsOfANetwork : public VariationalBounds, public ::testing::WithParamInterface<VarianceType> {};
+
+TEST_P(TermsOfANetwork, AreOfItsAnswersAlone) {
+  const SchedulerConfig config = eight_timesteps(GetParam());
+  const bool learned = GetParam() == VarianceType::LearnedRange;
+  const Model model(learned ? R"({"out_channels": 6})" : "{}");
   const Levels levels{NoiseSchedule(config)};
-  const int64_t size = model.network.image.size();
+  const int64_t size = model.network.image.size(), channels = model.network.image.channels;
   const std::vector<float> images = bytes_for(model.network, 2);
-  const VariationalBound found = bound_of(model, images, 5, 4);
-  std::vector<double> between(2, 0);
-  for (int point = 0; point < 2; ++point)
+  const VariationalBound found = bound_of(model, images, 5, 4, {}, {}, config);
+  const auto posterior = [&](int timestep) {
+    return gaussian_posterior(levels.at(timestep).abar, levels.at(timestep - 1).abar);
+  };
+  // The state is rounded to fp32 on either side of the network, which does not blow that up by more than tens.
+  for (int point = 0; point < 2; ++point) {
+    double between = 0, square = 0;
     for (int timestep = 0; timestep < 8; ++timestep) {
       const Level level = levels.at(timestep);
-      const Posterior q = gaussian_posterior(level.abar, levels.at(timestep - 1).abar);
+      const Posterior q = posterior(timestep);
+      const double small = timestep == 0 ? posterior(1).variance : q.variance;
       const std::vector<double> eps =
           ref::normals(5, 0, static_cast<uint32_t>((4 + point) * 8 + timestep), purpose_word(Purpose::Noise), 1, size);
       std::vector<float> x(static_cast<size_t>(size));
@@ -257,30 +266,33 @@ TEST_F(VariationalBounds, TermsAreOfTheNetworkAskedAlone) {
         x[i] = static_cast<float>(level.alpha * images[point * size + i] + level.sigma * eps[i]);
       const std::vector<float> answer =
           predict(model.network, model.weights.data(), DType::F32, 1, x, {static_cast<float>(timestep)}, {});
-      const double step_variance = gaussian_posterior(levels.at(1).abar, levels.at(0).abar).variance;
       double term = 0;
       for (int64_t i = 0; i < size; ++i) {
+        const int64_t at = learned ? i + i / channels * channels : i;
         const double x0 = images[point * size + i];
-        const double d = std::clamp((x[i] - level.sigma * answer[i]) / level.alpha, -1.0, 1.0);
-        const double off = q.from_x0 * (x0 - d);
-        term += (timestep == 0 ? byte_nats(x0, d, std::sqrt(step_variance)) : off * off / (2 * q.variance)) /
-                static_cast<double>(size);
+        const double d = std::clamp((x[i] - level.sigma * answer[at]) / level.alpha, -1.0, 1.0);
+        const double off = q.from_x0 * (x0 - d), f = learned ? (answer[at + channels] + 1.0) / 2 : 0;
+        const double variance = std::pow(q.beta, f) * std::pow(small, 1 - f);
+        term += timestep == 0
+                    ? byte_nats(x0, d, std::sqrt(variance))
+                    : (q.variance / variance - 1 - std::log(q.variance / variance) + off * off / variance) / 2;
       }
       if (timestep == 0) {
-        EXPECT_NEAR(found.last[point] / term, 1, 1e-4) << "point " << point;
+        EXPECT_NEAR(found.last[point] * static_cast<double>(size) / term, 1, 1e-4) << "point " << point;
       } else {
-        between[point] += term;
+        between += term / static_cast<double>(size);
       }
     }
-  // The state is rounded to fp32 on either side of the network, which does not blow that up by more than tens.
-  for (int point = 0; point < 2; ++point) {
-    EXPECT_NEAR(found.between[point] / between[point], 1, 1e-4);
-    double square = 0;
+    EXPECT_NEAR(found.between[point] / between, 1, 1e-4);
     for (int64_t i = 0; i < size; ++i) square += std::pow(images[point * size + i], 2) / static_cast<double>(size);
     const double abar = levels.at(7).abar;
     EXPECT_NEAR(found.prior[point], (abar * square - abar - std::log(1 - abar)) / 2, 1e-9);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Variances, TermsOfANetwork,
+                         ::testing::Values(VarianceType::FixedSmall, VarianceType::LearnedRange),
+                         [](const auto& of) { return of.param == VarianceType::FixedSmall ? "fixed" : "learned"; });
 
 TEST_F(VariationalBounds, DoesNotKnowItsBatch) {
   Model model(R"({"num_class_embeds": 3})");
@@ -299,6 +311,26 @@ TEST_F(VariationalBounds, DoesNotKnowItsBatch) {
   const VariationalBound part = bound_of(model, later, 64, 13, {1, 2});
   EXPECT_EQ(part.between, (std::vector<double>{one.between[3], one.between[4]}));
   EXPECT_EQ(part.last, (std::vector<double>{one.last[3], one.last[4]}));
+}
+
+TEST_F(VariationalBounds, TheTableIsOfAllPoints) {
+  Model model;
+  const std::vector<float> images = bytes_for(model.network, 4);
+  const int64_t size = model.network.image.size();
+  const VariationalBound all = bound_of(model, images, 64, 0);
+  std::vector<VariationalBound> alone;
+  for (int i = 0; i < 4; ++i)
+    alone.push_back(bound_of(model, {images.begin() + i * size, images.begin() + (i + 1) * size}, 8, i));
+  for (size_t t = 0; t < all.term.size(); ++t) {
+    std::vector<double> terms;
+    for (const VariationalBound& bound : alone) {
+      terms.push_back(bound.term[t]);
+      EXPECT_EQ(bound.term_standard_error[t], 0);
+    }
+    const Mean expected = mean_of(terms);
+    EXPECT_NEAR(all.term[t], expected.value, 1e-12 * expected.value);
+    EXPECT_NEAR(all.term_standard_error[t], expected.error, 1e-9 * expected.error);
+  }
 }
 
 TEST_F(VariationalBounds, SaysWhereItIsNotFinite) {
