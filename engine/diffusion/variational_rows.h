@@ -8,7 +8,7 @@
 
 #include "engine/diffusion/level_statistics.h"
 #include "engine/diffusion/options/option.h"
-#include "kernels/diffusion/variational.h"
+#include "kernels/diffusion/variational_row.h"
 
 namespace ito {
 

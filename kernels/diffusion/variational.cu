@@ -69,7 +69,8 @@ DEVICE Term byte_term(double d, double l, float x0) {
   const double log_share = log_normal_between(low, high, black, white);
   const double at_low = black ? 0.0 : double_exp(-0.5 * low * low - kLogRootTwoPi - log_share);
   const double at_high = white ? 0.0 : double_exp(-0.5 * high * high - kLogRootTwoPi - log_share);
-  return {-log_share, (at_low - at_high) * scale, 0.5 * (high * at_high - low * at_low)};
+  const double carried = (d - d) + (l - l);  // 0, or NaN: double_log makes a number of anything
+  return {carried - log_share, (at_low - at_high) * scale, 0.5 * (high * at_high - low * at_low)};
 }
 
 DEVICE Term term_of(const VariationalRow& row, double d, double l, float x0) {

@@ -317,5 +317,41 @@ TEST_F(BadInput, SamplesThatAreNotFinite) {
   EXPECT_EQ(run_ito(sample(with_bias("finite", 0.5f), {"--out", path("drawn")})).exit_code, 0);
 }
 
+// A bound is of a chain that is walked to its last timestep, by a network that says all that its steps ask.
+TEST_F(BadInput, BoundsOfModels) {
+  const auto bound = [&](const std::string& model, const Words& more = {}) {
+    return Words{"likelihood", "--checkpoint", model, "--data", images_, "--out", out(), "--method", "vlb"} + more;
+  };
+  const auto of = [&](const char* name, const Json& unet, const Json& scheduler) {
+    return bound(make_model(name, unet, scheduler));
+  };
+  check({
+      {"no chain", of("ve", Json::object(), {{"family", "ve"}}),
+       "the variational bound: a ve model has no chain of timesteps; it is for models of tabled betas"},
+      {"no timestep 0", of("fourier", {{"time_embedding_type", "fourier"}}, Json::object()),
+       path("fourier") + "/unet/config.json: time_embedding_type is fourier, which takes the logarithm of t; it has no "
+                         "value at timestep 0, which the bound asks for"},
+      {"no outputs of the variance", of("range", Json::object(), {{"variance_type", "learned_range"}}),
+       path("range") + "/unet/config.json: out_channels is 1 for 1 in_channels; variance_type learned_range expects 2"},
+      {"pure noise", of("zero", Json::object(), {{"rescale_betas_zero_snr", true}}),
+       "sampling: timestep 999 is pure noise (rescale_betas_zero_snr), where prediction_type epsilon determines no "
+       "image; *"},
+      {"real-valued labels",
+       of("values", {{"num_class_embeds", nullptr}, {"class_embed_type", "timestep"}}, Json::object()),
+       "variational bound of a network with real-valued class labels is not implemented"},
+      {"not measured", bound(make_model("bare"), {"--method", "marginal"}),
+       "reverse option marginal: needs what was measured of the network by timestep, and the model has no "
+       "level_statistics.json; measure it with reverse-stats"},
+      {"no file", bound(path("bare"), {"--method", "marginal", "--statistics", path("none.json")}),
+       path("none.json") + ": *"},
+      {"memory",
+       bound(path("bare"), {"--batch", "60000"}),
+       "variational bound*",
+       2,
+       "",
+       {{"ITO_MEMORY_LIMIT_MIB", "40"}}},
+  });
+}
+
 }  // namespace
 }  // namespace ito

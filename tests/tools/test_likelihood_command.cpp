@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ito likelihood` and `ito sample --sampler ode45` from outside: what they write, and what they refuse. That the
-// numbers are right is shown where the density is a closed form (tests/only/host/test_ode_likelihood.cpp).
+// numbers are right is shown where the density is a closed form (tests/only/host/test_ode_likelihood.cpp,
+// tests/engine/likelihood/test_variational_bound.cpp).
 #include <cmath>
 #include <numbers>
 
@@ -28,8 +29,17 @@ class LikelihoodCommand : public testing::Test {
                  "3",          "--rtol",       "1e-2",      "--atol", "1e-2"} +
            more;
   }
-  static Json report(const std::string& name, const Words& more = {}) {
-    const ChildResult result = run_ito(words(name, more));
+  static Words bound_words(const std::string& name, const Words& more = {}) {
+    return Words{"likelihood", "--checkpoint", path("run"), "--data", tiny_->images, "--out", path(name),
+                 "--method",   "vlb",          "--count",   "2"} +
+           more;
+  }
+  static Json report(const std::string& name, const Words& more = {}) { return report_of(name, words(name, more)); }
+  static Json bound(const std::string& name, const Words& more = {}) {
+    return report_of(name, bound_words(name, more));
+  }
+  static Json report_of(const std::string& name, const Words& arguments) {
+    const ChildResult result = run_ito(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     if (result.exit_code != 0) return {};
     EXPECT_TRUE(std::filesystem::is_regular_file(path(name + "/likelihood.svg")));
@@ -107,7 +117,8 @@ TEST_F(LikelihoodCommand, OfAMixtureIsItsLogDensity) {
 }
 
 TEST_F(LikelihoodCommand, Refusals) {
-  EXPECT_EQ(refusal(words("no", {"--method", "vlb"})), "ito: --method 'vlb': is not known; use 'ode'\n");
+  EXPECT_EQ(refusal(words("no", {"--method", "vbl"})),
+            "ito: --method 'vbl': is not known; use one of 'ode', 'vlb', 'marginal'; did you mean 'vlb'?\n");
   EXPECT_EQ(refusal(words("no", {"--trace", "exakt"})),
             "ito: --trace 'exakt': is not known; use one of 'exact', 'hutchinson'; did you mean 'exact'?\n");
   EXPECT_EQ(refusal(words("no", {"--dequantise", "yes"})),
@@ -142,6 +153,128 @@ TEST_F(LikelihoodCommand, Refusals) {
             "ito: " + bare + ": image 0 holds 0.25, which is no byte v / 127.5 - 1; only bytes are dequantised\n");
   EXPECT_FALSE(std::filesystem::exists(path("no")));
   EXPECT_EQ(report("given", {"--data", bare, "--class", "1"})["log_prob"].size(), 3u);
+}
+
+// A bound of bytes, term by term.
+TEST_F(LikelihoodCommand, BoundsAreTablesOfTerms) {
+  const Json found = bound("bound");
+  EXPECT_EQ(found["method"], "vlb");
+  EXPECT_EQ(found["reverse"], "posterior");
+  EXPECT_EQ(found["decoder"], "bytes");
+  EXPECT_EQ(found["numbers_per_point"], 64);
+  const std::vector<double> log_prob = found["log_prob"], terms = found["terms"]["by_timestep"];
+  ASSERT_EQ(log_prob.size(), 2u);
+  ASSERT_EQ(terms.size(), 1000u);
+  EXPECT_EQ(found["terms"]["by_timestep_standard_error"].size(), 1000u);
+  EXPECT_EQ(found["terms"]["L_0"], terms[0]);
+  double sum = found["terms"]["L_T"];
+  for (const double term : terms) sum += term;
+  const double bits = found["mean"]["bits_per_dim"];
+  EXPECT_NEAR(sum, bits, 1e-9 * bits);
+  EXPECT_NEAR(found["bits_per_dim"][1].get<double>(), -log_prob[1] / 64 / std::numbers::ln2, 1e-9 * bits);
+  EXPECT_GT(bits, 0) << "no byte is certain";
+  // A point's number does not depend on its batch, and the draws belong to it.
+  EXPECT_EQ(bound("later", {"--first", "1", "--count", "1", "--batch", "7"})["log_prob"][0], log_prob[1]);
+  EXPECT_NE(bound("seed", {"--seed", "9"})["log_prob"], found["log_prob"]);
+  // With variances that training has measured, by either name.
+  const Json marginal = bound("marginal", {"--method", "marginal"});
+  EXPECT_EQ(marginal["reverse"], "marginal");
+  EXPECT_NE(marginal["log_prob"], found["log_prob"]);
+  EXPECT_EQ(bound("option", {"--reverse", "marginal"})["log_prob"], marginal["log_prob"]);
+  EXPECT_NE(bound("density", {"--decoder", "density"})["terms"]["L_0"], found["terms"]["L_0"]);
+  const ChildResult told = run_ito(bound_words("bound"));
+  for (const char* part : {"log P of bytes at least ", " bits per dimension, mean of 2 points: L_T ",
+                           ", sum of L_{t-1} ", ", L_0 ", "likelihood.json\n", "likelihood.svg\n"})
+    EXPECT_NE(told.out.find(part), std::string::npos) << part << " in " << told.out;
+}
+
+// Of a mixture all three are of one density, which is known.
+TEST_F(LikelihoodCommand, BoundsOfAMixture) {
+  const TempFolder folder;
+  const std::string mixture = folder.write("m.json", json_text(test::two_bumps()));
+  const GaussianMixture density = mixture_config_from_json(test::two_bumps(), "m.json", nullptr).mixture();
+  const auto write_points = [&](const char* name, uint64_t seed, int count) {
+    std::vector<float> x;
+    for (int i = 0; i < count; ++i)
+      for (const double value : density.sample(seed, static_cast<uint32_t>(i))) x.push_back(static_cast<float>(value));
+    SafetensorsWriter writer;
+    writer.add("samples", {count, 2, 1, 1}, x);
+    writer.write(folder / name);
+    return folder / name;
+  };
+  const std::string points = write_points("x.safetensors", 1, 50), others = write_points("y.safetensors", 2, 200);
+  const std::string measured = folder / "measured.json";
+  const ChildResult measuring =
+      run_ito({"reverse-stats", "--checkpoint", mixture, "--data", others, "--out", measured, "--per-timestep", "50"});
+  ASSERT_EQ(measuring.exit_code, 0) << measuring.err;
+  const auto judged = [&](const Words& more) {
+    return Words{"likelihood", "--checkpoint", mixture, "--data", points, "--batch", "1000", "--out", folder / "out"} +
+           more;
+  };
+  const auto mean = [&](const Words& more) {
+    const ChildResult result = run_ito(judged(more));
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const Json report = read_json_file(folder / "out/likelihood.json");
+    EXPECT_EQ(report.value("decoder", "density"), "density");
+    double exact = 0;
+    for (const double value : report["exact_log_prob"].get<std::vector<double>>()) exact += value / 50;
+    return std::pair(report["mean"]["log_prob"].get<double>(), exact);
+  };
+  const auto [vlb, exact] = mean({"--method", "vlb"});
+  const auto [marginal, same] = mean({"--method", "marginal", "--statistics", measured});
+  EXPECT_EQ(exact, same);
+  EXPECT_LT(vlb, marginal);
+  EXPECT_LT(vlb, exact);
+  EXPECT_NEAR(marginal, exact, 0.3);
+  EXPECT_NEAR(mean({"--trace", "exact"}).first, exact, 1e-3);
+  EXPECT_EQ(refusal(judged({"--method", "marginal"})),
+            "ito: reverse option marginal: needs what was measured of the network by timestep, and the model has no "
+            "level_statistics.json; measure it with reverse-stats\n");
+  const ChildResult no_bytes = run_ito(judged({"--method", "vlb", "--decoder", "bytes"}));
+  EXPECT_EQ(no_bytes.exit_code, 2);
+  EXPECT_NE(no_bytes.err.find("\nito: " + points + ": point 0 holds "), std::string::npos) << no_bytes.err;
+}
+
+TEST_F(LikelihoodCommand, RefusalsOfBounds) {
+  const auto of_ode = [](const char* flag, const char* says) {
+    return join_text("ito: ", flag, ": says ", says,
+                     ", which --method vlb does not ask; leave it out, or use --method ", "ode\n");
+  };
+  EXPECT_EQ(refusal(bound_words("no", {"--trace", "exact"})), of_ode("--trace", "how the flow's divergence is taken"));
+  EXPECT_EQ(refusal(bound_words("no", {"--probes", "2"})),
+            of_ode("--probes", "how many probes estimate the flow's divergence"));
+  EXPECT_EQ(refusal(bound_words("no", {"--rtol", "1e-3"})), of_ode("--rtol", "how exactly the flow is followed"));
+  EXPECT_EQ(refusal(bound_words("no", {"--atol", "1e-3"})), of_ode("--atol", "how exactly the flow is followed"));
+  EXPECT_EQ(refusal(bound_words("no", {"--sampling-eps", "1e-3"})), of_ode("--sampling-eps", "where the flow ends"));
+  EXPECT_EQ(refusal(bound_words("no", {"--dequantise", "none"})), of_ode("--dequantise", "how bytes get a density"));
+  EXPECT_EQ(refusal(words("no", {"--decoder", "bytes"})),
+            "ito: --decoder: says how the chain's last step is read, which --method ode does not ask; leave it out, or "
+            "use --method vlb\n");
+  EXPECT_EQ(refusal(bound_words("no", {"--method", "marginal", "--reverse", "posterior"})),
+            "ito: --reverse: says how a step of the chain is modelled, which --method marginal does not ask; leave it "
+            "out, or use --method vlb\n");
+  EXPECT_EQ(refusal(bound_words("no", {"--decoder", "bites"})),
+            "ito: --decoder 'bites': is not known; use one of 'bytes', 'density'; did you mean 'bytes'?\n");
+  EXPECT_EQ(refusal(bound_words("no", {"--reverse", "margnal"})).find("ito: --reverse: reverse 'margnal' is not known"),
+            0u);
+  EXPECT_EQ(refusal(bound_words("no", {"--reverse", "direct"})),
+            "ito: reverse option direct: needs a network of prediction_type mean, this one predicts epsilon; use "
+            "another reverse option\n");
+  EXPECT_EQ(refusal(bound_words("no", {"--statistics", "s.json"})),
+            "ito: --statistics s.json: the reverse option posterior needs nothing measured; leave the flag out\n");
+  SafetensorsWriter writer;
+  std::vector<float> x(64, -1.0f);
+  x[5] = 0.25f;
+  writer.add("samples", {1, 1, 8, 8}, x);
+  writer.write(path("between.safetensors"));
+  EXPECT_EQ(refusal(bound_words("no", {"--data", path("between.safetensors"), "--class", "1", "--count", "1"})),
+            "ito: " + path("between.safetensors") +
+                ": point 0 holds 0.25, which is no byte 2 k / 255 - 1; use --decoder density\n");
+  EXPECT_FALSE(std::filesystem::exists(path("no")));
+  EXPECT_EQ(bound("given", {"--data", path("between.safetensors"), "--class", "1", "--count", "1", "--decoder",
+                            "density"})["log_prob"]
+                .size(),
+            1u);
 }
 
 TEST_F(LikelihoodCommand, SamplesAlongTheSameFlow) {

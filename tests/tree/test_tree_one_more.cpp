@@ -114,6 +114,10 @@ TEST(OneMore, AReverseOptionIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/diffusion/options/", "ReverseOption", "engine/diffusion/options/option.cpp", 5);
 }
 
+TEST(OneMore, ALikelihoodMethodIsInAFileAndItsPlaceInTheList) {
+  expect_one_list("tools/commands/likelihood/", "LikelihoodMethod", "tools/commands/likelihood.cpp", 3);
+}
+
 TEST(OneMore, AnArchitectureIsAFolderAndItsPlaceInTheList) {
   Paths found = files_with(std::regex("unet", std::regex::icase));
   std::erase_if(found, [](const std::string& path) { return starts_with(path, "models/unet/"); });

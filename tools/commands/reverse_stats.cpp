@@ -26,7 +26,7 @@ struct ReverseStatsOptions {
 
 Dataset load_held_out(const ReverseStatsOptions& o, const Network& network) {
   LoadOptions options;
-  options.channels = network.image.channels;
+  options.channels = network.image.channels == 1 || network.image.channels == 3 ? network.image.channels : 0;
   if (o.data != "fashion-mnist") {
     options.height = network.image.height;
     options.width = network.image.width;

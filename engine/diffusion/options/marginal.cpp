@@ -15,10 +15,9 @@ namespace {
 Transition marginal(const TransitionProblem& p) {
   const Posterior q = gaussian_posterior(p.from.abar, p.to.abar);
   const int timestep = static_cast<int>(std::lround(p.from.time));
-  const double slope = p.reading.call(p.from, Space::Vp).eps.from_given;  // eps - eps_hat = slope (target - answer)
-  const double s2 = slope * slope * p.measured().error_at(timestep, p.who);
-  const double alpha = p.from.abar / p.to.abar;
-  const double variance = q.variance + q.beta * q.beta / (alpha * (1 - p.from.abar)) * s2;
+  // Of x0, which is (1 - abar_t) / abar_t times that of eps: pure noise says all of eps and, of some, nothing of x0.
+  const double slope = q.from_x0 * p.reading.call(p.from, Space::Vp).x0.from_given;
+  const double variance = q.variance + slope * slope * p.measured().error_at(timestep, p.who);
   return {.x = q.from_x, .x0 = q.from_x0, .std = std::sqrt(std::max(variance, 1e-20))};
 }
 

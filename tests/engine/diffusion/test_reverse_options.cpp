@@ -112,6 +112,17 @@ TEST(ReverseOptions, MarginalIsExactForAPointAndForStandardNormalData) {
   }
 }
 
+// At pure noise v = -x0, all of whose error goes into the step: beta_t is 1, and the variance that of x_{t-1}.
+TEST(ReverseOptions, MarginalIsFiniteAtPureNoise) {
+  SchedulerConfig config;
+  config.prediction_type = Quantity::v();
+  config.rescale_betas_zero_snr = true;
+  const Chain chain(config);
+  const LevelStatistics errors_of_half = errors(1000, [](int) { return 0.5; });
+  const double variance = std::pow(chain.at("marginal", 999, &errors_of_half).std, 2), before = chain.abar(998);
+  EXPECT_NEAR(variance, 1 - before + before * 0.5, 1e-12);
+}
+
 TEST(ReverseOptions, MixIsTheRatioOfTheNoiseLevels) {
   const Chain chain;
   for (const int t : kTimesteps) {

@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "engine/reverse/predictor.h"
+#include "models/model_on_device.h"
+#include "tests/engine/io/temp_folder.h"
 #include "tests/engine/reverse/model_with_weights.h"
 #include "tests/engine/user_error.h"
 #include "tests/ref/diffusion.h"
@@ -82,6 +84,29 @@ TEST(ReverseStatistics, DoNotKnowTheirBatch) {
   EXPECT_EQ(done, 24);
 }
 
+// E[eps | x_t] = sigma x_t, which leaves alpha (alpha eps - sigma x0): s_t^2 = abar_t, and alpha knows its level.
+TEST(ReverseStatistics, OfStandardNormalDataAreAbar) {
+  const TempFolder folder;
+  const std::string file = folder.write("m.json", json_text({{"_class_name", "GaussianMixture"},
+                                                             {"shape", {1, 2, 2}},
+                                                             {"weights", {1}},
+                                                             {"means", {{0, 0, 0, 0}}},
+                                                             {"variances", {1}}}));
+  const Network network = load_model(file, 0, 0).network;
+  const NoiseSchedule schedule(eight_timesteps());
+  StatisticsSettings settings;
+  settings.per_timestep = 100;
+  std::vector<float> images;
+  for (const double value : ref::normals(1, 0, 0, purpose_word(Purpose::Mixture), 800, 4))
+    images.push_back(static_cast<float>(value));
+  const LevelStatistics found = measure_reverse_statistics(network, nullptr, schedule, images, {}, settings);
+  // A mean of 400 squares of normals: five of its standard errors.
+  for (int timestep = 0; timestep < 8; ++timestep)
+    EXPECT_NEAR(found.error_at(timestep, "test") / schedule.abar(Step::from_timestep(timestep)), 1,
+                5 * std::sqrt(2.0 / 400))
+        << timestep;
+}
+
 TEST(ReverseStatistics, AreOfAChain) {
   Model model;
   SchedulerConfig config = eight_timesteps();
@@ -90,7 +115,7 @@ TEST(ReverseStatistics, AreOfAChain) {
               measure_reverse_statistics(model.network, model.weights.data(), NoiseSchedule(config),
                                          images_for(model.network, 1), {}, {});
             }),
-            "reverse statistics: a ve model has no chain of timesteps; they are for models of tabled betas");
+            "reverse statistics: a ve model has no chain of timesteps; use a model of tabled betas");
 }
 
 }  // namespace

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// See noised_calls.h. The host chooses images and levels; noising and the network run on the device.
+#include "engine/likelihood/noised_calls.h"
+
+#include <algorithm>
+
+#include "engine/program/memory_check.h"
+#include "kernels/diffusion/noising.h"
+
+namespace ito {
+
+NoisedCalls::NoisedCalls(const Network& network, const NoiseSchedule& schedule, const std::vector<float>& images,
+                         const std::vector<int32_t>& labels, const NoisedCallSettings& settings,
+                         const std::string& what)
+    : images_(images),
+      labels_(labels),
+      settings_(settings),
+      what_(what),
+      levels_(schedule),
+      count_(static_cast<int64_t>(images.size()) / network.image.size()),
+      denoiser_(network, settings.batch, settings.compute) {
+  ITO_USER_CHECK(schedule.config().family == Family::Vp, what, ": a ", name_of(schedule.config().family),
+                 " model has no chain of timesteps; use a model of tabled betas");
+  ITO_USER_CHECK(network.labels != LabelKind::Value, what,
+                 " of a network with real-valued class labels is not implemented");
+  ITO_CHECK(count_ > 0 && static_cast<int64_t>(images.size()) == count_ * network.image.size(), what, " of ",
+            images.size(), " numbers, expected images of ", network.image.size());
+  ITO_CHECK(static_cast<int64_t>(labels.size()) == (network.labels == LabelKind::Index ? count_ : 0), what, ": ",
+            labels.size(), " classes for ", count_, " images");
+  forward_ = forward_rows(levels_, Reading::of(schedule.config()));
+  buffers_.add(x0_, static_cast<size_t>(batch() * network.image.size()), "images");
+  buffers_.add(rows_, static_cast<size_t>(batch()), "levels");
+}
+
+void NoisedCalls::prepare(const float* weights) {
+  check_memory(what_.c_str(), {{"network", denoiser_.planned_bytes()}, {"images", buffers_.bytes()}},
+               settings_.memory_limit, "lower the batch");
+  buffers_.allocate();
+  denoiser_.bind(weights);
+  denoiser_.pack(stream_);
+  host_x0_.resize(x0_.count());
+  host_rows_.resize(rows_.count());
+  host_levels_.resize(rows_.count() * kLevelWidth);
+  host_classes_.resize(rows_.count());
+}
+
+void NoisedCalls::evaluate(int64_t first, const std::vector<NoisedPair>& pairs) {
+  const int64_t size = denoiser_.network().image.size();
+  const int n = batch();
+  ITO_CHECK(!pairs.empty() && static_cast<int>(pairs.size()) <= n, what_, ": ", pairs.size(), " pairs, expected 1 to ",
+            n);
+  for (int i = 0; i < n; ++i) {
+    const NoisedPair& pair = pairs[std::min<size_t>(i, pairs.size() - 1)];
+    std::copy_n(images_.begin() + pair.image * size, size, host_x0_.begin() + i * size);
+    host_rows_[i] = forward_[pair.timestep];
+    const Level level = levels_.at(pair.timestep);
+    host_levels_[kLevelWidth * i] = static_cast<float>(level.alpha);
+    host_levels_[kLevelWidth * i + 1] = static_cast<float>(level.sigma);
+    if (!labels_.empty()) host_classes_[i] = labels_[pair.image];
+  }
+  x0_.upload(stream_, host_x0_.data());
+  rows_.upload(stream_, host_rows_.data());
+  if (denoiser_.level())
+    copy_to_device(stream_, denoiser_.level(), host_levels_.data(), host_levels_.size() * sizeof(float));
+  if (!labels_.empty())
+    copy_to_device(stream_, denoiser_.labels().data, host_classes_.data(), host_classes_.size() * sizeof(int32_t));
+  counter_ = {.seed = settings_.seed, .first = first};
+  add_noise(stream_, denoiser_.sample(), denoiser_.timestep(), x0_.data(), rows_.data(), counter_, n, size);
+  denoiser_.evaluate(stream_);
+}
+
+}  // namespace ito
