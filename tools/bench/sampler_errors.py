@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draws each sampler's error against the number of network evaluations, on a mixture whose flow is followed exactly.
+"""Draws each sampler's error against the number of network evaluations, on a mixture of which all is known.
 
-  sampler_errors.py [--ito build/ito] [--out docs/images/sampler_errors.svg] [--count 256] [--table]
+  sampler_errors.py [--ito build/ito] [--out docs/images] [--table]
 
 Every deterministic sampler takes the same noise from its start to the end, with a Gaussian mixture of two numbers in
 the network's place, at several numbers of steps. Its error is the root mean square, over images and numbers, of the
 distance to where ode45 ends at the least tolerance it has. DEIS, which ends at the first timestep and not at clean
-data, is compared with the flow to there. With --table the numbers are printed as a Markdown table.
+data, is compared with the flow to there: sampler_errors.svg. Samplers that draw are compared with the law: the
+Wasserstein distance of the draws of each number from the quantiles of its density: sampler_laws.svg. With --table the
+numbers are printed as Markdown tables.
 """
 import argparse
 import array
@@ -54,6 +56,18 @@ MORE_CALLS = [
     ("flow-midpoint", [], lambda n: 2 * n, False),
     ("flow-heun", [], lambda n: 2 * n - 1, False),
 ]
+# With noise of their own.
+DRAWING = [
+    ("ddpm", [], lambda n: n),
+    ("ddim, eta 1", ["--set", "eta=1"], lambda n: n),
+    ("euler-maruyama", [], lambda n: n),
+    ("euler-ancestral", KARRAS, lambda n: n),
+    ("dpm++2m-sde", KARRAS, lambda n: n),
+    ("kdpm2-ancestral", KARRAS, lambda n: 2 * n - 1),
+    ("dpm++2s-ancestral", KARRAS, lambda n: 2 * n - 1),
+    ("dpm++sde", KARRAS, lambda n: 2 * n - 1),
+]
+DRAWS = 20000
 PANELS = (("In the noise level: one call a step", ONE_CALL), ("Two calls a step, and in flow's time", MORE_CALLS))
 
 
@@ -76,19 +90,37 @@ def read_numbers(path):
     return numbers
 
 
-class Runs:
-    def __init__(self, ito, count, folder):
-        self.command = [ito, "sample", "--raw", "--count", str(count), "--batch", str(count), "--threads", "1",
-                        "--checkpoint", os.path.join(folder, "mixture.json"),
-                        "--initial-noise", os.path.join(folder, "noise.safetensors")]
-        self.out = os.path.join(folder, "out")
-        with open(self.command[self.command.index("--checkpoint") + 1], "w") as file:
-            json.dump(MIXTURE, file)
-        write_noise(self.command[-1], count)
-        self.exact = {at_first: self.ends(EXACT + (AT_FIRST if at_first else [])) for at_first in (False, True)}
+def quantiles(number, count):
+    """Of a number of the mixture at (i + 1/2) / count, by bisection."""
+    parts = [(weight / sum(MIXTURE["weights"]), mean[number], math.sqrt(2 * variance))
+             for weight, mean, variance in zip(MIXTURE["weights"], MIXTURE["means"], MIXTURE["variances"])]
+    found, start = [], -8.0
+    for i in range(count):
+        low, high = start, 8.0
+        for _ in range(40):
+            middle = (low + high) / 2
+            below = sum(weight * (1 + math.erf((middle - mean) / spread)) / 2 for weight, mean, spread in parts)
+            low, high = (middle, high) if below < (i + 0.5) / count else (low, middle)
+        start = low
+        found.append(low)
+    return found
 
-    def ends(self, arguments):
-        done = subprocess.run(self.command + arguments + ["--out", self.out], capture_output=True, text=True)
+
+class Runs:
+    def __init__(self, ito, folder, count=256):
+        mixture, noise = os.path.join(folder, "mixture.json"), os.path.join(folder, "noise.safetensors")
+        self.command = [ito, "sample", "--raw", "--threads", "1", "--checkpoint", mixture]
+        self.given = ["--count", str(count), "--batch", str(count), "--initial-noise", noise]
+        self.out = os.path.join(folder, "out")
+        with open(mixture, "w") as file:
+            json.dump(MIXTURE, file)
+        write_noise(noise, count)
+        self.exact = {at_first: self.ends(EXACT + (AT_FIRST if at_first else [])) for at_first in (False, True)}
+        self.quantiles = [quantiles(number, DRAWS) for number in range(2)]
+
+    def ends(self, arguments, noise=None):
+        done = subprocess.run(self.command + (noise or self.given) + arguments + ["--out", self.out],
+                              capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"sampler_errors.py: {' '.join(arguments)}: {done.stderr.strip()}")
         return read_numbers(os.path.join(self.out, "samples.safetensors"))
@@ -103,30 +135,42 @@ class Runs:
             points.append((evaluations(n), math.sqrt(apart)))
         return points
 
+    def law_curve(self, name, arguments, evaluations):
+        points = []
+        for n in STEPS:
+            if evaluations(n) > MOST_EVALUATIONS:
+                continue
+            drawn = self.ends(["--sampler", name.split(",")[0], "--steps", str(n)] + arguments,
+                              ["--count", str(DRAWS), "--batch", "5000", "--seed", "3"])
+            apart = [math.fsum(abs(a - b) for a, b in zip(sorted(drawn[number::2]), self.quantiles[number])) / DRAWS
+                     for number in range(2)]
+            points.append((evaluations(n), sum(apart) / 2))
+        return points
+
 
 INKS = ("#1f5f9e", "#c2571a", "#2e7d32", "#8e2f86", "#b8860b", "#00838f", "#b71c1c", "#5d4037", "#3949ab", "#689f38",
         "#d81b60", "#455a64")
-WIDTH, HEIGHT, TOP, BOTTOM, LEFT = 1080, 540, 70, 60, 70
-PANEL = 480
+HEIGHT, TOP, BOTTOM, LEFT, PANEL = 540, 70, 60, 70, 480
 
 
 def escaped(text):
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def chart(panels):
+def chart(panels, heading, y_label):
+    width = LEFT + len(panels) * (PANEL + 30) - 10
     errors = [error for _, curves in panels for _, points in curves for _, error in points]
     counts = [count for _, curves in panels for _, points in curves for count, _ in points]
     low, high = math.floor(math.log10(min(errors))), math.ceil(math.log10(max(errors)))
     first, last = math.log(min(counts) / 1.1), math.log(max(counts) * 1.1)
     y_of = lambda error: TOP + (high - math.log10(error)) / (high - low) * (HEIGHT - TOP - BOTTOM)
     out = ['<?xml version="1.0" encoding="UTF-8"?>',
-           f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+           f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}" height="{HEIGHT}" '
            'font-family="sans-serif" font-size="13">', '<rect width="100%" height="100%" fill="#ffffff"/>']
     text = lambda x, y, what, more="": out.append(f'<text x="{x:.2f}" y="{y:.2f}" {more}>{escaped(what)}</text>')
     line = lambda x1, y1, x2, y2, ink: out.append(
         f'<line x1="{x1:.2f}" y1="{y1:.2f}" x2="{x2:.2f}" y2="{y2:.2f}" stroke="{ink}"/>')
-    text(WIDTH / 2, 26, "Error of a sampler against network evaluations, on a mixture",
+    text(width / 2, 26, heading,
          'text-anchor="middle" font-size="16" fill="#222222"')
     for panel, (title, curves) in enumerate(panels):
         left = LEFT + panel * (PANEL + 30)
@@ -155,7 +199,7 @@ def chart(panels):
             out.append(f'<line x1="{left + 10}" y1="{row - 4.5:.2f}" x2="{left + 38}" y2="{row - 4.5:.2f}" '
                        f'stroke="{INKS[k % len(INKS)]}" stroke-width="2"{dash}/>')
             text(left + 44, row, name, 'fill="#222222"')
-    text(20, (TOP + HEIGHT - BOTTOM) / 2, "root mean square error",
+    text(20, (TOP + HEIGHT - BOTTOM) / 2, y_label,
          f'text-anchor="middle" fill="#222222" transform="rotate(-90 20 {(TOP + HEIGHT - BOTTOM) / 2})"')
     return "\n".join(out + ["</svg>"]) + "\n"
 
@@ -165,23 +209,32 @@ def nearest(points, wanted):
     return f"{error:.1e} ({count})"
 
 
+def print_table(panels):
+    print("| sampler | near 10 (evaluations) | near 25 | near 50 | near 100 |\n|---|---|---|---|---|")
+    for _, curves in panels:
+        for name, points in curves:
+            print("| " + " | ".join([f"`{name}`"] + [nearest(points, n) for n in (10, 25, 50, 100)]) + " |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ito", default="build/ito")
-    parser.add_argument("--out", default="docs/images/sampler_errors.svg")
-    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--out", default="docs/images", help="folder")
     parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(arguments.ito, arguments.count, folder)
-        panels = [(title, [(sampler[0], runs.curve(*sampler)) for sampler in samplers]) for title, samplers in PANELS]
-    with open(arguments.out, "w") as file:
-        file.write(chart(panels))
-    if arguments.table:
-        print("| sampler | error near 10 (evaluations) | near 25 | near 50 | near 100 |\n|---|---|---|---|---|")
-        for _, curves in panels:
-            for name, points in curves:
-                print("| " + " | ".join([f"`{name}`"] + [nearest(points, n) for n in (10, 25, 50, 100)]) + " |")
+        runs = Runs(arguments.ito, folder)
+        errors = [(title, [(sampler[0], runs.curve(*sampler)) for sampler in samplers]) for title, samplers in PANELS]
+        laws = [("Karras et al.'s levels where there is a choice",
+                 [(sampler[0], runs.law_curve(*sampler)) for sampler in DRAWING])]
+    for name, panels, heading, y_label in (
+            ("sampler_errors", errors, "Error of a sampler against network evaluations, on a mixture",
+             "root mean square error"),
+            ("sampler_laws", laws, "Distance of what is drawn from the law", "Wasserstein distance of a number")):
+        with open(os.path.join(arguments.out, name + ".svg"), "w") as file:
+            file.write(chart(panels, heading, y_label))
+        if arguments.table:
+            print_table(panels)
 
 
 if __name__ == "__main__":
