@@ -155,8 +155,9 @@ TEST(Reading, APerfectAnswerGivesX0AndEps) {
       const Reading reading(quantity);
       const Target target = reading.target(level);
       const double answer = defined(quantity, kX0, kEps, level);
-      if (quantity != Quantity::mean())  // what is learned of it is a draw: see below
+      if (quantity != Quantity::mean()) {  // what is learned of it is a draw: see below
         EXPECT_NEAR(target.x0 * kX0 + target.eps * kEps, answer, 4 * kEpsilon / level.sigma) << name_of(quantity);
+      }
       for (const Space space : {Space::Vp, Space::Sigma}) {
         const CallAt call = reading.call(level, space);
         const double state = space == Space::Vp ? x : y;
