@@ -47,7 +47,7 @@ TEST_F(BadInput, CommandLine) {
       row({"train", "--flip=maybe"}, "--flip 'maybe': expected *" + see),
       row({"train", "--seed", "-1"}, "--seed '-1': " + natural + see),
       row({"sample", "--seed", "-1"}, "--seed '-1': " + natural + see_sample),
-      row({"bench", "trian"}, "bench 'trian': expected train, sample or ceilings; did you mean 'train'?"),
+      row({"bench", "trian"}, "bench 'trian': expected train, sample, rows or ceilings; did you mean 'train'?"),
       row({"bench", "train", "--repetitions", "0"}, "--repetitions 0: expected 1 to 1048576"),
       row({"bench", "train", "--model", "demi"},
           "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json*"),

@@ -39,6 +39,21 @@ TEST(BenchCommand, CeilingsOfCopiesAndProducts) {
   EXPECT_EQ(types["bf16"], types["fp32"]);
 }
 
+TEST(BenchCommand, RowsOfSamplersBesideACopy) {
+  const Json all = bench_json({"rows", "--largest", "2", "--repetitions", "3"});
+  EXPECT_EQ(all.at("what"), "rows");
+  EXPECT_EQ(all.at("images"), 2);
+  // State and answer read, state and the network's copy of it written, 4 bytes each; a register read or written, 4.
+  const std::map<std::string, double> bytes{{"ddpm", 16}, {"ddim", 16}, {"dpm++2m", 24}, {"dpm++3m", 28}, {"lms", 32}};
+  EXPECT_EQ(all.at("rows").size(), bytes.size());
+  for (const Json& row : all.at("rows")) {
+    EXPECT_EQ(row.at("bytes_a_number"), bytes.at(row.at("sampler").get<std::string>())) << row;
+    expect_rate(row.at("bytes_moved_per_second"));
+    expect_rate(row.at("copy_bytes_moved_per_second"));
+    expect_rate(row.at("of_copy"));
+  }
+}
+
 TEST(BenchCommand, StepsOfTrainingAndSampling) {
   for (const char* what : {"train", "sample"}) {
     const Json line = bench_json({what, "--batch", "2", "--repetitions", "3"});

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ito bench: throughput of a model's training step and reverse step, and the device's ceilings to hold them against:
-// copies and matrix products. --serve runs one repetition a line of standard input ("train 64", "sample 16", "quit")
-// and answers in JSON, so that a driver can take turns with a peer.
+// ito bench: throughput of a model's training step and reverse step, the bandwidth of samplers' rows, and the device's
+// ceilings to hold them against: copies and matrix products. --serve runs one repetition a line of standard input
+// ("train 64", "sample 16", "quit") and answers in JSON, so that a driver can take turns with a peer.
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include "engine/reverse/reverse_process.h"
 #include "engine/samplers/sampler.h"
 #include "engine/training/trainer.h"
+#include "kernels/diffusion/reverse_row.h"
 #include "kernels/nn/pointwise.h"
 #include "kernels/seams/choices.h"
 #include "kernels/seams/gemm.h"
@@ -280,13 +282,82 @@ void measure_ceilings(const BenchOptions& o) {
   if (o.json) print_json(all);
 }
 
+// Samplers whose middle rows are timed, by what such a row moves besides the state and the answer: a draw; nothing; a
+// register read and written; two read and one written; three read and one written.
+constexpr const char* kRowSamplers[] = {"ddpm", "ddim", "dpm++2m", "dpm++3m", "lms"};
+constexpr ImageShape kRowImage{32, 32, 3};
+constexpr size_t kRowBytes = size_t{64} << 20;  // of the fp32 images, several times a large cache
+
+// Bytes that a row reads and writes for each number of the images.
+double bytes_a_number(const ReverseRow& row, DType type) {
+  double bytes = sizeof(float) + static_cast<double>(size_of(type));
+  bytes += static_cast<double>(sizeof(float)) * (std::popcount(row.reads) + row.writes);
+  for (int w = 0; w < row.writes; ++w)
+    if (row.to[w] == kState) bytes += static_cast<double>(size_of(type));  // the network's copy
+  return bytes;
+}
+
+// Seconds of a launch, and of one copy of the fp32 images, in turns.
+void measure_rows(const BenchOptions& o) {
+  const DType type = compute_type_of(o.precision, "--precision");
+  const size_t bytes_an_image = kRowImage.size() * sizeof(float);
+  const int n = o.largest ? o.largest : static_cast<int>(kRowBytes / bytes_an_image);
+  const size_t count = static_cast<size_t>(n) * kRowImage.size();
+  Stream stream;
+  DeviceBuffer<float> x(count, "images"), registers(count * kRegisters, "registers");
+  DeviceBuffer<char> answer(count * size_of(type), "an answer"), input(count * size_of(type), "the network's input");
+  DeviceBuffer<ReverseRow> row(1, "a row");
+  DeviceBuffer<int64_t> number(1, "a row's number");
+  number.zero(stream);
+  fill_random(stream, {answer.data(), type}, count);
+  fill_random(stream, registers.data(), registers.count());
+  const auto copy = [&] { copy_on_device(stream, registers.data(), x.data(), x.bytes()); };
+  const double copied = 2.0 * static_cast<double>(x.bytes());
+  const NoiseSchedule schedule{SchedulerConfig{}};
+  Json all = machine();
+  all.update({{"what", "rows"}, {"images", n}, {"precision", o.precision}, {"repetitions", o.repetitions}});
+  for (const char* sampler : kRowSamplers) {
+    const ReverseTable table = sampling_table(sampler_named(sampler), schedule, {.steps = 20});
+    const ReverseRow& middle = table.rows[table.rows.size() / 2];
+    row.upload(stream, &middle);
+    fill_random(stream, x.data(), count);
+    SampleCounter counter;
+    std::vector<double> copies, rows, ratios;
+    for (int i = 0; i < o.repetitions; ++i) {
+      copies.push_back(time_launches(stream, 1, copy).median());
+      rows.push_back(time_launches(stream, 1, [&] {
+                       reverse_row(stream, x.data(), {input.data(), type}, registers.data(), table.registers,
+                                   {answer.data(), type}, false, nullptr, row.data(), number.data(), counter, n,
+                                   static_cast<int>(kRowImage.pixels()), kRowImage.channels);
+                     }).median());
+      ratios.push_back(static_cast<double>(count) * bytes_a_number(middle, type) / rows.back() /
+                       (copied / copies.back()));
+    }
+    const double moved = static_cast<double>(count) * bytes_a_number(middle, type);
+    const Spread of_copy(ratios);
+    const Json line = {
+        {"sampler", sampler},
+        {"bytes_a_number", bytes_a_number(middle, type)},
+        {"bytes_moved_per_second", rate_of(Spread(rows), moved)},
+        {"copy_bytes_moved_per_second", rate_of(Spread(copies), copied)},
+        {"of_copy", {{"median", of_copy.median()}, {"least", of_copy.times.front()}, {"most", of_copy.times.back()}}}};
+    if (!o.json)
+      std::printf("row of %-8s %2.0f bytes a number: %.1f GB/s, %.2f (%.2f to %.2f) of a copy's\n", sampler,
+                  bytes_a_number(middle, type), 1e-9 * moved / Spread(rows).median(), of_copy.median(),
+                  of_copy.times.front(), of_copy.times.back());
+    all["rows"].push_back(line);
+  }
+  if (o.json) print_json(all);
+}
+
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("bench", "time the training step, the reverse step, or copies and products");
+  CLI::App* command =
+      app.add_subcommand("bench", "time the training step, the reverse step, samplers' rows, or copies and products");
   auto o = std::make_shared<BenchOptions>();
   command->option_defaults()->always_capture_default();
-  command->add_option("what,--what", o->what, "train, sample or ceilings");
+  command->add_option("what,--what", o->what, "train, sample, rows or ceilings");
   command->add_option("--model", o->model, "a named model, or the path of a config.json or checkpoint");
   command->add_option("--batch", o->batch, "images a step");
   command->add_option("--repetitions", o->repetitions, "timed steps");
@@ -294,12 +365,14 @@ void add_bench_command(CLI::App& app) {
   command->add_option("--size", o->size, "image size; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
   command->add_option("--timeline", o->timeline, "write a Chrome-trace timeline of one repetition to this file");
-  command->add_option("--largest", o->largest, "ceilings: the longest side of a matrix; 0: as the product says");
+  command->add_option("--largest", o->largest,
+                      "ceilings: the longest side of a matrix; 0: as the product says; rows: the images");
   command->add_flag("--json", o->json, "print one JSON object");
   command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
   command->callback([o] {
-    ITO_USER_CHECK(o->what == "train" || o->what == "sample" || o->what == "ceilings", "bench '", o->what,
-                   "': expected train, sample or ceilings", did_you_mean(o->what, {"train", "sample", "ceilings"}));
+    const std::vector<std::string> known{"train", "sample", "rows", "ceilings"};
+    ITO_USER_CHECK(std::find(known.begin(), known.end(), o->what) != known.end(), "bench '", o->what,
+                   "': expected train, sample, rows or ceilings", did_you_mean(o->what, known));
     check_batch(o->batch);
     check_range("--repetitions", o->repetitions, 1, 1 << 20);
     check_range("--size", o->size, 0, kMaxImageSide, " (0: as the model says)");
@@ -308,6 +381,7 @@ void add_bench_command(CLI::App& app) {
     if (!o->timeline.empty()) const AtomicFile probe(o->timeline);  // known before the work
     set_device_threads(o->threads);
     if (o->what == "ceilings") return measure_ceilings(*o);
+    if (o->what == "rows") return measure_rows(*o);
     Bench bench(*o);
     if (o->serve)
       serve(bench);
