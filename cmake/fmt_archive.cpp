@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of fmt that its headers only declare, for programs linked statically: Debian has fmt as a shared library
-// alone. Its header of definitions becomes an archive here, so that every other file is compiled as it is elsewhere.
+// The functions of fmt that its headers only declare, for programs linked statically: Debian has fmt as a shared
+// library alone. Its header of definitions becomes an archive here, so that every other file is compiled as it is
+// elsewhere.
 #include <fmt/format-inl.h>
 
 namespace fmt::detail {
