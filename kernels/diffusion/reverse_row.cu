@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row of a sampler in one pass over the images: estimates, up to three writes, noise. The row is read from a device
 // table at *row, so that a captured graph replays every row.
-// Block = (image, 4096 elements), four elements a thread at a time; the z of four elements is one philox call. Each
-// optional part is a loop of its own over the four elements behind a branch that all threads take alike, so that what a
-// row leaves out costs neither traffic nor arithmetic and what is left vectorises. A register is read once and added to
-// every write's sum at once: three sums of four are all that a thread holds, however many registers there are, and no
-// instance a number of registers is needed. Sums are stored last, so that every read sees an old value.
-// Bytes an element: x 4 read and 4 written where the state is a target, pred read (both halves with a learned
-// variance), 4 a register read or written, x_network written where wanted.
+// Block = (image, 4096 elements), a group of elements a thread at a time (draws.cuh: four, on a CPU sixteen); the z of
+// four elements is one philox call. Each optional part is a loop of its own over the group behind a branch that all
+// threads take alike, so that what a row leaves out costs neither traffic nor arithmetic and what is left vectorises. A
+// register is read once and added to every write's sum at once: three sums of a group are all that a thread holds,
+// however many registers there are, and no instance a number of registers is needed. Sums are stored last, so that
+// every read sees an old value. Bytes an element: x 4 read and 4 written where the state is a target, pred read (both
+// halves with a learned variance), 4 a register read or written, x_network written where wanted.
 #include "kernels/diffusion/reverse_row.h"
 
 #include "dialect.h"
@@ -24,7 +24,7 @@ DEVICE float clip_to(float v, float bound) {
 
 // sum += weight * source.
 template <class Width>
-DEVICE void add_term(float (&sum)[4], float weight, const float (&source)[4], Width width) {
+DEVICE void add_term(float (&sum)[kGroupNumbers], float weight, const float (&source)[kGroupNumbers], Width width) {
   for (int j = 0; j < width; ++j) sum[j] = fmaf(weight, source[j], sum[j]);
 }
 
@@ -46,19 +46,24 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
   draws.step = static_cast<uint32_t>(k.draw);
   const T* answer = pred + image * size * (wide ? 2 : 1);
 
-  for_quads(size, blockIdx.x % blocks, [&](int64_t quad, auto width) {
+  for_groups(size, blockIdx.x % blocks, [&](int64_t quad, auto width) {
     const int64_t in_image = 4 * quad, first = image * size + in_image;
-    Normal4 z = {};
-    if (drawn) z = quad_normals(draws, quad, purpose_word(Purpose::ReverseNoise));
+    float z[kGroupNumbers], std[kGroupNumbers];
+    for (int j = 0; j < width; ++j) z[j] = std[j] = 0.0f;
+    if (drawn)
+      for (int q = 0; 4 * q < width; ++q) {
+        const Normal4 normals = quad_normals(draws, quad + q, purpose_word(Purpose::ReverseNoise));
+        for (int j = 0; j < 4; ++j) z[4 * q + j] = normals.v[j];
+      }
     if (noisy && !drawn) {
       const float* given = counter.given + draws.step * register_size + first;
-      for (int j = 0; j < width; ++j) z.v[j] = given[j];
+      for (int j = 0; j < width; ++j) z[j] = given[j];
     }
-    float state[4], network[4], std[4] = {}, d[4], e[4];
+    float state[kGroupNumbers], network[kGroupNumbers], d[kGroupNumbers], e[kGroupNumbers];
     for (int j = 0; j < width; ++j) state[j] = x[first + j];
     if (wide) {
       // A pixel is 2C wide: the answer, then v.
-      float v[4];
+      float v[kGroupNumbers];
       for (int j = 0; j < width; ++j) {
         const uint32_t at = static_cast<uint32_t>(in_image + j);
         const int64_t from = at + static_cast<int64_t>(at / static_cast<uint32_t>(c)) * c;
@@ -85,9 +90,9 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
       e[j] = fmaf(eps_from_x0, d[j], fmaf(eps_from_pred, network[j], eps_from_x * state[j]));
     if (gauge == Gauge::Langevin) {
       const float a = gauges[2 * image], b = gauges[2 * image + 1];
-      for (int j = 0; j < width; ++j) e[j] *= a, z.v[j] *= b;
+      for (int j = 0; j < width; ++j) e[j] *= a, z[j] *= b;
     }
-    float sum[kWrites][4] = {};
+    float sum[kWrites][kGroupNumbers];
     for (int w = 0; w < kWrites; ++w) {
       if (w >= writes) break;
       const float* weight = k.weight[w];
@@ -97,7 +102,7 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
     }
     for (int r = 0; reads >> r != 0; ++r) {
       if ((reads >> r & 1) == 0) continue;
-      float old[4];
+      float old[kGroupNumbers];
       for (int j = 0; j < width; ++j) old[j] = registers[r * register_size + first + j];
       for (int w = 0; w < kWrites; ++w)
         if (w < writes) add_term(sum[w], k.weight[w][kRegister0 + r], old, width);
@@ -107,9 +112,9 @@ KERNEL void reverse_row_kernel(float* x, T* x_network, float* registers, int64_t
       const float noise = k.weight[w][kNoise];
       if (noise != 0.0f) {
         if (learned)
-          for (int j = 0; j < width; ++j) sum[w][j] = fmaf(noise * std[j], z.v[j], sum[w][j]);
+          for (int j = 0; j < width; ++j) sum[w][j] = fmaf(noise * std[j], z[j], sum[w][j]);
         else
-          add_term(sum[w], noise, z.v, width);
+          add_term(sum[w], noise, z, width);
       }
       const int to = k.to[w];
       float* out = to == kState ? x : registers + to * register_size;
