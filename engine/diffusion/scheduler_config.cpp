@@ -141,8 +141,8 @@ Json scheduler_config_json(const SchedulerConfig& config) {
   const bool of_alpha_to_one =
       std::find(std::begin(kOfAlphaToOne), std::end(kOfAlphaToOne), config.class_name) != std::end(kOfAlphaToOne);
   if (of_alpha_to_one) json["set_alpha_to_one"] = config.set_alpha_to_one;
-  // Of a learned variance the network's outputs speak too, whatever the class.
-  if (!of_alpha_to_one || config.variance_type == VarianceType::LearnedRange)
+  // The reverse chain has a variance whatever class a model is usually sampled with.
+  if (!of_alpha_to_one || config.variance_type != SchedulerConfig{}.variance_type)
     json["variance_type"] = name_of(config.variance_type);
   return json;
 }

@@ -66,7 +66,7 @@ SchedulerConfig parse_scheduler_config(const Json& json, const std::string& wher
                                        const SchedulerConfig& defaults = {});
 
 // Every argument, with "_class_name" and "_diffusers_version". set_alpha_to_one is an argument of DDIMScheduler,
-// DDIMInverseScheduler and PNDMScheduler, and variance_type of all others, and of these where it is learned.
+// DDIMInverseScheduler and PNDMScheduler, and variance_type of all others, and of these where it is not the usual.
 Json scheduler_config_json(const SchedulerConfig& config);
 
 // Refuses (UserError, beginning with `where`) numbers that make no schedule.

@@ -23,7 +23,8 @@ struct BoundProblem {
 };
 
 // A row for every timestep 0..T-1; the first is L_0. At it q is a point, which gives a variance no scale: an option
-// that has none of its own there gets the posterior's of the next timestep (as Nichol and Dhariwal's code does).
+// that has none of its own there gets the posterior's of the next timestep, as published code does (which replaces
+// fixed_large there, too; here it keeps its beta).
 // UserError for a family without a chain of timesteps, and what the option asks and is not there.
 std::vector<VariationalRow> variational_rows(const BoundProblem& problem);
 

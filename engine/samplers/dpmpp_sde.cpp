@@ -4,7 +4,7 @@
 //   u  = d/s y + (1 - d/s) x0(y, s) + s_noise up z1,   (d, up) the ancestral pair from s to m (ancestral.h),
 //   y' = d/s y + (1 - d/s) x0(u, m) + s_noise up z2,   (d, up) that from s to s'.
 // z1 and z2 belong to one Brownian motion in s, from s to m and from s to s', as where the rule is in use: they are
-// correlated by sqrt((s - m) / (s - s')), about 1/2. Of independent ones the estimate at m would know nothing that the
+// correlated by sqrt((s - m) / (s - s')), about 0.7. Of independent ones the estimate at m would know nothing that the
 // step keeps, and a fifth of the variance of normal data would be missing after 25 steps, not a twentieth.
 // The last step, to clean data, is the x0 estimate itself. n steps are 2n - 1 network calls.
 #include <cmath>

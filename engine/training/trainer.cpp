@@ -81,7 +81,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   if (settings_.loss != TrainLoss::Squared)
     bound_rows = variational_rows({.levels = Levels(schedule),
                                    .config = schedule.config(),
-                                   .reverse = reverse_option_named(schedule.config().reverse, "training")});
+                                   .reverse = reverse_option_named(schedule.config().reverse, "training"),
+                                   .last = settings_.last_term});
   BufferList buffers;
   declare(buffers);
   buffer_bytes_ = buffers.bytes();

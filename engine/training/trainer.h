@@ -31,7 +31,8 @@ struct TrainSettings {
   LearningRateConfig learning_rate;
   OptimizerSettings optimizer;
   TrainLoss loss = TrainLoss::Squared;
-  LossWeighting weighting;  // of the squared error
+  BoundTerm last_term = BoundTerm::Bytes;  // what L_0 of the bound is: Density for data that are no bytes
+  LossWeighting weighting;                 // of the squared error
   LevelDrawChoice level_draw;
   bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row of a sampler in one pass over the images: estimates, up to three writes, noise. The row is read from a device
 // table at *row, so that a captured graph replays every row.
-// Block = (image, 4096 elements), a group of elements a thread at a time (draws.cuh: four, on a CPU sixteen); the z of
+// Block = (image, 4096 elements), a group of elements a thread at a time (draws.cuh: four, on a CPU 256); the z of
 // four elements is one philox call. Each optional part is a loop of its own over the group behind a branch that all
 // threads take alike, so that what a row leaves out costs neither traffic nor arithmetic and what is left vectorises. A
 // register is read once and added to every write's sum at once: three sums of a group are all that a thread holds,

@@ -146,6 +146,9 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--loss", "hybrid"},
           "--loss hybrid: is for a learned variance, and variance_type is fixed_small; use squared or bound, or "
           "variance_type learned_range"),
+      row({"--loss", "bound", "--loss-weighting", "snr"},
+          "--loss-weighting snr: weighs the squared error, and --loss bound has its own weights; leave one of them "
+          "out"),
       row({"--loss", "bound", "--reverse", "direct"},
           "--loss bound: reverse direct takes its variance from what was measured of the network, so that it has no "
           "bound to train with; use squared, or another reverse option"),

@@ -92,12 +92,21 @@ LevelChoices resolve_levels(RunConfig& run, const SchedulerConfig& scheduler) {
   return chosen;
 }
 
+// A loss in which the squared error has no part has no use for its weights.
+void check_weighting(const RunConfig& run, TrainLoss loss) {
+  ITO_USER_CHECK(loss != TrainLoss::Bound || run.loss_weighting == LossWeighting().text(), "--loss-weighting ",
+                 run.loss_weighting,
+                 ": weighs the squared error, and --loss bound has its own weights; leave one of "
+                 "them out");
+}
+
 // --print-weights: what a run with these options would train with.
 void print_weights(RunConfig run, const Given& given, bool json) {
   const std::optional<FoundCheckpoint> newest =
       run.resume && !run.out.empty() ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   const SchedulerConfig scheduler = scheduler_to_train(run, model_to_train(run, newest, given), newest, given);
   const LevelChoices chosen = resolve_levels(run, scheduler);
+  check_weighting(run, train_loss_of(run.loss, scheduler, "--loss"));
   print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
 }
 
@@ -168,12 +177,14 @@ int train(RunConfig run, const Given& given) {
   const LevelChoices levels = resolve_levels(run, scheduler);
   settings.loss = train_loss_of(run.loss, scheduler, "--loss");
   run.loss = name_of(settings.loss);
+  check_weighting(run, settings.loss);
   settings.weighting = levels.weighting;
   settings.level_draw = levels.draw;
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   const Dataset data = load_data(run, model.configured.image);
   settings.data_bytes = data.bytes();
+  settings.last_term = data.pixels_f32.empty() ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another --model");
   Component component = model.component(data.height, data.width);

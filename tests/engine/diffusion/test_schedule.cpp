@@ -186,9 +186,11 @@ TEST(SchedulerConfig, EveryKeyRoundTrips) {
   config.variance_type = VarianceType::LearnedRange;
   EXPECT_EQ(parse(json_text(scheduler_config_json(config))), config);
   config.class_name = "DDIMScheduler";
-  config.variance_type = VarianceType::FixedSmall;  // no key of this class
   config.set_alpha_to_one = false;
-  EXPECT_EQ(parse(json_text(scheduler_config_json(config))), config);
+  for (const VarianceType type : {VarianceType::FixedLarge, VarianceType::FixedSmall}) {
+    config.variance_type = type;  // no key of this class, but of the chain that the model was trained for
+    EXPECT_EQ(parse(json_text(scheduler_config_json(config))), config);
+  }
   // The argument lists of the two classes, 15 each, and the two keys that diffusers adds.
   EXPECT_EQ(scheduler_config_json(config).size(), 17u);
   EXPECT_EQ(scheduler_config_json(SchedulerConfig{}).size(), 17u);
