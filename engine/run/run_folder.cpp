@@ -191,8 +191,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
 
 void RunFolder::write_loss_chart() const {
   if (logged_steps_.empty()) return;
-  write_line_chart(path("loss.svg"), "Training loss", "step", "loss",
-                   {{"loss", logged_steps_, logged_losses_}}, true);
+  write_line_chart(path("loss.svg"), "Training loss", "step", "loss", {{"loss", logged_steps_, logged_losses_}}, true);
 }
 
 }  // namespace ito
