@@ -33,7 +33,7 @@ std::vector<VariationalRow> variational_rows(const BoundProblem& p) {
                                                   .statistics = p.statistics,
                                                   .from = from,
                                                   .to = to,
-                                                  .least_squares_mix = p.least_squares_mix,
+                                                  .least_squares_mix = false,
                                                   .who = who});
     VariationalRow row{.x0_from_x = call.x0.from_x,
                        .x0_from_pred = call.x0.from_given,

@@ -19,7 +19,6 @@ struct BoundProblem {
   const LevelStatistics* statistics = nullptr;  // null: none are there
   BoundTerm last = BoundTerm::Bytes;            // what L_0 is
   bool clip = false;                            // the estimate of x0, as the scheduler's configuration says
-  bool least_squares_mix = false;               // of x0-mix
 };
 
 // A row for every timestep 0..T-1; the first is L_0. At it q is a point, which gives a variance no scale: an option

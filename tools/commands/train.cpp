@@ -96,8 +96,7 @@ LevelChoices resolve_levels(RunConfig& run, const SchedulerConfig& scheduler) {
 void check_weighting(const RunConfig& run, TrainLoss loss) {
   ITO_USER_CHECK(loss != TrainLoss::Bound || run.loss_weighting == LossWeighting().text(), "--loss-weighting ",
                  run.loss_weighting,
-                 ": weighs the squared error, and --loss bound has its own weights; leave one of "
-                 "them out");
+                 ": weighs the squared error, and --loss bound has its own weights; leave one of them out");
 }
 
 // --print-weights: what a run with these options would train with.
