@@ -13,6 +13,8 @@ endif()
 
 find_package(nlohmann_json QUIET)
 ito_require(nlohmann_json_FOUND nlohmann-json3-dev "nlohmann-json (JSON files)")
+find_package(Eigen3 QUIET)
+ito_require(Eigen3_FOUND libeigen3-dev "Eigen (singular values of small matrices)")
 find_package(CLI11 QUIET)
 ito_require(CLI11_FOUND libcli11-dev "CLI11 (command lines)")
 if(ITO_STATIC)  # Debian has no archive of fmt

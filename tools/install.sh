@@ -4,8 +4,8 @@
 # `tools/install.sh --ci` adds what only the checks of .ci/run need.
 set -euo pipefail
 
-build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libpng-dev libjpeg62-turbo-dev
-       zlib1g-dev libminizip-dev)
+build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev libpng-dev
+       libjpeg62-turbo-dev zlib1g-dev libminizip-dev)
 tests=(libgtest-dev)
 data=(dataset-fashion-mnist)
 oracles=(python3-torch python3-venv libopenblas0-pthread)
