@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Factors of small dense matrices, in double, on the host: of an operator's axes, or of a whole operator that is small.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -6,7 +6,8 @@
 
 #include "engine/inverse/composition.h"
 #include "engine/inverse/measurement_operator.h"
-#include "engine/io/named_choice.h"
+#include "engine/io/input_file.h"
+#include "engine/io/json_file.h"
 
 namespace ito {
 

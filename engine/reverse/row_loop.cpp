@@ -56,6 +56,8 @@ LoopState RowLoop::view() {
   state.first = counters_.data() + 1;
   state.counter = SampleCounter::of_sampling(seed_, state.first);
   state.counter.given = step_noise_.data();
+  if (hooks_) state.counter.words = hooks_->image_words();
+  state.first_input_scale = static_cast<float>(table_.first_input_scale);
   state.n = denoiser_.batch();
   return state;
 }
@@ -67,8 +69,7 @@ void RowLoop::launch_row() {
   const auto copy_for_network = [&] { scale_input(stream_, state.x_network, state.x, state.rows, state.row, count); };
   set_timesteps(stream_, denoiser_.timestep(), state.rows, state.row, state.n);
   if (network.asks_level)
-    set_levels(stream_, denoiser_.level(), state.rows, state.row, static_cast<float>(table_.first_input_scale),
-               state.n);
+    set_levels(stream_, denoiser_.level(), state.rows, state.row, state.first_input_scale, state.n);
   denoiser_.evaluate(stream_);
   if (hooks_) hooks_->after_estimate(stream_, state);
   if (hooks_ && hooks_->update(stream_, state)) {

@@ -23,6 +23,7 @@ struct LoopState {
   const int64_t* row = nullptr;      // the number of the row that is running
   const int64_t* first = nullptr;    // the number of the batch's first image
   SampleCounter counter;             // of the batch's images
+  float first_input_scale = 1;       // of the first row's network copy
   int n = 0;
 };
 
@@ -31,6 +32,8 @@ struct LoopState {
 class LoopHooks {
  public:
   virtual ~LoopHooks() = default;
+  // (N) sample words of the batch's images, in device memory; null: the batch's numbers are consecutive.
+  virtual const uint32_t* image_words() const { return nullptr; }
   virtual void start(Stream&, const LoopState&) {}           // once x is set; not captured
   virtual void after_estimate(Stream&, const LoopState&) {}  // between network and update
   // In place of the row kernel; true: x was updated, its network copy is made anew.

@@ -63,6 +63,12 @@ Register RowBuilder::reserve() {
   return r;
 }
 
+Register RowBuilder::reserve_given() {
+  const Register r = reserve();
+  written_ |= 1u << r.number_;
+  return r;
+}
+
 void RowBuilder::check_register(Register r) const {
   ITO_CHECK(r.number_ >= 0 && r.number_ < table_.registers, "sampler: row ", table_.exact.size() - 1,
             ": a register that was not reserved");

@@ -47,6 +47,7 @@ class RowBuilder {
       : reading_(reading), space_(space), clip_(clip) {}
 
   Register reserve();
+  Register reserve_given();  // one that a hook fills before every row's update
   void start_at(double scale) { start_scale_ = scale; }
   // The rule adds noise to the first state before the first call, and counts that draw. State and noise are both
   // normal, so a run starts with one draw of their joint size.

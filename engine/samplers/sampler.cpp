@@ -117,11 +117,7 @@ const Sampler& sampler_of_class(std::string_view class_name, const std::string& 
 }
 
 double SamplingProblem::option(std::string_view key) const {
-  const std::vector<SamplerOption> options = options_of(sampler);
-  const auto at =
-      std::find_if(options.begin(), options.end(), [&](const SamplerOption& option) { return option.key == key; });
-  ITO_CHECK(at != options.end(), "sampler ", sampler.name, ": asks for option ", key, ", which it does not declare");
-  return values.at(at - options.begin());
+  return values.at(option_index(join_text("sampler ", sampler.name), options_of(sampler), key));
 }
 
 double SamplingProblem::sigma_space_start() const {

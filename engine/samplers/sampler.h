@@ -15,24 +15,9 @@
 #include "engine/diffusion/probability_flow.h"
 #include "engine/samplers/grids.h"
 #include "engine/samplers/row_builder.h"
+#include "engine/samplers/sampler_option.h"
 
 namespace ito {
-
-// What a user may set for one sampler, by key=value or by the same key in the scheduler's configuration.
-struct SamplerOption {
-  const char* key;
-  double usual, least, most;
-  const char* help;
-  std::span<const char* const> words = {};  // a choice: the value is the index of one of these
-};
-
-inline constexpr const char* kFalseTrue[] = {"false", "true"};
-constexpr SamplerOption choice_option(const char* key, std::span<const char* const> words, const char* help) {
-  return {key, 0, 0, static_cast<double>(words.size() - 1), help, words};
-}
-constexpr SamplerOption flag_option(const char* key, bool usual, const char* help) {
-  return {key, usual ? 1.0 : 0.0, 0, 1, help, kFalseTrue};
-}
 
 // Options that more than one sampler has: the grid and its end are made from them (see SamplingProblem).
 inline constexpr const char* kFinalSigmas[] = {"zero", "sigma_min"};

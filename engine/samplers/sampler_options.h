@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the words of a user or a file to the values of a sampler's options.
+// The values of a sampler's options.
 #pragma once
 #include <string>
 #include <vector>
@@ -19,10 +19,5 @@ std::vector<double> option_values(const Sampler& sampler, const SchedulerConfig&
 
 // Refuses (UserError) a configuration that asks the sampler's class for what is not implemented.
 void check_fixed_arguments(const Sampler& sampler, const SchedulerConfig& config);
-
-// What a value is called: a number, or the word of a choice.
-std::string value_text(const SamplerOption& option, double value);
-// "eta=0 (0 to 1): what it does", a line an option, for help.
-std::vector<std::string> option_lines(const Sampler& sampler);
 
 }  // namespace ito

@@ -24,6 +24,7 @@ struct SampleDraws {
 };
 
 DEVICE SampleDraws sample_draws(const SampleCounter& counter, int64_t image) {
+  if (counter.words) return {counter.seed, 0, counter.words[image]};
   const int64_t step = counter.step ? *counter.step : 0;
   const int64_t first = counter.first + (counter.first_on_device ? *counter.first_on_device : 0);
   const int64_t sample = first + step * counter.samples_per_step + image;

@@ -13,6 +13,7 @@ struct SampleCounter {
   int64_t samples_per_step = 0;
   int64_t first = 0;
   const int64_t* first_on_device = nullptr;  // added to first when given (a batch's index set between replays)
+  const uint32_t* words = nullptr;  // (N), device memory: each image's sample word, in place of consecutive ones
   const float* given = nullptr;  // a reverse process's z in place of drawn ones: (draws, N, image size), device memory
 
   // Of a training step's images from `offset` on; step is in device memory.

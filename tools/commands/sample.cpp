@@ -283,7 +283,7 @@ std::string samplers_help() {
                       : sampler->usual_steps ? std::to_string(sampler->usual_steps)
                                              : "all",
                       " steps usually\n");
-    for (const std::string& line : option_lines(*sampler)) text += "    " + line + "\n";
+    for (const std::string& line : option_lines(options_of(*sampler))) text += "    " + line + "\n";
   }
   text += "Reverse options:\n";
   for (const std::string& line : reverse_option_lines()) text += "  " + line + "\n";

@@ -90,7 +90,7 @@ TEST(SamplerOptions, Refusals) {
 }
 
 TEST(SamplerOptions, HelpNamesDefaultsAndRanges) {
-  const std::vector<std::string> lines = option_lines(sampler_named("ddim"));
+  const std::vector<std::string> lines = option_lines(options_of(sampler_named("ddim")));
   ASSERT_EQ(lines.size(), 5u);
   EXPECT_EQ(lines[0], "eta=0 (0 to 1): 0 is deterministic, 1 as noisy as ddpm");
   EXPECT_EQ(lines[1], "use_clipped_model_output=false (false or true): eps follows from the clipped x0");

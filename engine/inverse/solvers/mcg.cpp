@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Manifold constrained gradients (Chung, Sim, Ryu and Ye 2022): the step of DPS with - alpha / |r| grad |r|^2, and then
+// the measured coordinates are written over by the data at the new level, so that they come out as measured, noise and
+// all.
+#include "engine/inverse/solvers/dps.h"
+
+namespace ito {
+namespace {
+
+constexpr SamplerOption kAlpha = {"alpha", 1, 0, 1000, "length of a guided step, twice it"};
+constexpr SamplerOption kEta = {"eta", 1, 0, 1, "noise of a step: 0 none, 1 as DDPM"};
+constexpr SamplerOption kOptions[] = {kAlpha, kEta};
+
+RestorePlan mcg(const RestoreProblem& p) {
+  const std::vector<Level> nodes = p.nodes();
+  RestorePlan plan = residual_plan(p, nodes, p.option(kEta.key), 2 * p.option(kAlpha.key));
+  EditPlan after = p.edits();
+  int draw = plan.table.draws;
+  for (int i = 0; i < p.steps; ++i) {
+    const Level& to = nodes[static_cast<size_t>(i) + 1];
+    after.row(
+        [&](const Coordinate& at) {
+          if (!at.measured()) return EditCoefficients{.x = 1};
+          return EditCoefficients{.y = static_cast<float>(to.alpha), .z = static_cast<float>(to.sigma)};
+        },
+        draw++);
+  }
+  plan.hooks->after_row.emplace(p.op, std::move(after));
+  return plan;
+}
+
+}  // namespace
+
+extern const Solver kMcg;
+const Solver kMcg = {
+    .name = "mcg",
+    .summary = "the step of dps, and the data written over its measured part (Chung et al. 2022)",
+    .usual_steps = 250,
+    .published_steps = 1000,
+    .needs = Needs::Projection,
+    .needs_noisy = Needs::Projection,
+    .options = kOptions,
+    .plan = mcg,
+};
+
+}  // namespace ito
