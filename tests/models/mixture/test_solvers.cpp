@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+// Solvers with an exact network in the network's place. Of one Gaussian, whose posterior is a Gaussian: the methods
+// that are exact in the limit come as near to it as exact draws do to each other; the others are held to what is known
+// of them. And of every solver with every operator that it fits: a captured loop does what an eager one does, and
+// neither batch nor the number of draws changes a bit.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/inverse/restoration.h"
+#include "kernels/random/host_normal.h"
+#include "models/model_on_device.h"
+#include "tests/engine/user_error.h"
+#include "tests/models/mixture/two_bumps.h"
+#include "tests/models/unet/tiny_unet.h"
+
+namespace ito::test {
+namespace {
+
+bool is_sim() {
+  return std::strcmp(device_name(), "sim") == 0;
+}
+
+// N((.1, -.2, .3, 0), diag(.3, .1, .2, .5)), as images of 2 x 2.
+constexpr double kMeans[] = {.1, -.2, .3, 0}, kVariances[] = {.3, .1, .2, .5};
+constexpr int kSize = 4;
+
+Json one_gaussian() {
+  return {{"_class_name", "GaussianMixture"},
+          {"shape", {1, 2, 2}},
+          {"weights", {1}},
+          {"means", {kMeans}},
+          {"variances", {kVariances}}};
+}
+
+double normal(uint32_t stream, uint32_t index, uint32_t coordinate) {
+  return host_normal(philox4x32(77, coordinate, stream, index, 0x50F7u), 0);
+}
+
+// sqrt(mean over directions of mean((sorted a - sorted b)^2)), points (count, size).
+double sliced_wasserstein(const std::vector<double>& a, const std::vector<double>& b, size_t size) {
+  const size_t count = a.size() / size;
+  constexpr uint32_t kDirections = 128;
+  double sum = 0;
+  for (uint32_t d = 0; d < kDirections; ++d) {
+    std::vector<double> direction(size);
+    double norm = 0;
+    for (size_t j = 0; j < size; ++j) {
+      direction[j] = normal(900, d, static_cast<uint32_t>(j));
+      norm += direction[j] * direction[j];
+    }
+    const auto projected = [&](const std::vector<double>& points) {
+      std::vector<double> values(count, 0.0);
+      for (size_t i = 0; i < count; ++i)
+        for (size_t j = 0; j < size; ++j) values[i] += points[i * size + j] * direction[j] / std::sqrt(norm);
+      std::sort(values.begin(), values.end());
+      return values;
+    };
+    const std::vector<double> left = projected(a), right = projected(b);
+    for (size_t i = 0; i < count; ++i) sum += (left[i] - right[i]) * (left[i] - right[i]);
+  }
+  return std::sqrt(sum / (kDirections * static_cast<double>(count)));
+}
+
+struct Exact {
+  Exact() : loaded(load_model(folder.write("m.json", json_text(one_gaussian())), 0, 0)) {}
+  TempFolder folder;
+  ModelOnDevice loaded;
+
+  RestorePlan plan(const char* solver, MeasurementOperator& op, double noise, int steps,
+                   const std::vector<std::string>& set) const {
+    return restore_plan(solver_named(solver), NoiseSchedule(loaded.scheduler),
+                        {.steps = steps, .clip_sample = false, .set = set}, op, noise);
+  }
+};
+
+constexpr double kNoise = 0.2;
+
+// What is known of a solver's draws of one measurement under an operator that keeps some of the numbers.
+double score(const Exact& exact, const std::vector<bool>& kept, const char* solver, int steps,
+             const std::vector<std::string>& set, int draws) {
+  const bool all = std::all_of(kept.begin(), kept.end(), [](bool k) { return k; });
+  const auto op = measurement_operator(all ? "denoise" : "inpaint:random:0.5,3", {2, 2, 1});
+  std::vector<float> y;
+  std::vector<double> ours, theirs;
+  std::vector<double> mean(kMeans, kMeans + kSize), variance(kVariances, kVariances + kSize);
+  // The measurement is drawn; which numbers are kept is asked of the operator's adjoint.
+  Stream stream;
+  std::vector<float> ones(static_cast<size_t>(op->measurements()), 1.0f), places(kSize);
+  {
+    BufferList buffers;
+    op->plan(1, buffers);
+    buffers.allocate();
+    op->prepare(stream);
+    DeviceBuffer<float> one(ones.size(), "ones"), place(kSize, "places");
+    one.upload(stream, ones.data());
+    op->adjoint(stream, place.data(), one.data(), nullptr, 1);
+    place.download(stream, places.data());
+  }
+  for (uint32_t j = 0; j < kSize; ++j) {
+    if (places[j] == 0) continue;
+    const double value = mean[j] + std::sqrt(variance[j]) * normal(1, 0, j) + kNoise * normal(2, 0, j);
+    y.push_back(static_cast<float>(value));
+    const double precision = 1 / variance[j] + 1 / (kNoise * kNoise);
+    mean[j] = (mean[j] / variance[j] + value / (kNoise * kNoise)) / precision;
+    variance[j] = 1 / precision;
+  }
+  Restoration restoration(exact.loaded.network, nullptr, *op, exact.plan(solver, *op, kNoise, steps, set),
+                          {.draws = draws, .batch = draws, .seed = 5});
+  for (const float v : restoration.restore(0, 1, y.data(), nullptr).samples) ours.push_back(v);
+  for (int i = 0; i < draws; ++i)
+    for (uint32_t j = 0; j < kSize; ++j)
+      theirs.push_back(mean[j] + std::sqrt(variance[j]) * normal(3, static_cast<uint32_t>(i), j));
+  return sliced_wasserstein(ours, theirs, kSize);
+}
+
+struct Row {
+  const char* solver;
+  int steps;
+  std::vector<std::string> set;
+  double kept_two, kept_all;  // the most that the distance may be with two numbers kept, with all; 0: not asked
+};
+
+// 4,000 draws each. Two sets of exact ones are 0.010 apart with two numbers kept, 0.007 with all.
+TEST(Solvers, ConvergeToTheGaussianPosterior) {
+  if (is_sim()) GTEST_SKIP() << "numbers alone; the kernels are the cpu's";
+  const Exact exact;
+  const std::vector<bool> two{true, false, false, true}, all(4, true);
+  // As steps grow the first three go to what exact draws have; what is left of the walk's own error falls by half as
+  // the steps grow fourfold.
+  const std::vector<Row> rows = {
+      {"pigdm", 200, {"covariance=tweedie"}, 0.025, 0.025},
+      {"snips", 100, {"sigma_max=10", "inner_steps=20"}, 0.030, 0.030},
+      {"stochastic-denoise", 250, {"inner_steps=10"}, 0, 0.030},
+  };
+  for (const Row& row : rows) {
+    if (row.kept_two > 0)
+      EXPECT_LT(score(exact, two, row.solver, row.steps, row.set, 4000), row.kept_two) << row.solver;
+    EXPECT_LT(score(exact, all, row.solver, row.steps, row.set, 4000), row.kept_all) << row.solver;
+  }
+  // Published rules that no number of steps makes right.
+  for (const Row& row : std::vector<Row>{{"pigdm", 200, {}, 0, 0}, {"dps", 200, {}, 0, 0}, {"ddrm", 200, {}, 0, 0}})
+    EXPECT_GT(score(exact, all, row.solver, row.steps, row.set, 4000), 0.05) << row.solver;
+}
+
+// Sixteen numbers; measurements are draws of no model, which is as good for bits.
+Json small_images() {
+  Json ramp = Json::array(), chess = Json::array();
+  for (int i = 0; i < 16; ++i) {
+    ramp.push_back(0.5 * (i % 4) - 0.75);
+    chess.push_back((i + i / 4) % 2 ? 0.5 : -0.5);
+  }
+  return {{"_class_name", "GaussianMixture"},
+          {"shape", {1, 4, 4}},
+          {"weights", {0.6, 0.4}},
+          {"means", {ramp, chess}},
+          {"variances", {0.04, 0.09}}};
+}
+
+// Options that keep walks of many calls short.
+std::vector<std::string> short_walk(const Solver& solver) {
+  std::vector<std::string> set;
+  for (const SamplerOption& option : solver.options)
+    for (const char* text : {"jump_length=2", "visits=2", "inner_steps=2", "travel_length=2", "travel_visits=2"})
+      if (std::string_view(text).starts_with(std::string(option.key) + "=")) set.emplace_back(text);
+  return set;
+}
+
+struct Fitting {
+  const char* op;
+  double noise;
+};
+
+TEST(Solvers, ABatchsDrawsDoNotKnowEachOtherNorHowTheyAreLaunched) {
+  TempFolder folder;
+  const ModelOnDevice loaded = load_model(folder.write("m.json", json_text(small_images())), 0, 0);
+  const NoiseSchedule schedule(loaded.scheduler);
+  constexpr int kMeasurements = 3, kDraws = 5;
+  for (const Solver* solver : solvers()) {
+    int fitting = 0;
+    for (const Fitting& fit :
+         std::vector<Fitting>{{"denoise", 0.1}, {"inpaint:random:0.5,3", 0}, {"inpaint:random:0.5,3", 0.1}}) {
+      SCOPED_TRACE(testing::Message() << solver->name << " " << fit.op << " " << fit.noise);
+      const auto restored = [&](int batch, int draws, bool capture) {
+        const auto op = measurement_operator(fit.op, loaded.network.image);
+        std::vector<float> y;
+        for (uint32_t i = 0; i < kMeasurements * op->measurements(); ++i)
+          y.push_back(static_cast<float>(0.5 * normal(4, i, 0)));
+        Restoration restoration(
+            loaded.network, nullptr, *op,
+            restore_plan(*solver, schedule, {.steps = 4, .set = short_walk(*solver)}, *op, fit.noise),
+            {.draws = draws, .batch = batch, .seed = 5, .capture = capture});
+        std::vector<Restored> groups;
+        for (int64_t first = 0; first < kMeasurements; first += restoration.group()) {
+          const int64_t count = std::min<int64_t>(restoration.group(), kMeasurements - first);
+          groups.push_back(restoration.restore(first, count, y.data() + first * op->measurements(), nullptr));
+        }
+        return groups;
+      };
+      std::vector<Restored> one;
+      try {
+        one = restored(1, kDraws, false);
+      } catch (const UserError&) {
+        continue;  // it does not fit
+      }
+      ++fitting;
+      const std::vector<Restored> three = restored(2 * kDraws, kDraws, true);
+      std::vector<float> samples[2], means[2], deviations[2];
+      for (int i = 0; i < 2; ++i)
+        for (const Restored& part : i == 0 ? one : three) {
+          samples[i].insert(samples[i].end(), part.samples.begin(), part.samples.end());
+          means[i].insert(means[i].end(), part.mean.begin(), part.mean.end());
+          deviations[i].insert(deviations[i].end(), part.deviation.begin(), part.deviation.end());
+        }
+      EXPECT_EQ(samples[0], samples[1]);
+      EXPECT_EQ(means[0], means[1]);
+      EXPECT_EQ(deviations[0], deviations[1]);
+      for (size_t i = 0; i < 16; ++i) {
+        double mean = 0, square = 0;
+        for (size_t d = 0; d < kDraws; ++d) mean += static_cast<double>(samples[0][d * 16 + i]) / kDraws;
+        for (size_t d = 0; d < kDraws; ++d) square += std::pow(samples[0][d * 16 + i] - mean, 2) / (kDraws - 1);
+        EXPECT_NEAR(means[0][i], mean, 1e-6 * (1 + std::fabs(mean))) << i;
+        EXPECT_NEAR(deviations[0][i], std::sqrt(square), 1e-6 * (1 + std::sqrt(square))) << i;
+      }
+      // Fewer draws are the first of more.
+      const std::vector<Restored> fewer = restored(3, 2, true);
+      for (size_t i = 0; i < 2 * 16; ++i) ASSERT_EQ(fewer[0].samples[i], samples[0][i]) << i;
+    }
+    EXPECT_GE(fitting, 1) << solver->name;
+  }
+}
+
+TEST(Solvers, SayWhatTheyNeedAndWhatWouldDo) {
+  const auto refused = [](const char* solver, const char* op, double noise, const std::vector<std::string>& set = {}) {
+    return user_error([&] {
+      const auto made = measurement_operator(op, {4, 4, 1});
+      restore_plan(solver_named(solver), NoiseSchedule({}), {.set = set}, *made, noise);
+    });
+  };
+  EXPECT_EQ(refused("repaint", "pool:2", 0.1).substr(0, 100),
+            "solver repaint: needs a mask of the image's numbers (inpaint), which this operator does not have; us");
+  EXPECT_NE(refused("stochastic-denoise", "inpaint:box", 0.1).find("use one of"), std::string::npos);
+  EXPECT_NE(refused("ddrn", "denoise", 0.1).find("did you mean"), std::string::npos);
+  EXPECT_NE(refused("ddrm", "denoise", 0.1, {"etab=1"}).find("has no option"), std::string::npos);
+  EXPECT_NE(refused("ddrm", "denoise", 0.1, {"eta=2"}).find("expected 0 to 1"), std::string::npos);
+  EXPECT_NE(refused("stochastic-denoise", "denoise", 0.001).find("below the model's least level"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace ito::test
