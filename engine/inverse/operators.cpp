@@ -11,11 +11,11 @@
 
 namespace ito {
 
-extern const OperatorKind kDenoise, kInpaint;
+extern const OperatorKind kDenoiseOperator, kInpaintOperator;
 
 namespace {
 
-constexpr const OperatorKind* kKinds[] = {&kDenoise, &kInpaint};
+constexpr const OperatorKind* kKinds[] = {&kDenoiseOperator, &kInpaintOperator};
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);

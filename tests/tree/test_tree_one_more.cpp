@@ -114,6 +114,14 @@ TEST(OneMore, AReverseOptionIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/diffusion/options/", "ReverseOption", "engine/diffusion/options/option.cpp", 5);
 }
 
+TEST(OneMore, AMeasurementOperatorIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/inverse/operators/", "OperatorKind", "engine/inverse/operators.cpp", 2);
+}
+
+TEST(OneMore, ASolverIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/inverse/solvers/", "Solver", "engine/inverse/solver.cpp", 12);
+}
+
 TEST(OneMore, ALikelihoodMethodIsInAFileAndItsPlaceInTheList) {
   expect_one_list("tools/commands/likelihood/", "LikelihoodMethod", "tools/commands/likelihood.cpp", 3);
 }

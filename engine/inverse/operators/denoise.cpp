@@ -30,7 +30,7 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 
 }  // namespace
 
-extern const OperatorKind kDenoise;
-const OperatorKind kDenoise = {"denoise", "denoise  the image itself", make};
+extern const OperatorKind kDenoiseOperator;
+const OperatorKind kDenoiseOperator = {"denoise", "denoise  the image itself", make};
 
 }  // namespace ito

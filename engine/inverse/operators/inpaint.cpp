@@ -131,8 +131,8 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 
 }  // namespace
 
-extern const OperatorKind kInpaint;
-const OperatorKind kInpaint = {
+extern const OperatorKind kInpaintOperator;
+const OperatorKind kInpaintOperator = {
     "inpaint",
     "inpaint:FILE|box[:SIDE]|random:KEPT[,SEED]  the numbers that a mask keeps (tensor `mask`, 1: kept); without a "
     "square in the middle; or that part of the pixels",
