@@ -36,7 +36,7 @@ bool is_other_picture(const std::string& extension) {
 // What hides from a listing, and the folder of resource forks that one system's archives unpack to.
 bool is_hidden(const fs::path& path) {
   const std::string name = path.filename().string();
-  return name.starts_with(".") || name == "__MACOSX";
+  return name.starts_with('.') || name == "__MACOSX";
 }
 
 struct Found {

@@ -144,12 +144,13 @@ std::unique_ptr<Guidance> inverse_guidance(MeasurementOperator& op) {
   return std::make_unique<ByInverse>(op);
 }
 
-std::unique_ptr<Guidance> solved_guidance(MeasurementOperator& op, std::vector<float> rho, std::vector<float> scale,
-                                          int steps) {
+std::unique_ptr<Guidance> solved_guidance(MeasurementOperator& op, const std::vector<float>& rho,
+                                          const std::vector<float>& scale, int steps) {
   return std::make_unique<Solved>(op, rho, scale, steps);
 }
 
-std::unique_ptr<Guidance> tweedie_guidance(MeasurementOperator& op, std::vector<float> scale, double noise, int steps) {
+std::unique_ptr<Guidance> tweedie_guidance(MeasurementOperator& op, const std::vector<float>& scale, double noise,
+                                           int steps) {
   return std::make_unique<Tweedie>(op, scale, noise, steps);
 }
 

@@ -42,10 +42,11 @@ std::unique_ptr<Guidance> edit_guidance(MeasurementOperator& op, EditPlan plan);
 std::unique_ptr<Guidance> inverse_guidance(MeasurementOperator& op);
 // (H^T H + rho) u = H^T (y - H D), rho of the row, by conjugate gradients: the same as by singular values with
 // rho = s^2 / r^2, and 1 / r^2 in front.
-std::unique_ptr<Guidance> solved_guidance(MeasurementOperator& op, std::vector<float> rho, std::vector<float> scale,
-                                          int steps);
+std::unique_ptr<Guidance> solved_guidance(MeasurementOperator& op, const std::vector<float>& rho,
+                                          const std::vector<float>& scale, int steps);
 // H^T q with (H C H^T + s^2) q = y - H D and the covariance C = (1 - a) / sqrt(a) dD/dx of x0 given x, which Tweedie's
 // formula has; scale: (1 - a) / sqrt(a) of each row. By conjugate gradients, a pull-back each.
-std::unique_ptr<Guidance> tweedie_guidance(MeasurementOperator& op, std::vector<float> scale, double noise, int steps);
+std::unique_ptr<Guidance> tweedie_guidance(MeasurementOperator& op, const std::vector<float>& scale, double noise,
+                                           int steps);
 
 }  // namespace ito

@@ -171,7 +171,8 @@ std::vector<double> round_ticks(double low, double high, int wanted) {
     }
   std::vector<double> ticks;
   // Multiples of the step, not a running sum, so that 0 is 0 and 0.3 is not 0.30000000000000004 steps later.
-  for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k) ticks.push_back(k * step + 0.0);
+  const double first = std::ceil(low / step - 1e-9);
+  for (int k = 0; (first + k) * step <= high + 1e-9 * step; ++k) ticks.push_back((first + k) * step + 0.0);
   return ticks;
 }
 

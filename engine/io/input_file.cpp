@@ -100,7 +100,7 @@ std::string printable(std::string_view text, size_t longest) {
 std::string quote_name(std::string_view text) {
   std::string out = "'";
   out += printable(text, 100);
-  return out += "'";
+  return out += '\'';
 }
 
 std::string list_names(const std::vector<std::string>& names) {

@@ -99,7 +99,7 @@ void print(const Json& d) {
               d.at("architecture").at("_class_name").get<std::string>().c_str(), d.at("height").dump().c_str(),
               d.at("width").dump().c_str(), d.at("tensors").dump().c_str(), d.at("parameters").dump().c_str());
   for (const auto& [key, value] : d.at("architecture").items())
-    if (!key.starts_with("_")) std::printf("  %-26s %s\n", printable(key).c_str(), json_result(value).c_str());
+    if (!key.starts_with('_')) std::printf("  %-26s %s\n", printable(key).c_str(), json_result(value).c_str());
   if (d.contains("scheduler")) {
     std::printf("scheduler\n");
     for (const auto& [key, value] : d.at("scheduler").items())
