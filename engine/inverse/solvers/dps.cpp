@@ -6,6 +6,8 @@
 // the measurement, and zeta is a length: of the whole image a step.
 #include "engine/inverse/solvers/dps.h"
 
+#include <cmath>
+
 namespace ito {
 namespace {
 
@@ -13,8 +15,7 @@ constexpr SamplerOption kZeta = {
     "zeta", 0, 0, 1000,
     "length of a guided step; 0: the published one, 1 where H is not linear, 0.5 of masks, "
     "else 0.3"};
-constexpr SamplerOption kEta = {"eta", 1, 0, 1, "noise of a step: 0 none, 1 as DDPM"};
-constexpr SamplerOption kOptions[] = {kZeta, kEta};
+constexpr SamplerOption kOptions[] = {kZeta, kResidualEta, kResidualVariance};
 
 double published_zeta(MeasurementOperator& op) {
   if (!op.linear()) return 1;
@@ -23,16 +24,27 @@ double published_zeta(MeasurementOperator& op) {
 
 RestorePlan dps(const RestoreProblem& p) {
   const double zeta = p.option(kZeta.key);
-  return residual_plan(p, p.nodes(), p.option(kEta.key), zeta > 0 ? zeta : published_zeta(p.op));
+  return residual_plan(p, p.nodes(), zeta > 0 ? zeta : published_zeta(p.op));
 }
 
 }  // namespace
 
-RestorePlan residual_plan(const RestoreProblem& p, const std::vector<Level>& nodes, double eta, double weight) {
+RestorePlan residual_plan(const RestoreProblem& p, const std::vector<Level>& nodes, double weight) {
+  const double eta = p.option(kResidualEta.key);
+  const bool learned = p.flag(kResidualVariance.key);
+  ITO_USER_CHECK(!learned || (p.config.variance_type == VarianceType::LearnedRange && eta == 1), "solver ",
+                 p.solver.name, ": learned_variance needs a model of variance_type learned_range, and eta=1");
   RowBuilder rows = p.rows();
   const Register gradient = rows.reserve_given();
   for (size_t i = 0; i + 1 < nodes.size(); ++i) {
-    add_ddim_step(rows, nodes[i], nodes[i + 1], eta);
+    const Level &from = nodes[i], &to = nodes[i + 1];
+    if (learned && to.sigma > 0) {
+      const DdimStep step = ddim_step(from, to, 1);  // the range is from its variance to the forward step's
+      rows.call(from).state().x0(to.alpha).eps(step.eps).noise(1);
+      rows.learned_variance(std::log(1 - from.abar / to.abar), 2 * std::log(step.noise));
+    } else {
+      add_ddim_step(rows, from, to, eta);
+    }
     rows.reg(gradient, weight);
   }
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};

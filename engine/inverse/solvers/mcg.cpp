@@ -8,12 +8,11 @@ namespace ito {
 namespace {
 
 constexpr SamplerOption kAlpha = {"alpha", 1, 0, 1000, "length of a guided step, twice it"};
-constexpr SamplerOption kEta = {"eta", 1, 0, 1, "noise of a step: 0 none, 1 as DDPM"};
-constexpr SamplerOption kOptions[] = {kAlpha, kEta};
+constexpr SamplerOption kOptions[] = {kAlpha, kResidualEta, kResidualVariance};
 
 RestorePlan mcg(const RestoreProblem& p) {
   const std::vector<Level> nodes = p.nodes();
-  RestorePlan plan = residual_plan(p, nodes, p.option(kEta.key), 2 * p.option(kAlpha.key));
+  RestorePlan plan = residual_plan(p, nodes, 2 * p.option(kAlpha.key));
   EditPlan after = p.edits();
   int draw = plan.table.draws;
   for (int i = 0; i < p.steps; ++i) {
