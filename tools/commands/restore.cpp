@@ -31,6 +31,7 @@ namespace {
 constexpr const char* kRestoredFile = "restored.safetensors";
 constexpr const char* kPictureFile = "restored.png";
 constexpr const char* kReportFile = "restored.json";
+constexpr int kMostSteps = 1 << 16;  // a solver of timesteps has as many as the model at most, and says so
 constexpr double kSameSigma = 1e-9;  // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
@@ -48,8 +49,7 @@ struct RestoreOptions {
 void check(const RestoreOptions& o) {
   solver_named(o.solver);
   if (o.sigma_y_given) check_range("--sigma-y", o.sigma_y, 0.0, kMostSigmaY, ", in the units of data in [0, 1]");
-  ITO_USER_CHECK(!o.steps_given || o.steps >= 1, "--steps ", o.steps,
-                 ": expected at least 1; leave it out for the solver's usual number");
+  if (o.steps_given) check_range("--steps", o.steps, 1, kMostSteps, "; leave it out for the solver's usual number");
   ITO_USER_CHECK(!o.steps_given || !o.published, "--paper: says the published number of steps, and --steps ", o.steps,
                  " another; leave one of them out");
   check_range("--draws", o.draws, 1, kMostDraws);
@@ -69,19 +69,21 @@ std::string operator_of(const RestoreOptions& o, const MeasurementFile& file) {
   const std::string& said = file.facts().op;
   ITO_USER_CHECK(!o.op.empty() || !said.empty(), file.path(),
                  ": does not say what operator measured; give it as --operator");
-  if (o.op.empty()) return said;
-  if (!said.empty() && o.op != said)
-    warn("--operator ", o.op, ": ", file.path(), " was measured with ", quote_name(said), "; taking --operator");
-  return o.op;
+  return o.op.empty() ? said : o.op;
 }
 
 double sigma_y_of(const RestoreOptions& o, const MeasurementFile& file) {
   const std::optional<double>& said = file.facts().sigma_y;
   ITO_USER_CHECK(o.sigma_y_given || said, file.path(), ": does not say how noisy it is; give --sigma-y");
-  if (!o.sigma_y_given) return *said;
-  if (said && std::fabs(*said - o.sigma_y) > kSameSigma * *said)
-    warn("--sigma-y ", o.sigma_y, ": ", file.path(), " was measured with ", *said, "; taking --sigma-y");
-  return o.sigma_y;
+  return o.sigma_y_given ? o.sigma_y : *said;
+}
+
+void warn_of_differences(const RestoreOptions& o, const MeasurementFacts& facts) {
+  const std::string where = o.measurements + " was measured with ";
+  if (!o.op.empty() && !facts.op.empty() && o.op != facts.op)
+    warn("--operator ", o.op, ": ", where, quote_name(facts.op), "; taking --operator");
+  if (o.sigma_y_given && facts.sigma_y && std::fabs(*facts.sigma_y - o.sigma_y) > kSameSigma * *facts.sigma_y)
+    warn("--sigma-y ", o.sigma_y, ": ", where, *facts.sigma_y, "; taking --sigma-y");
 }
 
 // The measurements of this run.
@@ -148,23 +150,34 @@ std::string fingerprint_of(const ModelOnDevice& model) {
       weights, hash_text(json_text(model.model.configured.config) + json_text(scheduler_config_json(model.scheduler))));
 }
 
+// Every option of the solver, as words.
+Json options_of(const Solver& solver, const std::vector<std::string>& set) {
+  const std::vector<SamplerOption> options(solver.options.begin(), solver.options.end());
+  std::vector<double> values;
+  for (const SamplerOption& option : options) values.push_back(option.usual);
+  set_option_values(join_text("solver ", solver.name), options, set, values);
+  Json words = Json::object();
+  for (size_t i = 0; i < options.size(); ++i) words[options[i].key] = value_text(options[i], values[i]);
+  return words;
+}
+
 // All that the numbers depend on; `batch`, `threads` and `eager` are none of it.
 Json settings_of(const RestoreOptions& o, const Range& range, const std::string& op, double sigma_y, int steps,
                  const ModelOnDevice& model, const Measurements& measured, const std::vector<int32_t>& classes,
                  HostOperator& host) {
-  const std::optional<bool> clip = clip_of(o.clip);
+  const bool clip = clip_of(o.clip).value_or(model.scheduler.clip_sample);
   const std::vector<float> of_classes(classes.begin(), classes.end());
   return {{"--operator", op},
           {"--sigma-y", sigma_y},
           {"--solver", o.solver},
           {"--steps", steps},
-          {"--set", o.set},
+          {"--set", options_of(solver_named(o.solver), o.set)},
           {"--draws", o.draws},
           {"--seed", o.seed},
           {"--first", range.first},
           {"--count", range.count},
           {"--precision", o.precision},
-          {"--clip-denoised", clip ? *clip ? "on" : "off" : ""},
+          {"--clip-denoised", clip ? "on" : "off"},
           {"choice of kernels", kernel_choices()},
           {"classes", hash_text_of(of_classes)},
           {"file of the operator", std::to_string(host.fingerprint())},
@@ -255,8 +268,6 @@ void run(const RestoreOptions& o) {
   const Solver& solver = solver_named(o.solver);
   HostOperator host(op_text, network.image);
   const std::unique_ptr<MeasurementOperator> op = measurement_operator(op_text, network.image);
-  if (o.steps_given)
-    check_range("--steps", o.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
   const SolverSettings settings{
       .steps = o.steps, .published = o.published, .clip_sample = clip_of(o.clip), .set = o.set};
   RestorePlan plan = restore_plan(solver, schedule, settings, *op, noise);
@@ -284,6 +295,7 @@ void run(const RestoreOptions& o) {
   if (!ranges.empty()) {
     Restoration restoration(network, model.weights.data(), *op, std::move(plan), how);
     make_output_folder(o.out, kRestoredFile);
+    warn_of_differences(o, file.facts());
     parts.begin();
     restore_missing(range, measured, classes, restoration, parts, ranges, images);
   }
