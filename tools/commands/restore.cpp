@@ -233,6 +233,14 @@ std::string key_of(const std::string& flag) {
   return key;
 }
 
+// Those of an earlier run in the same folder, so that none stands beside images that it does not show.
+void remove_older(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(std::filesystem::symlink_status(path, error))) return;
+  std::filesystem::remove(path, error);
+  if (error) warn(path, ": is of images restored before: ", error.message());
+}
+
 void write_results(const RestoreOptions& o, const Json& settings, const RestoredImages& images,
                    const Measurements& measured, HostOperator& host, double noise, const RestoreParts& parts) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
@@ -242,6 +250,7 @@ void write_results(const RestoreOptions& o, const Json& settings, const Restored
     if (key.starts_with("--")) report.json[key_of(key)] = value;
   report.json["noise"] = noise;
   const RestorePicture picture = picture_of(images, measured, host);
+  for (const char* name : {kPictureFile, kReportFile}) remove_older(path(name));
   images.write(path(kRestoredFile), 0, images.count);
   write_png(path(kPictureFile), picture.image);
   write_json_file(path(kReportFile), report.json);

@@ -58,7 +58,13 @@ TEST(ImageScores, SsimOfTheOpposite) {
   const double edge = std::exp(-1 / (2 * 1.5 * 1.5)), sum = 1 + 2 * edge;
   const std::vector<float> a{0.5f, 0.0f, -0.5f}, b{-0.5f, 0.0f, 0.5f};
   const double variance = 2 * edge / sum * 0.25;
-  EXPECT_NEAR(ssim(a.data(), b.data(), image), (-2 * variance + kC2) / (2 * variance + kC2), 1e-12);
+  const double opposite = (-2 * variance + kC2) / (2 * variance + kC2);
+  EXPECT_NEAR(ssim(a.data(), b.data(), image), opposite, 1e-12);
+  // Four pixels have two places for a window of three.
+  const std::vector<float> more{0.5f, 0.0f, -0.5f, 0.5f}, other{-0.5f, 0.0f, 0.5f, -0.5f};
+  const double mean = edge * 0.5 / sum - 0.5 / sum, square = (0.25 + edge * 0.25) / sum, own = square - mean * mean;
+  const double second = (-2 * mean * mean + 0.0004) * (-2 * own + kC2) / ((2 * mean * mean + 0.0004) * (2 * own + kC2));
+  EXPECT_NEAR(ssim(more.data(), other.data(), {1, 4, 1}), (opposite + second) / 2, 1e-12);
 }
 
 TEST(ImageScores, SsimIsTheWindowsSums) {

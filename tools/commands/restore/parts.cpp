@@ -96,7 +96,8 @@ void RestoreParts::check_settings() const {
   for (const auto& [key, value] : settings_.items()) {
     const Json was = stored.is_object() && stored.contains(key) ? stored[key] : Json();
     if (was == value) continue;
-    ITO_USER_CHECK(key.starts_with("--"), folder_.string(), ": holds parts of a run with another ", key, again);
+    ITO_USER_CHECK(key.starts_with("--"), folder_.string(), ": holds parts of a run that did not have the same ", key,
+                   again);
     fail<UserError>(folder_.string(), ": holds parts of a run with ", key, " ", was.dump(), ", and now it is ",
                     value.dump(), again);
   }
