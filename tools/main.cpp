@@ -144,6 +144,8 @@ int main(int argc, char** argv) {
     ito::add_eval_command(app);
     ito::add_reverse_stats_command(app);
     ito::add_likelihood_command(app);
+    ito::add_measure_command(app);
+    ito::add_restore_command(app);
     ito::add_bench_command(app);
     ito::read_whole_numbers_in_decimal(app);
     app.parse(argc, argv);

@@ -7,6 +7,13 @@
 
 namespace ito {
 
+std::vector<uint8_t> to_bytes(std::span<const float> numbers) {
+  std::vector<uint8_t> bytes;
+  for (const float x : numbers)
+    bytes.push_back(static_cast<uint8_t>(std::nearbyint(255.0f * std::clamp(0.5f * x + 0.5f, 0.0f, 1.0f))));
+  return bytes;
+}
+
 Image to_picture(const uint8_t* bytes, const ImageShape& shape) {
   Image image(shape.height, shape.width, shape.channels == 1 ? 1 : 3);
   for (int64_t p = 0; p < shape.pixels(); ++p)

@@ -2,6 +2,7 @@
 // Finished images as pictures.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/io/image.h"
@@ -9,6 +10,8 @@
 
 namespace ito {
 
+// Of numbers in [-1, 1], as the device packs them (kernels/diffusion/pack.h).
+std::vector<uint8_t> to_bytes(std::span<const float> numbers);
 // bytes (H, W, C); one channel is grey, of two the second is shown twice, of more than three the first three are shown.
 Image to_picture(const uint8_t* bytes, const ImageShape& shape);
 // The first `count` of bytes (N, H, W, C), about as wide as high.

@@ -23,6 +23,7 @@ enum class Purpose : uint32_t {
   Mixture = 11,      // exact draws of a Gaussian mixture
   Probe = 12,        // | number << 8: signs that estimate a trace
   Dequantise = 13,   // what is added to bytes that a density is asked of
+  MeasurementNoise = 14,
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

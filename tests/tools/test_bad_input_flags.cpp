@@ -16,7 +16,7 @@ TEST_F(BadInput, CommandLine) {
   check({
       row({},
           "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, "
-          "likelihood, bench (see ito --help)"),
+          "likelihood, measure, restore, bench (see ito --help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
           "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
@@ -209,6 +209,7 @@ TEST_F(BadInput, SamplingFlags) {
           "mean 'eta'?"),
       row({"--set", "eta=nan", "--sampler", "ddim"}, "sampler ddim: eta is nan; expected 0 to 1"),
       row({"--class", "3"}, "--class 3: the model has classes 0 to 2"),
+      row({"--clip-denoised", "of"}, "--clip-denoised 'of': expected on or off"),
       row({"--class", "-2"}, "--class -2: expected at least -1 (-1: all classes in turn)"),
       {"class without classes", sample(plain, {"--class", "1"}),
        "--class 1: this model has no classes; leave the flag out"},

@@ -14,6 +14,8 @@ void add_convert_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_reverse_stats_command(CLI::App& app);
 void add_likelihood_command(CLI::App& app);
+void add_measure_command(CLI::App& app);
+void add_restore_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 
 }  // namespace ito

@@ -8,13 +8,12 @@
 #include <numbers>
 
 #include "engine/data/load_dataset.h"
-#include "engine/io/atomic_file.h"
 #include "engine/io/input_file.h"
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
-#include "tools/run_paths.h"
+#include "tools/commands/output_folder.h"
 #include "tools/terminal/results.h"
 
 namespace ito {
@@ -25,7 +24,6 @@ namespace {
 
 constexpr const LikelihoodMethod* kMethods[] = {&kOdeMethod, &kVlbMethod, &kMarginalMethod};
 
-constexpr const char* kReportFile = "likelihood.json";
 constexpr const char* kChartFile = "likelihood.svg";
 constexpr int kBins = 20;
 
@@ -54,8 +52,7 @@ void check(const LikelihoodOptions& o) {
   check_batch(o.batch);
   check_threads(o.threads);
   check_at_least("--class", o.class_number, -1, " (-1: as the data says)");
-  ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
-                 ": is a file; expected a folder, or the name of one to make");
+  check_out_is_no_file(o.out);
 }
 
 struct MeanOf {
@@ -94,7 +91,7 @@ void write_report(const LikelihoodOptions& o, const Judged& judged) {
                     {"bits_per_dim", bits_mean.mean},
                     {"bits_per_dim_standard_error", bits_mean.standard_error}};
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
-  write_json_file(path(kReportFile), report);
+  write_json_file(path(kLikelihoodReport), report);
   if (judged.series.empty())
     write_line_chart(path(kChartFile), "Points by bits per dimension", "bits per dimension", "points",
                      {histogram(bits)}, false);
@@ -103,7 +100,7 @@ void write_report(const LikelihoodOptions& o, const Judged& judged) {
   print_result(join_text(judged.what, " ", nats.mean, " +- ", nats.standard_error, " nats, ", bits_mean.mean, " +- ",
                          bits_mean.standard_error, " bits per dimension, mean of ", judged.log_prob.size(), " points",
                          judged.parts));
-  print_result(path(kReportFile));
+  print_result(path(kLikelihoodReport));
   print_result(path(kChartFile));
 }
 
@@ -114,8 +111,7 @@ void run(const LikelihoodOptions& o, const CLI::App& command) {
   method.check(o);
   set_device_threads(o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, 0, 0);
-  ITO_USER_CHECK(!is_inside(o.out, model.model.files.directory), "--out ", o.out, ": is the folder of the model, ",
-                 model.model.files.directory, ", or in it; choose a folder elsewhere");
+  check_out_is_outside(o.out, model.model.files.directory);
   const NoiseSchedule schedule(model.scheduler);
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
   write_report(o, method.judge(o, model, schedule));
@@ -170,13 +166,6 @@ Points read_points(const LikelihoodOptions& o, const Network& network) {
                    points.labels.back(), "; the model has classes 0 to ", network.classes - 1);
   }
   return points;
-}
-
-void make_output_folder(const std::string& out) {
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  ITO_USER_CHECK(!error, "--out ", out, ": cannot be made a folder: ", error.message(), "; choose another path");
-  const AtomicFile probe((std::filesystem::path(out) / kReportFile).string());  // goes away again
 }
 
 void add_likelihood_command(CLI::App& app) {

@@ -7,7 +7,6 @@
 #include <memory>
 #include <numeric>
 
-#include "engine/io/atomic_file.h"
 #include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/sample_grid.h"
@@ -19,10 +18,12 @@
 #include "engine/samplers/sampler_options.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_on_device.h"
+#include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/model_checks.h"
+#include "tools/commands/output_folder.h"
 #include "tools/commands/sample_noise.h"
-#include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
@@ -34,11 +35,12 @@ namespace {
 struct SampleOptions {
   std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse;
   NoiseOptions noise;
+  ClipFlags clip;
   std::vector<std::string> set;
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
   uint64_t seed = 0;
-  bool steps_given = false, no_clip = false, raw = false, strip = false, npz = false, eager = false;
+  bool steps_given = false, raw = false, strip = false, npz = false, eager = false;
 };
 
 constexpr const char* kSamplesFile = "samples.safetensors";
@@ -78,6 +80,7 @@ void check(const SampleOptions& o) {
   check_at_least("--class", o.class_number, -1, " (-1: all classes in turn)");
   ITO_USER_CHECK(!o.raw || !o.strip, "--strip: is a picture, and --raw writes none; leave one of them out");
   check_noise_options(o.noise, o.first);
+  clip_of(o.clip);
   if (!o.sampler.empty()) sampler_named(o.sampler);
   if (!o.reverse.empty()) reverse_option_named(o.reverse, "--reverse");
 }
@@ -91,39 +94,9 @@ ModelOnDevice load(const SampleOptions& o) {
   return model;
 }
 
-// What the model's scheduler and outputs ask of the sampler.
-void check_model(const ModelOnDevice& model, const NoiseSchedule& schedule) {
-  check_outputs(model.network, model.scheduler, model.model.where);
-  check_timestep_count(model.network.time, model.model.where, schedule.steps());
-}
-
-// A network that embeds log t has no value at timestep 0, and one with a table of timesteps none between two of them.
-void check_timesteps(const ModelOnDevice& model, const ReverseTable& table) {
-  const TimeDomain& time = model.network.time;
-  for (const ReverseRow& row : table.rows) {
-    ITO_USER_CHECK(!time.positive || row.timestep > 0, model.model.where, ": ", time.why,
-                   ", but the last timestep is 0; use --spacing leading with steps_offset 1 in the scheduler "
-                   "configuration");
-    ITO_USER_CHECK(time.rows == 0 || row.timestep == std::floor(row.timestep), model.model.where, ": ", time.why,
-                   ", but the sampler asks at timestep ", row.timestep,
-                   "; use --spacing leading or trailing without use_karras_sigmas, or another --sampler");
-  }
-}
-
-// The folder and the right to write in it, known before the hours that sampling may take.
-void make_output_folder(const std::string& out) {
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (!error && !std::filesystem::is_directory(out)) error = std::make_error_code(std::errc::not_a_directory);
-  ITO_USER_CHECK(!error, "--out ", out, ": cannot be made a folder: ", error.message(), "; choose another path");
-  const AtomicFile probe((std::filesystem::path(out) / kSamplesFile).string());  // goes away again
-}
-
 // Nothing that is read is written over, and no samples go where a training run removes checkpoints.
 void check_places(const SampleOptions& o, const Model& model) {
-  const std::string& of_model = model.files.directory;
-  ITO_USER_CHECK(!is_inside(o.out, of_model), "--out ", o.out, ": is the folder of the model, ", of_model,
-                 ", or in it; choose a folder elsewhere");
+  check_out_is_outside(o.out, model.files.directory);
   const std::pair<const char*, const std::string&> read[] = {{"--initial-noise", o.noise.initial_file},
                                                              {"--step-noise", o.noise.steps_file}};
   for (const auto& [flag, file] : read) {
@@ -190,7 +163,7 @@ DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, 
                             const ReverseSettings& settings, const std::vector<float>& noise,
                             const std::vector<int32_t>& classes) {
   AdaptiveProcess process(model.network, plan, model.weights.data(), settings);
-  make_output_folder(o.out);
+  make_output_folder(o.out, kSamplesFile);
   DrawnImages drawn;
   {
     Progress progress("sampling", process.thousandths_of(o.count), 1e-3, "images");
@@ -207,8 +180,7 @@ DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, 
 
 void run(const SampleOptions& o) {
   check(o);
-  ITO_USER_CHECK(!std::filesystem::exists(o.out) || std::filesystem::is_directory(o.out), "--out ", o.out,
-                 ": is a file; expected a folder, or the name of one to make");
+  check_out_is_no_file(o.out);
   set_device_threads(o.threads);
   const ModelOnDevice model = load(o);
   check_places(o, model.model);
@@ -221,7 +193,7 @@ void run(const SampleOptions& o) {
   settings.steps = o.steps;
   if (o.steps_given)
     check_range("--steps", o.steps, 1, schedule.steps(), ", the timesteps that the model was trained on");
-  if (o.no_clip) settings.clip_sample = false;
+  settings.clip_sample = clip_of(o.clip);
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
   settings.set = o.set;
   settings.reverse = o.reverse;
@@ -234,7 +206,8 @@ void run(const SampleOptions& o) {
   }
   if (sampler.adaptive) check_adaptive(o, sampler);
   const ReverseTable table = sampler.adaptive ? ReverseTable() : sampling_table(sampler, schedule, settings);
-  check_timesteps(model, table);
+  check_timesteps(model, table, "use --spacing leading with steps_offset 1 in the scheduler configuration",
+                  "use --spacing leading or trailing without use_karras_sigmas, or another --sampler");
 
   const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, o.seed, device_memory_limit());
   const std::vector<int32_t> classes = classes_of(o, network);
@@ -256,7 +229,7 @@ void run(const SampleOptions& o) {
     return;
   }
   ReverseProcess process(network, table, model.weights.data(), reverse);
-  make_output_folder(o.out);
+  make_output_folder(o.out, kSamplesFile);
 
   Strip strip(table, network.image);
   std::function<void(int)> record;
@@ -317,7 +290,7 @@ void add_sample_command(CLI::App& app) {
                       "how a step of ddpm is modelled, of those below; empty: as the model was trained");
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
-  command->add_flag("--no-clip", o->no_clip, "do not clip the estimate of x0");
+  add_clip_flags(*command, o->clip);
   command->add_option(
       "--noise", o->noise.source,
       "philox: image i is the same in every run of a seed; torch-cpu: what the seed means to PyTorch on "

@@ -11,6 +11,7 @@
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
+#include "tools/commands/output_folder.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
@@ -82,7 +83,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
     Progress progress("variational bound", total, 1.0 / schedule.steps(), "points");
     bound = measure_bound(network, model.weights.data(), schedule, rows, points.x0, points.labels, settings,
                           [&](int64_t done) {
-                            if (done == 0) make_output_folder(o.out);
+                            if (done == 0) make_output_folder(o.out, kLikelihoodReport);
                             progress.update(done);
                           });
   }

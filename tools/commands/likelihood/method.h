@@ -14,6 +14,8 @@
 
 namespace ito {
 
+inline constexpr const char* kLikelihoodReport = "likelihood.json";
+
 // All flags; those of one method are listed by it.
 struct LikelihoodOptions {
   std::string checkpoint, data, out, method = "ode", split = "test";
@@ -36,8 +38,6 @@ struct Points {
 
 // Those that the flags choose, which fit the network; UserError.
 Points read_points(const LikelihoodOptions& o, const Network& network);
-// The folder and the right to write in it: when all else is known to be in order, and before the hours that follow.
-void make_output_folder(const std::string& out);
 // The index of a word among those that a flag takes; UserError that lists them.
 size_t word_of(const char* flag, const std::string& word, const std::vector<std::string>& known);
 

@@ -11,6 +11,7 @@
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
+#include "tools/commands/output_folder.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
@@ -86,7 +87,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   const int32_t* labels = points.labels.empty() ? nullptr : points.labels.data();
   const auto solve = [&](const char* title, int64_t count) {
     OdeLikelihood likelihood(network, flow, model.weights.data(), settings);
-    make_output_folder(o.out);
+    make_output_folder(o.out, kLikelihoodReport);
     Progress progress(title, likelihood.thousandths_of(count), 1e-3, "points");
     progress.watch([&likelihood] { return likelihood.thousandths(); });
     return likelihood.all(o.first, count, images.x.data(), labels);
