@@ -23,7 +23,8 @@ DenseMatrix dense(const Matrix& a) {
 }  // namespace
 
 DenseSvd svd_of(const DenseMatrix& a) {
-  const Eigen::BDCSVD<Matrix> svd(eigen(a), Eigen::ComputeThinU | Eigen::ComputeFullV);
+  // Not BDCSVD: of a matrix with many equal singular values Eigen 3.4.0 makes factors whose product is another one.
+  const Eigen::JacobiSVD<Matrix> svd(eigen(a), Eigen::ComputeThinU | Eigen::ComputeFullV);
   const auto& found = svd.singularValues();
   DenseSvd result;
   result.v = dense(svd.matrixV());

@@ -12,10 +12,15 @@
 namespace ito {
 
 extern const OperatorKind kDenoiseOperator, kInpaintOperator;
+extern const OperatorKind kBlurOperator, kBlurGaussianOperator, kBlurMotionOperator, kBlurUniformOperator;
+extern const OperatorKind kMriOperator, kPhaseOperator;
 
 namespace {
 
-constexpr const OperatorKind* kKinds[] = {&kDenoiseOperator, &kInpaintOperator};
+constexpr const OperatorKind* kKinds[] = {
+    &kDenoiseOperator,    &kInpaintOperator,     &kBlurOperator, &kBlurGaussianOperator,
+    &kBlurMotionOperator, &kBlurUniformOperator, &kMriOperator,  &kPhaseOperator,
+};
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);
