@@ -53,4 +53,11 @@ std::vector<double> solve_cholesky(const DenseMatrix& l, std::vector<double> b) 
   return b;
 }
 
+std::vector<double> solve_transposed_factor(const DenseMatrix& l, std::vector<double> b) {
+  const Matrix lower = eigen(l);
+  Eigen::Map<Eigen::VectorXd> x(b.data(), static_cast<Eigen::Index>(b.size()));
+  lower.triangularView<Eigen::Lower>().adjoint().solveInPlace(x);
+  return b;
+}
+
 }  // namespace ito

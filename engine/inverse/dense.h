@@ -26,5 +26,7 @@ DenseSvd svd_of(const DenseMatrix& a);
 DenseMatrix cholesky_of(const DenseMatrix& a);
 // A^-1 b through L.
 std::vector<double> solve_cholesky(const DenseMatrix& l, std::vector<double> b);
+// L^-T b: of standard normals, numbers whose covariance is A^-1.
+std::vector<double> solve_transposed_factor(const DenseMatrix& l, std::vector<double> b);
 
 }  // namespace ito

@@ -20,7 +20,7 @@ enum class Purpose : uint32_t {
   ReverseNoise = 8,  // z of a reverse step
   Projection = 9,    // directions of the sliced Wasserstein distance
   SecondNoise = 10,  // eps2 of training, where a target has a draw of its own
-  Mixture = 11,      // exact draws of a Gaussian mixture
+  Mixture = 11,      // exact draws of a Gaussian mixture, | 1 << 8: of its posterior
   Probe = 12,        // | number << 8: signs that estimate a trace
   Dequantise = 13,   // what is added to bytes that a density is asked of
   MeasurementNoise = 14,
