@@ -4,6 +4,7 @@
 
 #include <Eigen/Cholesky>
 #include <Eigen/SVD>
+#include <cmath>
 
 #include "engine/inverse/measurement_operator.h"
 
@@ -20,11 +21,22 @@ DenseMatrix dense(const Matrix& a) {
   return {a.rows(), a.cols(), std::vector<double>(a.data(), a.data() + a.size())};
 }
 
-}  // namespace
+constexpr unsigned kFactors = Eigen::ComputeThinU | Eigen::ComputeFullV;
 
-DenseSvd svd_of(const DenseMatrix& a) {
-  // Not BDCSVD: of a matrix with many equal singular values Eigen 3.4.0 makes factors whose product is another one.
-  const Eigen::JacobiSVD<Matrix> svd(eigen(a), Eigen::ComputeThinU | Eigen::ComputeFullV);
+// Whether the factors are orthogonal and their product is the matrix, to much less than a float tells apart.
+template <class Svd>
+bool holds(const Svd& svd, const Matrix& a) {
+  constexpr double kMost = 1e-11;
+  const Matrix &u = svd.matrixU(), &v = svd.matrixV();
+  const auto orthogonal = [](const Matrix& m) {
+    return (m.transpose() * m - Matrix::Identity(m.cols(), m.cols())).norm() <= kMost * std::sqrt(m.cols());
+  };
+  const Matrix product = u * svd.singularValues().asDiagonal() * v.leftCols(u.cols()).transpose();
+  return orthogonal(u) && orthogonal(v) && (product - a).norm() <= kMost * a.norm();
+}
+
+template <class Svd>
+DenseSvd factors_of(const Svd& svd, const DenseMatrix& a) {
   const auto& found = svd.singularValues();
   DenseSvd result;
   result.v = dense(svd.matrixV());
@@ -37,6 +49,19 @@ DenseSvd svd_of(const DenseMatrix& a) {
   }
   result.u = dense(u);
   return result;
+}
+
+}  // namespace
+
+// Divide and conquer first, which takes a hundredth of the time at 256 columns. Of matrices with many equal singular
+// values, which those of measurements are, Eigen 3.4.0 sometimes makes factors of another matrix; then by rotations.
+DenseSvd svd_of(const DenseMatrix& a) {
+  const Matrix matrix = eigen(a);
+  const Eigen::BDCSVD<Matrix> fast(matrix, kFactors);
+  if (holds(fast, matrix)) return factors_of(fast, a);
+  const Eigen::JacobiSVD<Matrix> sure(matrix, kFactors);
+  ITO_CHECK(holds(sure, matrix), "a matrix of ", a.rows, " x ", a.columns, " was not factored");
+  return factors_of(sure, a);
 }
 
 DenseMatrix cholesky_of(const DenseMatrix& a) {

@@ -42,7 +42,7 @@ BlurKernel motion_kernel(double length, double degrees) {
   const int points = 100 * side + 1;
   const auto add = [&](int row, int column, double weight) {
     if (row >= 0 && row < side && column >= 0 && column < side)
-      kernel.taps[static_cast<size_t>(row * side + column)] += weight;
+      kernel.taps[static_cast<size_t>(int64_t{1} * row * side + column)] += weight;
   };
   for (int p = 0; p < points; ++p) {
     const double along = length * (p / (points - 1.0) - 0.5);
@@ -91,14 +91,14 @@ std::vector<std::complex<double>> transfer_of(const BlurKernel& kernel, const Im
     for (int v = 0; v < width; ++v)
       for (int j = 0; j < kernel.columns; ++j) {
         const int64_t place = (j - kernel.columns / 2 + width) % width;
-        row[static_cast<size_t>(v)] += kernel.taps[static_cast<size_t>(i * kernel.columns + j)] *
+        row[static_cast<size_t>(v)] += kernel.taps[static_cast<size_t>(int64_t{1} * i * kernel.columns + j)] *
                                        column_roots[static_cast<size_t>(place * v % width)];
       }
     const int64_t place = (i - kernel.rows / 2 + height) % height;
     for (int u = 0; u < height; ++u) {
       const Complex turn = row_roots[static_cast<size_t>(place * u % height)];
       for (int v = 0; v < width; ++v)
-        transfer[static_cast<size_t>(u * width + v)] += row[static_cast<size_t>(v)] * turn;
+        transfer[static_cast<size_t>(int64_t{1} * u * width + v)] += row[static_cast<size_t>(v)] * turn;
     }
   }
   return transfer;

@@ -24,7 +24,8 @@ std::vector<double> kept_parts(const ImageShape& image, const Mask& mask) {
   for (int u = 0; u < image.height; ++u)
     for (int v = 0; v < image.width; ++v) {
       const int mirror = (image.height - u) % image.height * image.width + (image.width - v) % image.width;
-      parts.push_back((mask[static_cast<size_t>(u * image.width + v)] + mask[static_cast<size_t>(mirror)]) / 2.0);
+      parts.push_back(
+          (mask[static_cast<size_t>(int64_t{1} * u * image.width + v)] + mask[static_cast<size_t>(mirror)]) / 2.0);
     }
   return parts;
 }

@@ -63,14 +63,14 @@ TEST_F(FourierOperators, ABlurIsTheConvolution) {
     Values want(x.size());
     const auto place = [&](int i, int j, int c) {
       const int row = (i + image.height) % image.height, column = (j + image.width) % image.width;
-      return static_cast<size_t>((row * image.width + column) * image.channels + c);
+      return static_cast<size_t>(int64_t{1} * (row * image.width + column) * image.channels + c);
     };
     for (int i = 0; i < image.height; ++i)
       for (int j = 0; j < image.width; ++j)
         for (int c = 0; c < image.channels; ++c)
           for (int a = 0; a < 3; ++a)
             for (int b = 0; b < 3; ++b)
-              want[place(i, j, c)] += static_cast<double>(kSlantedKernel[static_cast<size_t>(3 * a + b)]) *
+              want[place(i, j, c)] += static_cast<double>(kSlantedKernel[static_cast<size_t>(int64_t{1} * 3 * a + b)]) *
                                       x[place(i - a + 1, j - b + 1, c)];
     expect_close("blur", device.apply(x), want, 0, kUnit * norm(x), Values(x.size(), 1));
   }
@@ -84,7 +84,7 @@ std::complex<double> plain_frequency(const Values& x, const ImageShape& image, c
   for (int i = 0; i < image.height; ++i)
     for (int j = 0; j < image.width; ++j)
       sum +=
-          x[static_cast<size_t>((i * image.width + j) * image.channels + c)] *
+          x[static_cast<size_t>(int64_t{1} * (i * image.width + j) * image.channels + c)] *
           std::polar(1.0, -2 * M_PI * (double((top + i) * u) / padded.height + double((left + j) * v) / padded.width));
   return sum / std::sqrt(static_cast<double>(padded.pixels()));
 }
@@ -178,7 +178,8 @@ TEST_F(FourierOperators, KernelsAreWhatTheyAreCalled) {
   EXPECT_EQ(flat.columns, 5);
   for (int i = 0; i < 5; ++i)
     for (int j = 0; j < 5; ++j) {
-      const size_t at = static_cast<size_t>(5 * i + j), turned = static_cast<size_t>(5 * j + i);
+      const size_t at = static_cast<size_t>(int64_t{1} * 5 * i + j),
+                   turned = static_cast<size_t>(int64_t{1} * 5 * j + i);
       EXPECT_NEAR(flat.taps[at], steep.taps[turned], 1e-12);
       EXPECT_TRUE(i == 2 || flat.taps[at] == 0);
     }

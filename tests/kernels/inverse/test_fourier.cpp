@@ -15,7 +15,7 @@ using Complex = std::complex<double>;
 std::vector<Complex> plain_transform(const Values& x, int n, int height, int width, int channels) {
   std::vector<Complex> to(x.size());
   const auto place = [&](int image, int i, int j, int c) {
-    return static_cast<size_t>(((image * height + i) * width + j) * channels + c);
+    return static_cast<size_t>(int64_t{1} * ((image * height + i) * width + j) * channels + c);
   };
   for (int image = 0; image < n; ++image)
     for (int c = 0; c < channels; ++c)
@@ -60,8 +60,10 @@ Values sizes_of(const Values& x, int n, int numbers, int channels, double scale)
   for (int image = 0; image < n; ++image)
     for (int c = 0; c < channels; ++c) {
       double sum = 0;
-      for (int i = c; i < numbers; i += channels) sum += std::fabs(x[static_cast<size_t>(image * numbers + i)]);
-      for (int i = c; i < numbers; i += channels) sizes[static_cast<size_t>(image * numbers + i)] = sum * scale;
+      for (int i = c; i < numbers; i += channels)
+        sum += std::fabs(x[static_cast<size_t>(int64_t{1} * image * numbers + i)]);
+      for (int i = c; i < numbers; i += channels)
+        sizes[static_cast<size_t>(int64_t{1} * image * numbers + i)] = sum * scale;
     }
   return sizes;
 }
@@ -76,7 +78,7 @@ TEST(Fourier, IsThePlainSumForAllFactors) {
       const std::string what = join_text(height, " x ", width, " x ", channels);
       Stream stream;
       const Transform transform(stream, height, width, channels);
-      const Values x = stored<float>(random_values(static_cast<size_t>(n * numbers), 7));
+      const Values x = stored<float>(random_values(static_cast<size_t>(int64_t{1} * n * numbers), 7));
       const std::vector<Complex> want = plain_transform(x, n, height, width, channels);
       Values parts, hartley;
       for (const Complex& z : want) {
@@ -121,13 +123,15 @@ TEST(Fourier, ManyLinesAndLongOnes) {
     for (int i = 0; i < height; ++i)
       for (int j = 0; j < width; ++j)
         for (int c = 0; c < channels; ++c)
-          x[static_cast<size_t>((i * width + j) * channels + c)] = (c + 1) * std::sin(2 * M_PI * j / width);
+          x[static_cast<size_t>(int64_t{1} * (i * width + j) * channels + c)] =
+              (c + 1) * std::sin(2 * M_PI * j / width);
     x = stored<float>(x);
     for (int c = 0; c < channels; ++c)
       for (const int sign : {1, -1}) {
         const int v = sign > 0 ? 1 : width - 1;
         if (width > 2)
-          want[static_cast<size_t>(2 * (v * channels + c) + 1)] = -sign * (c + 1) * std::sqrt(height * width) / 2.0;
+          want[static_cast<size_t>(int64_t{1} * 2 * (v * channels + c) + 1)] =
+              -sign * (c + 1) * std::sqrt(height * width) / 2.0;
       }
     DeviceArray<float> image(stream, x), spectrum(stream, want.size());
     fourier_transform(stream, spectrum, image, transform.shape, 1);
@@ -141,17 +145,18 @@ TEST(Fourier, HartleyIsOrthogonalAndSymmetric) {
   Stream stream;
   const Transform transform(stream, height, width, 1);
   Values units(static_cast<size_t>(count * count));
-  for (int i = 0; i < count; ++i) units[static_cast<size_t>(i * count + i)] = 1;
+  for (int i = 0; i < count; ++i) units[static_cast<size_t>(int64_t{1} * i * count + i)] = 1;
   DeviceArray<float> matrix(stream, units), scratch(stream, 2 * units.size());
   hartley_transform(stream, matrix, matrix, scratch, transform.shape, count);
   const Values v = matrix.values();
   Values product(units.size()), turned(units.size());
   for (int i = 0; i < count; ++i)
     for (int j = 0; j < count; ++j) {
-      const size_t at = static_cast<size_t>(i * count + j);
-      turned[at] = v[static_cast<size_t>(j * count + i)];
+      const size_t at = static_cast<size_t>(int64_t{1} * i * count + j);
+      turned[at] = v[static_cast<size_t>(int64_t{1} * j * count + i)];
       for (int k = 0; k < count; ++k)
-        product[at] += v[static_cast<size_t>(i * count + k)] * v[static_cast<size_t>(j * count + k)];
+        product[at] +=
+            v[static_cast<size_t>(int64_t{1} * i * count + k)] * v[static_cast<size_t>(int64_t{1} * j * count + k)];
     }
   // Entries are a cosine and a sine, over sqrt(count), and rows of `count` of them.
   const double entry = 2 * rounding_of(height, width) / std::sqrt(count);
