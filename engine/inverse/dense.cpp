@@ -23,7 +23,7 @@ DenseMatrix dense(const Matrix& a) {
 }  // namespace
 
 DenseSvd svd_of(const DenseMatrix& a) {
-  const Eigen::BDCSVD<Matrix> svd(eigen(a), Eigen::ComputeThinU | Eigen::ComputeFullV);
+  const Eigen::JacobiSVD<Matrix> svd(eigen(a), Eigen::ComputeThinU | Eigen::ComputeFullV);
   const auto& found = svd.singularValues();
   DenseSvd result;
   result.v = dense(svd.matrixV());
