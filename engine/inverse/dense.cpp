@@ -3,7 +3,11 @@
 #include "engine/inverse/dense.h"
 
 #include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
+
+#include <algorithm>
+#include <cmath>
 
 #include "engine/inverse/measurement_operator.h"
 
@@ -35,6 +39,19 @@ DenseSvd svd_of(const DenseMatrix& a) {
     u.col(i) = svd.matrixU().col(i);
   }
   result.u = dense(u);
+  return result;
+}
+
+DenseSvd right_factors_of(const DenseMatrix& a) {
+  const Matrix rows = eigen(a);
+  const Eigen::SelfAdjointEigenSolver<Matrix> found(rows.transpose() * rows);  // from small to large
+  const double largest = std::sqrt(std::max(0.0, found.eigenvalues()[a.columns - 1]));
+  DenseSvd result;
+  result.v = dense(found.eigenvectors().rowwise().reverse());
+  for (Eigen::Index i = a.columns - 1; i >= 0; --i) {
+    const double value = std::sqrt(std::max(0.0, found.eigenvalues()[i]));
+    result.values.push_back(value > kLeastValue * largest ? value : 0.0);
+  }
   return result;
 }
 

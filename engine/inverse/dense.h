@@ -21,6 +21,9 @@ struct DenseSvd {
   std::vector<double> values;
 };
 DenseSvd svd_of(const DenseMatrix& a);
+// V and the values alone, through A^T A: much quicker, and values next to kLeastValue of the largest are only good to a
+// thousandth of themselves.
+DenseSvd right_factors_of(const DenseMatrix& a);
 
 // The lower triangle L of a symmetric positive definite matrix, A = L L^T; Error if it is none.
 DenseMatrix cholesky_of(const DenseMatrix& a);

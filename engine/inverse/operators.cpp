@@ -12,10 +12,15 @@
 namespace ito {
 
 extern const OperatorKind kDenoiseOperator, kInpaintOperator;
+extern const OperatorKind kBicubicOperator, kColouriseOperator, kHadamardOperator, kHdrOperator;
+extern const OperatorKind kPoolOperator, kQuantiseOperator, kRadonOperator;
 
 namespace {
 
-constexpr const OperatorKind* kKinds[] = {&kDenoiseOperator, &kInpaintOperator};
+constexpr const OperatorKind* kKinds[] = {
+    &kDenoiseOperator, &kInpaintOperator, &kBicubicOperator,  &kColouriseOperator, &kHadamardOperator,
+    &kHdrOperator,     &kPoolOperator,    &kQuantiseOperator, &kRadonOperator,
+};
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);
