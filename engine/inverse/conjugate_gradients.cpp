@@ -10,7 +10,7 @@ void ConjugateGradients::plan(int batch, int64_t size, BufferList& buffers) {
   buffers.add(r_, numbers, "a residual of conjugate gradients");
   buffers.add(p_, numbers, "a direction of conjugate gradients");
   buffers.add(ap_, numbers, "an image of that direction");
-  buffers.add(rr_, static_cast<size_t>(batch), "norms of conjugate gradients");
+  buffers.add(rr_, 2 * static_cast<size_t>(batch), "norms of conjugate gradients");
 }
 
 void ConjugateGradients::solve(Stream& stream, float* x, const float* b, int n, const Apply& apply, int steps) {

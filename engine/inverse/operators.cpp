@@ -11,16 +11,16 @@
 
 namespace ito {
 
-extern const OperatorKind kDenoiseOperator, kInpaintOperator;
-extern const OperatorKind kBlurOperator, kBlurGaussianOperator, kBlurMotionOperator, kBlurUniformOperator;
-extern const OperatorKind kMriOperator, kPhaseOperator;
+extern const OperatorKind kDenoiseOperator, kInpaintOperator, kPoolOperator, kBicubicOperator, kBlurGaussianOperator,
+    kBlurMotionOperator, kBlurUniformOperator, kBlurOperator, kColouriseOperator, kHadamardOperator, kMriOperator,
+    kRadonOperator, kPhaseOperator, kHdrOperator, kQuantiseOperator;
 
 namespace {
 
 constexpr const OperatorKind* kKinds[] = {
-    &kDenoiseOperator,    &kInpaintOperator,     &kBlurOperator, &kBlurGaussianOperator,
-    &kBlurMotionOperator, &kBlurUniformOperator, &kMriOperator,  &kPhaseOperator,
-};
+    &kDenoiseOperator,    &kInpaintOperator,     &kPoolOperator,  &kBicubicOperator,   &kBlurGaussianOperator,
+    &kBlurMotionOperator, &kBlurUniformOperator, &kBlurOperator,  &kColouriseOperator, &kHadamardOperator,
+    &kMriOperator,        &kRadonOperator,       &kPhaseOperator, &kHdrOperator,       &kQuantiseOperator};
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);

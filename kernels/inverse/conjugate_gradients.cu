@@ -22,16 +22,20 @@ KERNEL void cg_begin_kernel(CgState state, const float* b, int64_t size) {
     sum += static_cast<double>(value) * value;
   }
   sum = block_sum(sum);
-  if (threadIdx.x == 0) state.rr[blockIdx.x] = sum;
+  if (threadIdx.x == 0) {
+    state.rr[2 * blockIdx.x] = sum;
+    state.rr[2 * blockIdx.x + 1] = sum;
+  }
 }
 
 KERNEL void cg_step_kernel(CgState state, const float* ap, int64_t size) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * size;
-  const double rr = state.rr[blockIdx.x];
+  const double rr = state.rr[2 * blockIdx.x];
+  const bool converged = !(rr > kCgConverged * kCgConverged * state.rr[2 * blockIdx.x + 1]);
   double curvature = 0;
   BLOCK_LOOP(i, size) curvature += static_cast<double>(state.p[first + i]) * ap[first + i];
   curvature = block_sum(curvature);
-  const float a = curvature > 0 ? static_cast<float>(rr / curvature) : 0.0f;
+  const float a = curvature > 0 && !converged ? static_cast<float>(rr / curvature) : 0.0f;
   double sum = 0;
   BLOCK_LOOP(i, size) {
     const float r = fmaf(-a, ap[first + i], state.r[first + i]);
@@ -42,7 +46,7 @@ KERNEL void cg_step_kernel(CgState state, const float* ap, int64_t size) {
   sum = block_sum(sum);
   const float b = rr > 0 ? static_cast<float>(sum / rr) : 0.0f;
   BLOCK_LOOP(i, size) state.p[first + i] = fmaf(b, state.p[first + i], state.r[first + i]);
-  if (threadIdx.x == 0) state.rr[blockIdx.x] = sum;
+  if (threadIdx.x == 0) state.rr[2 * blockIdx.x] = sum;
 }
 
 DEVICE void scale_and_shift_item(int64_t i, float* out, const float* in, const float* pairs, const int64_t* row) {

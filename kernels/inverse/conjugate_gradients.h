@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of conjugate gradients (Hestenes and Stiefel 1952) for A x = b, N systems of `size` numbers at once, each
 // with its own scalars: norms are over one system, in double, so that its bits do not know the others. A system whose
-// residual has become 0 stays where it is.
+// residual has become kCgConverged of its right side stays where it is: what is left is rounding, which further steps
+// would carry into the directions that A hardly sees, divided by next to nothing.
 #pragma once
 #include "kernels/seams/device.h"
 
 namespace ito {
 
+inline constexpr double kCgConverged = 0x1p-20;
+
 // Of every system, in device memory.
 struct CgState {
   float *x, *r, *p;  // (N, size): the answer so far, b - A x, the direction
-  double* rr;        // (N): |r|^2
+  double* rr;        // (N, 2): |r|^2, |b|^2
 };
 
 // x = 0, r = p = b.

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Singular values of an operator that is small, by writing its matrix out.
+#pragma once
+#include "engine/inverse/measurement_operator.h"
+
+namespace ito {
+
+inline constexpr int64_t kMostDenseNumbers = 1024;  // of an image; above that it would take minutes
+
+// Null unless op is linear and its images are small enough. Plans and prepares op for itself, so that it must come
+// before whoever plans op to use it.
+std::unique_ptr<Spectrum> dense_spectrum(MeasurementOperator& op);
+
+}  // namespace ito
