@@ -81,6 +81,13 @@ struct Exact {
 constexpr double kNoise = 0.2;
 constexpr int kDraws = 4000;
 
+// A launch here is of a few thousand numbers: threads beside other programs' would wait for each other.
+class Solvers : public ::testing::Test {
+ protected:
+  void SetUp() override { set_device_threads(is_sim() ? 0 : 1); }
+  void TearDown() override { set_device_threads(0); }
+};
+
 // H as a matrix over the mixture's numbers: an image of 2 x 2 has them in the device's order.
 DenseMatrix matrix_of(const char* text) {
   OperatorOnDevice op(text, {2, 2, 1}, kSize);
@@ -128,20 +135,20 @@ double score(const Exact& exact, const char* op_text, const char* solver, int st
 // Guidance with Tweedie's covariance and Langevin steps go to the posterior as their steps grow. What is left at these
 // numbers of steps is some 0.01 beside what two sets of exact draws have between them, 0.007 to 0.021, all of them
 // fixed by their seeds; without the measurement's part a distance would be a deviation of the posterior, 0.1 to 0.6.
-TEST(Solvers, ConvergeToTheGaussianPosterior) {
+TEST_F(Solvers, ConvergeToTheGaussianPosterior) {
   if (is_sim()) GTEST_SKIP() << "numbers alone; the kernels are the cpu's";
   const Exact exact;
   for (const char* op : {"inpaint:random:0.5,3", "pool:2", "blur-gaussian:0.5", "denoise"}) {
     SCOPED_TRACE(op);
     EXPECT_LT(score(exact, op, nullptr, 0, {}), 0.025) << "exact draws";
-    EXPECT_LT(score(exact, op, "pigdm", 200, {"covariance=tweedie", "solve_steps=6"}), 0.03);
+    EXPECT_LT(score(exact, op, "pigdm", 200, {"covariance=tweedie", "solve_steps=4"}), 0.03);
     EXPECT_LT(score(exact, op, "snips", 100, {"sigma_max=10", "inner_steps=20"}), 0.04);
   }
   EXPECT_LT(score(exact, "denoise", "stochastic-denoise", 250, {"inner_steps=10"}), 0.03);
 }
 
 // Published rules that no number of steps makes right, not even for a Gaussian.
-TEST(Solvers, PublishedRulesAreBiasedForAGaussian) {
+TEST_F(Solvers, PublishedRulesAreBiasedForAGaussian) {
   if (is_sim()) GTEST_SKIP() << "numbers alone; the kernels are the cpu's";
   const Exact exact;
   for (const char* solver : {"ddrm", "ddnm", "pigdm", "dps", "mcg", "diffpir"}) {
@@ -178,24 +185,29 @@ struct Fitting {
   double noise;
 };
 
-TEST(Solvers, ABatchsDrawsDoNotKnowEachOtherNorHowTheyAreLaunched) {
+// Every way an edit or a guidance can run: pixels, spectra, projections and conjugate gradients, what is not linear.
+std::vector<Fitting> fittings() {
+  std::vector<Fitting> some = {{"denoise", 0.1}, {"inpaint:random:0.5,3", 0}, {"blur-gaussian:0.7", 0.1}, {"hdr", 0.1}};
+  if (!is_sim())  // whose threads are slow
+    for (const Fitting& one : std::vector<Fitting>{{"inpaint:random:0.5,3", 0.1},
+                                                   {"mri:2", 0.1},
+                                                   {"phase", 0.1},
+                                                   {"quantise:2", 0},
+                                                   {"radon:3", 0.1},
+                                                   {"pool:2", 0},
+                                                   {"blur-gaussian:0.5+inpaint:box", 0.1}})
+      some.push_back(one);
+  return some;
+}
+
+TEST_F(Solvers, ABatchsDrawsDoNotKnowEachOtherNorHowTheyAreLaunched) {
   TempFolder folder;
   const ModelOnDevice loaded = load_model(folder.write("m.json", json_text(small_images())), 0, 0);
   const NoiseSchedule schedule(loaded.scheduler);
   constexpr int kMeasurements = 3, kFew = 5;
   for (const Solver* solver : solvers()) {
     int fitting = 0;
-    for (const Fitting& fit : std::vector<Fitting>{{"denoise", 0.1},
-                                                   {"inpaint:random:0.5,3", 0},
-                                                   {"inpaint:random:0.5,3", 0.1},
-                                                   {"blur-gaussian:0.7", 0.1},
-                                                   {"mri:2", 0.1},
-                                                   {"phase", 0.1},
-                                                   {"hdr", 0.1},
-                                                   {"quantise:2", 0},
-                                                   {"radon:3", 0.1},
-                                                   {"pool:2", 0},
-                                                   {"blur-gaussian:0.5+inpaint:box", 0.1}}) {
+    for (const Fitting& fit : fittings()) {
       SCOPED_TRACE(testing::Message() << solver->name << " " << fit.op << " " << fit.noise);
       const auto restored = [&](int batch, int draws, bool capture) {
         const auto op = measurement_operator(fit.op, loaded.network.image);
@@ -246,7 +258,7 @@ TEST(Solvers, ABatchsDrawsDoNotKnowEachOtherNorHowTheyAreLaunched) {
   }
 }
 
-TEST(Solvers, SayWhatTheyNeedAndWhatWouldDo) {
+TEST_F(Solvers, SayWhatTheyNeedAndWhatWouldDo) {
   const auto refused = [](const char* solver, const char* op, double noise, const std::vector<std::string>& set = {}) {
     return user_error([&] {
       const auto made = measurement_operator(op, {4, 4, 1});
