@@ -13,14 +13,15 @@ namespace ito {
 
 extern const OperatorKind kDenoiseOperator, kInpaintOperator, kPoolOperator, kBicubicOperator, kBlurGaussianOperator,
     kBlurMotionOperator, kBlurUniformOperator, kBlurOperator, kColouriseOperator, kHadamardOperator, kMriOperator,
-    kRadonOperator, kPhaseOperator, kHdrOperator, kQuantiseOperator;
+    kRadonOperator, kPhaseOperator, kHdrOperator, kQuantiseOperator, kMatrixOperator;
 
 namespace {
 
 constexpr const OperatorKind* kKinds[] = {
-    &kDenoiseOperator,    &kInpaintOperator,     &kPoolOperator,  &kBicubicOperator,   &kBlurGaussianOperator,
-    &kBlurMotionOperator, &kBlurUniformOperator, &kBlurOperator,  &kColouriseOperator, &kHadamardOperator,
-    &kMriOperator,        &kRadonOperator,       &kPhaseOperator, &kHdrOperator,       &kQuantiseOperator};
+    &kDenoiseOperator,      &kInpaintOperator,    &kPoolOperator,        &kBicubicOperator,
+    &kBlurGaussianOperator, &kBlurMotionOperator, &kBlurUniformOperator, &kBlurOperator,
+    &kColouriseOperator,    &kHadamardOperator,   &kMriOperator,         &kRadonOperator,
+    &kPhaseOperator,        &kHdrOperator,        &kQuantiseOperator,    &kMatrixOperator};
 
 std::vector<std::string> split(const std::string& text, char at) {
   std::vector<std::string> parts(1);
