@@ -42,7 +42,8 @@ class LikelihoodCommand : public testing::Test {
     const ChildResult result = run_ito(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     if (result.exit_code != 0) return {};
-    EXPECT_TRUE(std::filesystem::is_regular_file(path(name + "/likelihood.svg")));
+    for (const char* picture : {"/likelihood.svg", "/likelihood.png"})
+      EXPECT_TRUE(std::filesystem::is_regular_file(path(name + picture))) << picture;
     return read_json_file(path(name + "/likelihood.json"));
   }
 

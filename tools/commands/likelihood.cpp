@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <memory>
 #include <numbers>
+#include <numeric>
 
 #include "engine/data/load_dataset.h"
 #include "engine/io/input_file.h"
+#include "engine/io/sample_grid.h"
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
@@ -25,7 +27,9 @@ namespace {
 constexpr const LikelihoodMethod* kMethods[] = {&kOdeMethod, &kVlbMethod, &kMarginalMethod};
 
 constexpr const char* kChartFile = "likelihood.svg";
+constexpr const char* kPictureFile = "likelihood.png";
 constexpr int kBins = 20;
+constexpr size_t kMostPictured = 16;
 
 const LikelihoodMethod& method_of(const LikelihoodOptions& o) {
   std::vector<std::string> names;
@@ -76,6 +80,21 @@ Series histogram(const std::vector<double>& values) {
   return bins;
 }
 
+// Points from the most probable one to the least, as many as a row shows, evenly chosen by their rank.
+Image ranked_points(const Judged& judged) {
+  std::vector<size_t> order(judged.log_prob.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return judged.log_prob[a] > judged.log_prob[b]; });
+  const size_t shown = std::min(order.size(), kMostPictured), size = static_cast<size_t>(judged.size);
+  std::vector<Image> images;
+  for (size_t i = 0; i < shown; ++i) {
+    const size_t at = shown > 1 ? order[i * (order.size() - 1) / (shown - 1)] : order[0];
+    images.push_back(to_picture(to_bytes({judged.points.data() + at * size, size}).data(), judged.image));
+  }
+  return image_grid(images, static_cast<int>(shown), 2);
+}
+
 void write_report(const LikelihoodOptions& o, const Judged& judged) {
   std::vector<double> bits;
   for (const double nats : judged.log_prob)
@@ -97,11 +116,13 @@ void write_report(const LikelihoodOptions& o, const Judged& judged) {
                      {histogram(bits)}, false);
   else
     write_line_chart(path(kChartFile), judged.title, judged.x_label, judged.y_label, judged.series, true);
+  write_png(path(kPictureFile), ranked_points(judged));
   print_result(join_text(judged.what, " ", nats.mean, " +- ", nats.standard_error, " nats, ", bits_mean.mean, " +- ",
                          bits_mean.standard_error, " bits per dimension, mean of ", judged.log_prob.size(), " points",
                          judged.parts));
   print_result(path(kLikelihoodReport));
   print_result(path(kChartFile));
+  print_result(path(kPictureFile));
 }
 
 void run(const LikelihoodOptions& o, const CLI::App& command) {
@@ -177,7 +198,7 @@ void add_likelihood_command(CLI::App& app) {
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
   command->add_option("--data", o->data, "the points: a data set, as for train")->required();
-  command->add_option("--out", o->out, "folder for likelihood.json and likelihood.svg")->required();
+  command->add_option("--out", o->out, "folder for likelihood.json, likelihood.svg and likelihood.png")->required();
   command->add_option("--method", o->method, "which, of those below");
   command->add_option("--split", o->split, "of the data: test or train");
   command->add_option("--count", o->count, "points; 0: all");

@@ -88,7 +88,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
                           });
   }
 
-  Judged judged{.size = size, .log_prob = {}, .report = {}};
+  Judged judged{.size = size, .log_prob = {}, .image = network.image, .points = points.x0, .report = {}};
   for (size_t i = 0; i < bound.last.size(); ++i) judged.log_prob.push_back(-bound.at(i) * static_cast<double>(size));
   const std::vector<double> terms = in_bits(bound.term);
   const double prior = mean_bits(bound.prior), last = mean_bits(bound.last);

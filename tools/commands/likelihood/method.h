@@ -45,9 +45,11 @@ size_t word_of(const char* flag, const std::string& word, const std::vector<std:
 struct Judged {
   int64_t size = 0;              // numbers a point
   std::vector<double> log_prob;  // nats, one a point: of the points, or of their bytes
-  Json report;                   // further keys of likelihood.json
-  std::string what = "log p";    // of the line in the terminal
-  std::string parts = {};        // and what that line ends with
+  ImageShape image = {};
+  std::vector<float> points = {};  // (H, W, C) each, for their pictures
+  Json report;                     // further keys of likelihood.json
+  std::string what = "log p";      // of the line in the terminal
+  std::string parts = {};          // and what that line ends with
   // The picture; without series, how many points lie where.
   std::string title = {}, x_label = {}, y_label = {};
   std::vector<Series> series = {};

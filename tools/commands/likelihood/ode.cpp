@@ -99,7 +99,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   settings.batch = static_cast<int>(checked);
   const std::vector<LogDensity> finer = solve("likelihood at a tenth of the tolerance", checked);
 
-  Judged judged{.size = size, .log_prob = {}, .report = {}};
+  Judged judged{.size = size, .log_prob = {}, .image = network.image, .points = points.x0, .report = {}};
   std::vector<double> probe_errors;
   for (size_t i = 0; i < found.size(); ++i) {
     judged.log_prob.push_back(found[i].value - images.log_q[i]);
