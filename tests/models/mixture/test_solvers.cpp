@@ -142,9 +142,9 @@ TEST_F(Solvers, ConvergeToTheGaussianPosterior) {
     SCOPED_TRACE(op);
     EXPECT_LT(score(exact, op, nullptr, 0, {}), 0.025) << "exact draws";
     EXPECT_LT(score(exact, op, "pigdm", 200, {"covariance=tweedie", "solve_steps=4"}), 0.03);
-    EXPECT_LT(score(exact, op, "snips", 100, {"sigma_max=10", "inner_steps=20"}), 0.04);
+    EXPECT_LT(score(exact, op, "snips", 100, {"sigma_max=10", "inner_steps=20", "step=0.033"}), 0.04);
   }
-  EXPECT_LT(score(exact, "denoise", "stochastic-denoise", 250, {"inner_steps=10"}), 0.03);
+  EXPECT_LT(score(exact, "denoise", "stochastic-denoise", 250, {"inner_steps=10", "step=0.033"}), 0.03);
 }
 
 // Published rules that no number of steps makes right, not even for a Gaussian.
