@@ -39,8 +39,9 @@ class Composition : public MeasurementOperator {
                (!linear() || keeps_spectrum_ || has_equal_orthogonal_rows(*inner_));
   }
   // Once this is whole: a matrix is made by applying it.
-  void find_spectrum() {
-    if (!keeps_spectrum_) spectrum_ = dense_spectrum(*this);
+  void find_factors() {
+    if (!keeps_spectrum_) dense_ = dense_factors(*this);
+    whole_ = true;
   }
 
   void plan(int batch, BufferList& buffers) override {
@@ -50,11 +51,13 @@ class Composition : public MeasurementOperator {
     buffers.add(between_, between, "a measurement between two operators");
     buffers.add(residual_, between, "a measurement between two operators");
     if (by_gradients()) normal_.plan(batch, *this, buffers);
+    if (dense_ && !in_turn_) dense_->inverse.plan(buffers);
   }
   void prepare(Stream& stream) override {
     inner_->prepare(stream);
     outer_->prepare(stream);
     if (by_gradients()) normal_.prepare(stream, *this);
+    if (dense_ && !in_turn_) dense_->inverse.prepare(stream);
   }
   void apply(Stream& stream, float* y, const float* x, int n) override {
     inner_->apply(stream, between_.data(), x, n);
@@ -68,24 +71,27 @@ class Composition : public MeasurementOperator {
   void pseudo_inverse(Stream& stream, float* x, const float* y, int n) override {
     if (by_gradients()) {
       normal_.solve(stream, *this, x, y, n);
+    } else if (!in_turn_) {
+      dense_->inverse.apply(stream, x, y, n, 1);
     } else {
       outer_->pseudo_inverse(stream, between_.data(), y, n);
       inner_->pseudo_inverse(stream, x, between_.data(), n);
     }
   }
   bool has_pseudo_inverse() const override { return in_turn_ || linear(); }
-  Spectrum* spectrum() override { return keeps_spectrum_ ? inner_->spectrum() : spectrum_.get(); }
+  Spectrum* spectrum() override { return keeps_spectrum_ ? inner_->spectrum() : dense_ ? &dense_->spectrum : nullptr; }
   bool linear() const override { return outer_->linear() && inner_->linear(); }
   bool differentiable() const override { return outer_->differentiable() && inner_->differentiable(); }
 
  private:
-  bool by_gradients() const { return linear() && !in_turn_; }
+  bool by_gradients() const { return linear() && !in_turn_ && !dense_ && whole_; }
 
   std::unique_ptr<MeasurementOperator> outer_, inner_;
   bool keeps_spectrum_ = false;
   bool in_turn_ = false;  // H+ = H1+ H2+; of what is not linear, this is what an inverse would be
   NormalEquations normal_;
-  std::unique_ptr<Spectrum> spectrum_;
+  std::unique_ptr<DenseFactors> dense_;
+  bool whole_ = false;  // false while the matrix is written out, which asks for no inverse
   DeviceBuffer<float> between_, residual_;
 };
 
@@ -96,7 +102,7 @@ std::unique_ptr<MeasurementOperator> compose(std::unique_ptr<MeasurementOperator
   ITO_CHECK(outer->image() == inner->measured(),
             "compose: the outer operator does not see what the inner one measures");
   auto made = std::make_unique<Composition>(std::move(outer), std::move(inner));
-  made->find_spectrum();
+  made->find_factors();
   return made;
 }
 

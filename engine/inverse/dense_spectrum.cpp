@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "engine/inverse/axis_matrix.h"
-
 namespace ito {
 namespace {
 
@@ -41,10 +39,11 @@ DenseMatrix matrix_of(MeasurementOperator& op) {
 
 }  // namespace
 
-std::unique_ptr<Spectrum> dense_spectrum(MeasurementOperator& op) {
+std::unique_ptr<DenseFactors> dense_factors(MeasurementOperator& op) {
   if (!op.linear() || op.image().size() > kMostDenseNumbers) return nullptr;
   const DenseSvd svd = svd_of(matrix_of(op));
-  return std::make_unique<AxisSpectrum>(svd.v, svd.values, 1, 1);
+  return std::make_unique<DenseFactors>(
+      DenseFactors{AxisMap(pseudo_inverse(svd)), AxisSpectrum(svd.v, svd.values, 1, 1)});
 }
 
 }  // namespace ito

@@ -4,8 +4,10 @@
 
 namespace ito {
 
-void MeasurementHooks::plan(Denoiser& denoiser, BufferList& buffers) {
+void MeasurementHooks::plan(Denoiser& denoiser, int rows, BufferList& buffers) {
   denoiser_ = &denoiser;
+  for (const std::optional<StateEdit>* edit : {&in_update, &after_row})
+    ITO_CHECK(!*edit || (*edit)->rows() == rows, "a solver's edit of ", (*edit)->rows(), " rows in a loop of ", rows);
   const int batch = denoiser.batch();
   const size_t numbers = static_cast<size_t>(batch * op_.image().size());
   op_.plan(batch, buffers);
@@ -59,7 +61,10 @@ void MeasurementHooks::after_estimate(Stream& stream, const LoopState& state) {
   const EstimateInputs in = inputs(state);
   estimate_x0(stream, estimate_.data(), in);
   if (!guidance) return;
+  bool answered = true;  // activations stand until they are pulled back through
   const PullBack pull_back = [&](Stream& s, float* g, const float* u) {
+    if (!answered) denoiser_->evaluate(s);
+    answered = false;
     set_guidance_cotangent(s, denoiser_->cotangent(), u, in);
     denoiser_->pull_back(s);
     finish_guidance(s, g, u, denoiser_->input_gradient(), state.first_input_scale, in);

@@ -22,8 +22,8 @@ class MeasurementHooks : public LoopHooks {
   bool pulls_back = true;              // through the network's Jacobian; false: with the direction itself
 
   bool needs_gradient() const { return guidance && pulls_back; }  // of the denoiser, by its input
-  // The denoiser outlives the hooks.
-  virtual void plan(Denoiser& denoiser, BufferList& buffers);
+  // The denoiser outlives the hooks. rows: of the loop, and of the parts that act in every one.
+  virtual void plan(Denoiser& denoiser, int rows, BufferList& buffers);
   virtual void prepare(Stream& stream);
   // Of the next batch: y (N, M) and the images' sample words (N), both on the host.
   void set_batch(Stream& stream, const float* y, const uint32_t* words);

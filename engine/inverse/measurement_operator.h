@@ -66,8 +66,9 @@ class MeasurementOperator {
 
   virtual bool linear() const { return true; }
   virtual bool differentiable() const { return true; }       // its adjoint says something
-  virtual bool has_pseudo_inverse() const { return false; }  // in closed form
-  virtual Spectrum* spectrum() { return nullptr; }           // of a linear one that knows it
+  virtual bool has_pseudo_inverse() const { return false; }  // exact, or as near as some fixed steps come
+  // Of a linear one that knows it. Whoever uses it plans and prepares it, beside the operator.
+  virtual Spectrum* spectrum() { return nullptr; }
 
  private:
   ImageShape image_, measured_;

@@ -11,32 +11,14 @@ constexpr int kPowerSteps = 20;  // |H|^2 need not be known better than to a few
 
 }  // namespace
 
-void NormalEquations::plan(int batch, MeasurementOperator& op, BufferList& buffers) {
-  buffers.add(back_, static_cast<size_t>(batch * op.image().size()), "the right side of least squares");
-  if (Spectrum* spectrum = op.spectrum()) {
-    spectrum->plan(batch, buffers);
-    buffers.add(inverse_squares_, spectrum->values().size(), "factors of least squares");
-    buffers.add(value_of_, spectrum->value_of().size(), "numbers of singular values");
-    buffers.add(row_, 1, "a row of least squares");
-    return;
-  }
+void NormalEquations::plan(int batch, const MeasurementOperator& op, BufferList& buffers) {
   solver_.plan(batch, op.image().size(), buffers);
   buffers.add(measured_, static_cast<size_t>(batch * op.measurements()), "a measurement of least squares");
+  buffers.add(back_, static_cast<size_t>(batch * op.image().size()), "the right side of least squares");
   buffers.add(shift_, 2, "factors of least squares");
 }
 
 void NormalEquations::prepare(Stream& stream, MeasurementOperator& op) {
-  if (Spectrum* spectrum = op.spectrum()) {
-    spectrum->prepare(stream);
-    std::vector<EditCoefficients> squares;
-    for (const double value : spectrum->values())
-      squares.push_back({.x = value > 0 ? static_cast<float>(1 / (value * value)) : 0.0f});
-    const EditRow row;
-    inverse_squares_.upload(stream, squares.data());
-    value_of_.upload(stream, spectrum->value_of().data());
-    row_.upload(stream, &row);
-    return;
-  }
   const auto size = static_cast<size_t>(op.image().size());
   std::vector<float> x(size);
   // No pattern that an operator could be blind to.
@@ -60,14 +42,6 @@ void NormalEquations::prepare(Stream& stream, MeasurementOperator& op) {
 
 void NormalEquations::solve(Stream& stream, MeasurementOperator& op, float* x, const float* y, int n) {
   op.adjoint(stream, back_.data(), y, nullptr, n);
-  if (Spectrum* spectrum = op.spectrum()) {
-    const EditTable table{
-        .sets = inverse_squares_.data(), .values = static_cast<int>(spectrum->values().size()), .rows = row_.data()};
-    spectrum->to_basis(stream, x, back_.data(), n);
-    edit_state(stream, x, {.x = x}, table, value_of_.data(), nullptr, n, op.image().size());
-    spectrum->from_basis(stream, x, x, n);
-    return;
-  }
   solver_.solve(stream, x, back_.data(), n, [&](Stream& s, float* out, const float* in, int images) {
     op.apply(s, measured_.data(), in, images);
     op.adjoint(s, out, measured_.data(), nullptr, images);

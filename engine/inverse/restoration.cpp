@@ -17,7 +17,7 @@ int chunk_of(const RestoreSettings& s) {
   ITO_USER_CHECK(s.batch >= 1, "restoring: a batch of ", s.batch, " images; expected at least 1");
   ITO_USER_CHECK(s.draws >= 1 && s.draws <= kMostDraws, "restoring: ", s.draws,
                  " draws of a measurement; expected 1 to ", kMostDraws);
-  return std::min(s.draws, s.batch);
+  return static_cast<int>(ceil_div(s.draws, ceil_div(s.draws, s.batch)));  // as even as can be, none is dropped
 }
 int group_of(const RestoreSettings& s) {
   return std::max(1, s.batch / chunk_of(s));
@@ -47,7 +47,7 @@ Restoration::Restoration(const Network& network, const float* weights, Measureme
   ITO_USER_CHECK(network.image == op.image(), "restoring: the model is of images of ", network.image.channels, " x ",
                  network.image.height, " x ", network.image.width, ", the operator of ", op.image().channels, " x ",
                  op.image().height, " x ", op.image().width);
-  plan_.hooks->plan(denoiser_, buffers_);
+  plan_.hooks->plan(denoiser_, loop_.rows(), buffers_);
   const size_t numbers = static_cast<size_t>(group_ * network.image.size());
   buffers_.add(moments_, 2 * numbers, "moments of draws");
   buffers_.add(mean_, numbers, "means of draws");

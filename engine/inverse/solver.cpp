@@ -7,7 +7,6 @@
 
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
-#include "engine/samplers/grids.h"
 
 namespace ito {
 
@@ -49,6 +48,8 @@ bool offers(MeasurementOperator& op, Needs needs) {
       return is_mask(op);
     case Needs::Identity:
       return is_mask(op) && op.spectrum()->values() == std::vector<double>{1.0};
+    case Needs::Noise:
+      return false;  // what has none
   }
   return false;
 }
@@ -69,6 +70,8 @@ const char* name_of(Needs needs) {
       return "a mask of the image's numbers (inpaint)";
     case Needs::Identity:
       return "an image as a whole (denoise)";
+    case Needs::Noise:
+      return "a measurement with noise";
   }
   return "";
 }
@@ -79,10 +82,10 @@ Needs needs_of(const Solver& solver, double noise) {
 
 void check_fit(const Solver& solver, MeasurementOperator& op, double noise) {
   const Needs needs = needs_of(solver, noise);
-  if (offers(op, needs)) return;
+  if (fits(solver, op, noise)) return;
   std::vector<std::string> others;
   for (const Solver* other : kSolvers)
-    if (offers(op, needs_of(*other, noise))) others.emplace_back(other->name);
+    if (fits(*other, op, noise)) others.emplace_back(other->name);
   fail<UserError>("solver ", solver.name, ": needs ", name_of(needs),
                   noise > 0 && solver.needs != solver.needs_noisy ? " where the measurement is noisy" : "",
                   ", which this operator does not have; ",
@@ -110,6 +113,10 @@ const Solver& solver_named(std::string_view name) {
                   did_you_mean(name, solver_names()));
 }
 
+bool fits(const Solver& solver, MeasurementOperator& op, double noise) {
+  return offers(op, needs_of(solver, noise));
+}
+
 std::vector<std::string> solver_lines() {
   std::vector<std::string> lines;
   for (const Solver* solver : kSolvers) {
@@ -126,8 +133,9 @@ double RestoreProblem::option(std::string_view key) const {
 
 std::vector<Level> RestoreProblem::nodes() const {
   std::vector<Level> nodes;
-  for (const int timestep : spaced_timesteps(TimestepSpacing::Leading, levels.steps(), steps, 0))
-    nodes.push_back(levels.at(timestep));
+  ITO_USER_CHECK(steps <= levels.steps(), who(solver), ": ", steps, " steps; the model has ", levels.steps(),
+                 " timesteps");
+  for (int64_t i = steps - 1; i >= 0; --i) nodes.push_back(levels.at(static_cast<double>(i * levels.steps() / steps)));
   nodes.push_back(levels.at(-1));
   return nodes;
 }
@@ -139,7 +147,7 @@ std::vector<Level> RestoreProblem::ladder(double largest, double smallest) const
                  " have no part among the model's, ", levels.at(levels.steps() - 1).s(), " to ", levels.at(0).s());
   std::vector<Level> found;
   for (int i = 0; i < steps; ++i)
-    found.push_back(levels.of_s(top * std::pow(bottom / top, steps > 1 ? i / (steps - 1.0) : 1.0)));
+    found.push_back(levels.of_s(top * std::pow(bottom / top, steps > 1 ? i / (steps - 1.0) : 0.0)));
   return found;
 }
 
@@ -148,6 +156,8 @@ RestorePlan restore_plan(const Solver& solver, const NoiseSchedule& schedule, co
   ITO_CHECK(noise >= 0, "a measurement's noise of ", noise);
   check_fit(solver, op, noise);
   const SchedulerConfig& config = schedule.config();
+  ITO_USER_CHECK(!config.thresholding, who(solver),
+                 ": thresholding is true in the scheduler configuration, which solvers do not do; set it to false");
   RestoreProblem problem{
       .solver = solver,
       .op = op,

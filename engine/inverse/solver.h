@@ -26,6 +26,7 @@ enum class Needs : uint8_t {
   Derivative,  // an adjoint that says something
   Mask,        // kept and missing numbers of the image
   Identity,    // the image itself
+  Noise,       // noise: it can do nothing without
 };
 
 struct Solver;
@@ -79,6 +80,7 @@ std::span<const Solver* const> solvers();
 const Solver& solver_named(std::string_view name);  // UserError with the names there are
 std::vector<std::string> solver_lines();            // for help: every solver with its options
 
+bool fits(const Solver& solver, MeasurementOperator& op, double noise);
 // UserError where operator, noise, model and solver do not fit, saying which solvers would. op outlives the plan.
 RestorePlan restore_plan(const Solver& solver, const NoiseSchedule& schedule, const SolverSettings& settings,
                          MeasurementOperator& op, double noise);

@@ -62,6 +62,7 @@ class StateEdit {
  public:
   // op outlives it.
   StateEdit(MeasurementOperator& op, EditPlan plan);
+  int rows() const { return static_cast<int>(plan_.rows().size()); }
   void plan(BufferList& buffers);
   void prepare(Stream& stream);
   // out (N, size) of d and x (null where no set asks for them) at the row, or at the first one where row is null. out

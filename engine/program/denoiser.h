@@ -32,7 +32,8 @@ class Denoiser {
   ConstDataRef prediction() const { return program_.data(program_.output()); }  // (N, H, W, out_channels), compute type
 
   // Gradient::Input only. After evaluate: fill in the cotangent v, shaped as the prediction, pull back, and read
-  // (d prediction / d sample)^T v, shaped as the sample. Both are of the compute type.
+  // (d prediction / d sample)^T v, shaped as the sample. Both are of the compute type. Once an evaluate: gradients take
+  // the place of activations, so that another v asks for another evaluate.
   DataRef cotangent() const { return program_.gradient(program_.output()); }
   void pull_back(Stream& stream) { program_.backward(stream); }
   ConstDataRef input_gradient() const { return program_.gradient(inputs_.sample); }

@@ -13,7 +13,7 @@
 namespace ito {
 namespace {
 
-constexpr SamplerOption kInnerSteps = {"inner_steps", 100, 1, 10000, "Langevin steps at each level"};
+constexpr SamplerOption kInnerSteps = count_option("inner_steps", 100, 1, 10000, "Langevin steps at each level");
 constexpr SamplerOption kStepSize = {"step_size", 2e-5, 1e-12, 1, "of the last level; grows with s squared"};
 constexpr SamplerOption kDenoise = flag_option("denoise", true, "one step to the clean estimate at the end");
 

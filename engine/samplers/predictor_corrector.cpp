@@ -8,7 +8,7 @@ namespace {
 
 constexpr SamplerOption kPredictor = choice_option("predictor", kPredictors, "the step in time");
 constexpr SamplerOption kCorrector = choice_option("corrector", kCorrectors, "the steps before it");
-constexpr SamplerOption kCorrectSteps = {"correct_steps", 1, 0, 100, "corrector steps at each time"};
+constexpr SamplerOption kCorrectSteps = count_option("correct_steps", 1, 0, 100, "corrector steps at each time");
 constexpr SamplerOption kSnr = {"snr", 0.16, 1e-6, 10, "signal to noise of a corrector step"};
 
 ReverseTable predictor_corrector(const SamplingProblem& p) {

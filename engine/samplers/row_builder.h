@@ -57,6 +57,7 @@ class RowBuilder {
   RowBuilder& call(const Level& level) { return call(level, level); }
   // The same of a network that is told another level than the one its answer is read at.
   RowBuilder& call(const Level& level, const Level& told);
+  bool clips() const { return clip_.any(); }  // x0 estimates are not the network's alone
   // The row's eps follows from its x0 estimate after the clip, not from the network's answer alone.
   RowBuilder& eps_from_clipped_x0();
   // A step of a Langevin corrector: the row's eps and z are weighed by factors that the device finds from the image's

@@ -14,7 +14,8 @@ namespace ito {
 namespace {
 
 std::string expected_of(const SamplerOption& option) {
-  if (option.words.empty()) return join_text(option.least, " to ", option.most);
+  if (option.words.empty())
+    return join_text(option.whole ? "a whole number of " : "", option.least, " to ", option.most);
   std::string text;
   for (size_t i = 0; i < option.words.size(); ++i)
     text += join_text(i == 0 ? "" : i + 1 == option.words.size() ? " or " : ", ", option.words[i]);
@@ -35,8 +36,8 @@ double value_of(const SamplerOption& option, std::string_view text) {
 
 double option_value(const std::string& who, const SamplerOption& option, std::string_view text) {
   const double value = value_of(option, text);
-  ITO_USER_CHECK(value >= option.least && value <= option.most, who, ": ", option.key, " is ", printable(text, 40),
-                 "; expected ", expected_of(option));
+  const bool fits = value >= option.least && value <= option.most && (!option.whole || value == std::floor(value));
+  ITO_USER_CHECK(fits, who, ": ", option.key, " is ", printable(text, 40), "; expected ", expected_of(option));
   return value;
 }
 

@@ -14,6 +14,7 @@ struct SamplerOption {
   double usual, least, most;
   const char* help;
   std::span<const char* const> words = {};  // a choice: the value is the index of one of these
+  bool whole = false;                       // a count
 };
 
 inline constexpr const char* kFalseTrue[] = {"false", "true"};
@@ -22,6 +23,10 @@ constexpr SamplerOption choice_option(const char* key, std::span<const char* con
 }
 constexpr SamplerOption flag_option(const char* key, bool usual, const char* help) {
   return {key, usual ? 1.0 : 0.0, 0, 1, help, kFalseTrue};
+}
+
+constexpr SamplerOption count_option(const char* key, int usual, int least, int most, const char* help) {
+  return {key, static_cast<double>(usual), static_cast<double>(least), static_cast<double>(most), help, {}, true};
 }
 
 // Of a text; UserError beginning with `who` for one that is no value of the option.

@@ -25,7 +25,7 @@ void set_guidance_cotangent(Stream& stream, DataRef cotangent, const float* u, c
 void finish_guidance(Stream& stream, float* g, const float* u, ConstDataRef gradient, float first_input_scale,
                      const EstimateInputs& in);
 
-// r = y - h, or where `normalised` (y - h) / max(|y - h|, 1e-12), the norm over one image. All (N, M); r may be h.
+// r = y - h, or where `normalised` (y - h) / max(|y - h|, 1e-12), the norm over one image. All (N, M); r may be either.
 void measure_residual(Stream& stream, float* r, const float* y, const float* h, bool normalised, int n, int64_t m);
 
 }  // namespace ito

@@ -47,8 +47,8 @@ void edit_state(Stream& stream, float* out, const EditSources& sources, const Ed
 
 void draw_edit_noise(Stream& stream, float* z, const EditRow* rows, const int64_t* row, const SampleCounter& counter,
                      int n, int64_t size) {
-  ITO_CHECK(n >= 0 && size > 0 && z && rows && !counter.step, "draw_edit_noise: N ", n, ", size ", size,
-            ", expected positive sizes, rows and a counter of samples");
+  ITO_CHECK(n >= 0 && size > 0 && z && rows && !counter.step && !counter.given, "draw_edit_noise: N ", n, ", size ",
+            size, ", expected positive sizes, rows and a counter of samples");
   launch<edit_noise_kernel>("draw_edit_noise", Dim3(n * quad_blocks(size)), kQuadThreads, 0, stream, z, rows, row,
                             counter, size);
 }

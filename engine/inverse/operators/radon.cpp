@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sparse-view tomography: line integrals along parallel rays at some angles (kernels/inverse/radon.h). The
-// pseudo-inverse is one by conjugate gradients; singular values are known of small images, by writing the matrix out.
+// Sparse-view tomography: line integrals along parallel rays at some angles (kernels/inverse/radon.h). Of small images
+// the matrix is written out, for singular values and pseudo-inverse; of others that one is by conjugate gradients.
 #include <cmath>
 
 #include "engine/inverse/dense_spectrum.h"
@@ -21,10 +21,16 @@ class Radon : public MeasurementOperator {
  public:
   Radon(const ImageShape& image, int angles)
       : MeasurementOperator(image, {angles, detectors_of(image), image.channels}), angles_(angles) {}
-  void find_spectrum() { spectrum_ = dense_spectrum(*this); }
+  void find_factors() {
+    dense_ = dense_factors(*this);
+    whole_ = true;
+  }
   void plan(int batch, BufferList& buffers) override {
     buffers.add(directions_, 2 * static_cast<size_t>(angles_), "directions of rays");
-    normal_.plan(batch, *this, buffers);
+    if (dense_)
+      dense_->inverse.plan(buffers);
+    else if (whole_)
+      normal_.plan(batch, *this, buffers);
   }
   void prepare(Stream& stream) override {
     std::vector<float> directions;
@@ -33,17 +39,23 @@ class Radon : public MeasurementOperator {
       directions.push_back(static_cast<float>(std::sin(M_PI * q / angles_)));
     }
     directions_.upload(stream, directions.data());
-    normal_.prepare(stream, *this);
+    if (dense_)
+      dense_->inverse.prepare(stream);
+    else if (whole_)
+      normal_.prepare(stream, *this);
   }
   void apply(Stream& stream, float* y, const float* x, int n) override { radon(stream, y, x, shape(), n); }
   void adjoint(Stream& stream, float* x, const float* r, const float*, int n) override {
     radon_adjoint(stream, x, r, shape(), n);
   }
   void pseudo_inverse(Stream& stream, float* x, const float* y, int n) override {
-    normal_.solve(stream, *this, x, y, n);
+    if (dense_)
+      dense_->inverse.apply(stream, x, y, n, 1);
+    else
+      normal_.solve(stream, *this, x, y, n);
   }
   bool has_pseudo_inverse() const override { return true; }
-  Spectrum* spectrum() override { return spectrum_.get(); }
+  Spectrum* spectrum() override { return dense_ ? &dense_->spectrum : nullptr; }
 
  private:
   RadonShape shape() const {
@@ -52,7 +64,8 @@ class Radon : public MeasurementOperator {
   int angles_;
   DeviceBuffer<float> directions_;
   NormalEquations normal_;
-  std::unique_ptr<Spectrum> spectrum_;
+  std::unique_ptr<DenseFactors> dense_;
+  bool whole_ = false;  // false while the matrix is written out, which asks for no inverse
 };
 
 std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
@@ -60,7 +73,7 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
   ITO_USER_CHECK(angles >= 1 && angles <= kMostAngles && angles == std::floor(angles), text, ": ", angles,
                  " angles; expected a whole number of 1 to ", kMostAngles);
   auto made = std::make_unique<Radon>(image, static_cast<int>(angles));
-  made->find_spectrum();
+  made->find_factors();
   return made;
 }
 

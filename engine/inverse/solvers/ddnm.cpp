@@ -10,8 +10,9 @@ namespace ito {
 namespace {
 
 constexpr SamplerOption kEta = {"eta", 0.85, 0, 1, "how much of a step's noise is new, 1: all"};
-constexpr SamplerOption kTravelLength = {"travel_length", 1, 1, 1000, "steps of a climb back to noise"};
-constexpr SamplerOption kTravelVisits = {"travel_visits", 1, 1, 100, "how often a stretch is walked; 1: no climbs"};
+constexpr SamplerOption kTravelLength = count_option("travel_length", 1, 1, 1000, "steps of a climb back to noise");
+constexpr SamplerOption kTravelVisits =
+    count_option("travel_visits", 1, 1, 100, "how often a stretch is walked; 1: no climbs");
 constexpr SamplerOption kOptions[] = {kEta, kTravelLength, kTravelVisits};
 
 RestorePlan ddnm(const RestoreProblem& p) {
@@ -21,7 +22,7 @@ RestorePlan ddnm(const RestoreProblem& p) {
   if (p.noise > 0)
     return ddrm_plan(
         p, {.eta = eta, .eta_b = 1, .starts_at_data = false, .travel_length = length, .travel_visits = visits});
-  return walk_plan(p, p.nodes(), resampling_walk(p.steps, length, visits), [&](const Level& from, const Level& to) {
+  return walk_plan(p, p.nodes(), resampling_walk(p, length, visits), [&](const Level& from, const Level& to) {
     const double of_e = to.sigma * keep / from.sigma;
     return [=](const Coordinate& at) {
       EditCoefficients k{.d = static_cast<float>(-of_e * from.alpha),

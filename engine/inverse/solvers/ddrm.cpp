@@ -62,7 +62,7 @@ RestorePlan walk_plan(const RestoreProblem& p, const std::vector<Level>& nodes, 
 
 RestorePlan ddrm_plan(const RestoreProblem& p, const DdrmRule& rule) {
   const std::vector<Level> nodes = p.nodes();
-  RestorePlan plan = walk_plan(p, nodes, resampling_walk(p.steps, rule.travel_length, rule.travel_visits),
+  RestorePlan plan = walk_plan(p, nodes, resampling_walk(p, rule.travel_length, rule.travel_visits),
                                [&](const Level& from, const Level& to) {
                                  return [&rule, from, to](const Coordinate& at) { return step(rule, from, to, at); };
                                });

@@ -14,10 +14,10 @@ namespace {
 
 constexpr SamplerOption kLambda = {"lambda", 7, 1e-6, 1e6, "weight of the estimate against the data"};
 constexpr SamplerOption kZeta = {"zeta", 0.3, 0, 1, "how much of a step's noise is new"};
-constexpr SamplerOption kSolveSteps = {"solve_steps", 20, 1, 1000,
-                                       "steps of conjugate gradients, where there are no singular values"};
+constexpr SamplerOption kSolveSteps =
+    count_option("solve_steps", 20, 1, 1000, "steps of conjugate gradients, where there are no singular values");
 constexpr SamplerOption kOptions[] = {kLambda, kZeta, kSolveSteps};
-constexpr double kLeastNoise = 1e-3;
+constexpr double kLeastNoise = 1e-3, kLeastRidge = 1e-6;  // of H^T H alone, conjugate gradients would be singular
 
 std::vector<Level> nodes_of(const RestoreProblem& p) {
   std::vector<Level> nodes;
@@ -44,13 +44,14 @@ RestorePlan diffpir(const RestoreProblem& p) {
   for (int i = 0; i < p.steps; ++i) {
     const Level &from = nodes[static_cast<size_t>(i)], &to = nodes[static_cast<size_t>(i) + 1];
     const double rho = p.option(kLambda.key) * noise * noise / (from.s() * from.s());
-    rows.call(from).state().x0(to.alpha).eps(to.sigma * keep).noise(to.sigma * std::sqrt(zeta));
+    add_estimate(rows, from);
+    rows.state().x0(to.alpha).eps(to.sigma * keep).noise(to.sigma * std::sqrt(zeta));
     rows.reg(move, to.alpha - to.sigma * keep / from.s());
     edits.row([&](const Coordinate& at) {
       const double pull = at.value * at.value / (at.value * at.value + rho);
       return EditCoefficients{.d = static_cast<float>(-pull), .y = static_cast<float>(pull)};
     });
-    ridges.push_back(static_cast<float>(rho));
+    ridges.push_back(static_cast<float>(std::max(rho, kLeastRidge)));
   }
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};
   plan.hooks->guidance = p.op.spectrum() ? edit_guidance(p.op, std::move(edits))

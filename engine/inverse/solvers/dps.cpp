@@ -19,7 +19,8 @@ constexpr SamplerOption kOptions[] = {kZeta, kResidualEta, kResidualVariance};
 
 double published_zeta(MeasurementOperator& op) {
   if (!op.linear()) return 1;
-  return op.spectrum() && op.spectrum()->is_pixel_basis() ? 0.5 : 0.3;
+  Spectrum* spectrum = op.spectrum();
+  return spectrum && spectrum->is_pixel_basis() && spectrum->values().front() == 0 ? 0.5 : 0.3;
 }
 
 RestorePlan dps(const RestoreProblem& p) {
@@ -40,7 +41,8 @@ RestorePlan residual_plan(const RestoreProblem& p, const std::vector<Level>& nod
     const Level &from = nodes[i], &to = nodes[i + 1];
     if (learned && to.sigma > 0) {
       const DdimStep step = ddim_step(from, to, 1);  // the range is from its variance to the forward step's
-      rows.call(from).state().x0(to.alpha).eps(step.eps).noise(1);
+      add_estimate(rows, from);
+      rows.state().x0(to.alpha).eps(step.eps).noise(1);
       rows.learned_variance(std::log(1 - from.abar / to.abar), 2 * std::log(step.noise));
     } else {
       add_ddim_step(rows, from, to, eta);

@@ -8,7 +8,8 @@
 namespace ito {
 namespace {
 
-constexpr SamplerOption kCorrectSteps = {"correct_steps", 1, 0, 100, "Langevin steps before each step down"};
+constexpr SamplerOption kCorrectSteps =
+    count_option("correct_steps", 1, 0, 100, "Langevin steps before each step down");
 constexpr SamplerOption kSnr = {"snr", 0.16, 1e-6, 10, "signal to noise of a Langevin step"};
 constexpr SamplerOption kOptions[] = {kCorrectSteps, kSnr};
 

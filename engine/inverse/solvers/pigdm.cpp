@@ -24,8 +24,8 @@ constexpr SamplerOption kWeight = {"weight", 1, 0, 100, "times the guidance"};
 constexpr SamplerOption kCovariance =
     choice_option("covariance", kCovariances, "of x0 given x_t: (1 - abar) I, or Tweedie's, whose step is bayes");
 constexpr SamplerOption kStart = choice_option("start", kStarts, "plain noise, or around the pseudo-inverse");
-constexpr SamplerOption kSolveSteps = {"solve_steps", 20, 1, 1000,
-                                       "steps of conjugate gradients, where singular values do not do"};
+constexpr SamplerOption kSolveSteps =
+    count_option("solve_steps", 20, 1, 1000, "steps of conjugate gradients, where singular values do not do");
 constexpr SamplerOption kOptions[] = {kEta, kStep, kWeight, kCovariance, kStart, kSolveSteps};
 
 // Conjugate gradients of H^T H alone would be singular.

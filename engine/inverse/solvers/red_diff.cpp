@@ -20,8 +20,8 @@ class RedDiffHooks : public MeasurementHooks {
   RedDiffHooks(MeasurementOperator& op, std::vector<RedDiffRow> steps, Level first)
       : MeasurementHooks(op), steps_(std::move(steps)), first_{first} {}
 
-  void plan(Denoiser& denoiser, BufferList& buffers) override {
-    MeasurementHooks::plan(denoiser, buffers);
+  void plan(Denoiser& denoiser, int rows, BufferList& buffers) override {
+    MeasurementHooks::plan(denoiser, rows, buffers);
     const size_t numbers = static_cast<size_t>(denoiser.batch() * op().image().size());
     for (DeviceBuffer<float>* buffer : {&mu_, &first_moment_, &second_moment_, &eps_, &next_eps_, &data_})
       buffers.add(*buffer, numbers, "the state of red-diff");

@@ -10,14 +10,14 @@
 namespace ito {
 namespace {
 
-constexpr SamplerOption kJumpLength = {"jump_length", 10, 1, 1000, "steps of a climb back to noise"};
-constexpr SamplerOption kVisits = {"visits", 10, 1, 100, "how often a stretch is walked"};
+constexpr SamplerOption kJumpLength = count_option("jump_length", 10, 1, 1000, "steps of a climb back to noise");
+constexpr SamplerOption kVisits = count_option("visits", 10, 1, 100, "how often a stretch is walked");
 constexpr SamplerOption kOptions[] = {kJumpLength, kVisits};
 
 RestorePlan repaint(const RestoreProblem& p) {
   const std::vector<Level> nodes = p.nodes();
   const std::vector<Move> walk =
-      resampling_walk(p.steps, static_cast<int>(p.option(kJumpLength.key)), static_cast<int>(p.option(kVisits.key)));
+      resampling_walk(p, static_cast<int>(p.option(kJumpLength.key)), static_cast<int>(p.option(kVisits.key)));
   RowBuilder rows = p.rows();
   for (const Move& move : walk)
     add_ddim_step(rows, nodes[static_cast<size_t>(move.from)], nodes[static_cast<size_t>(move.from) + 1], 1);

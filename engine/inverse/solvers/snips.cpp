@@ -55,6 +55,7 @@ RestorePlan snips(const RestoreProblem& p) {
 RestorePlan langevin_plan(const RestoreProblem& p, const std::vector<Level>& levels, const EditPlan::Rule& start) {
   const double given = p.option(kLangevinStep.key), c = given > 0 ? given : usual_step(p.steps);
   const int inner = static_cast<int>(p.option(kLangevinInner.key));
+  check_rows(p, static_cast<int64_t>(levels.size()) * inner + 1);
   RowBuilder rows = p.rows();
   EditPlan edits = p.edits();
   int draw = 0;

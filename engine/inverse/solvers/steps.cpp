@@ -14,17 +14,26 @@ DdimStep ddim_step(const Level& from, const Level& to, double eta) {
   return {std::sqrt(std::max(1 - to.abar - noise * noise, 0.0)), noise};
 }
 
+void add_estimate(RowBuilder& rows, const Level& level) {
+  rows.call(level);
+  if (rows.clips()) rows.eps_from_clipped_x0();
+}
+
 void add_ddim_step(RowBuilder& rows, const Level& from, const Level& to, double eta) {
   const DdimStep step = ddim_step(from, to, eta);
-  rows.call(from).state().x0(to.alpha).eps(step.eps).noise(step.noise);
+  add_estimate(rows, from);
+  rows.state().x0(to.alpha).eps(step.eps).noise(step.noise);
 }
 
 void add_call(RowBuilder& rows, const Level& level) {
   rows.call(level).state().x(1);
 }
 
-std::vector<Move> resampling_walk(int steps, int jump_length, int visits) {
-  ITO_USER_CHECK(jump_length < steps, "a walk that climbs ", jump_length, " states needs more than ", steps, " steps");
+std::vector<Move> resampling_walk(const RestoreProblem& p, int jump_length, int visits) {
+  const int steps = p.steps;
+  ITO_USER_CHECK(visits == 1 || jump_length < steps, "solver ", p.solver.name, ": climbs of ", jump_length,
+                 " steps in a run of ", steps, "; take more steps, or shorter climbs");
+  check_rows(p, steps + int64_t{1} * steps * (visits - 1));
   std::vector<int> left(static_cast<size_t>(steps), 0);  // climbs that state j still has
   for (int j = 0; j < steps - jump_length; j += jump_length) left[static_cast<size_t>(j)] = visits - 1;
   std::vector<Move> walk;
@@ -36,6 +45,11 @@ std::vector<Move> resampling_walk(int steps, int jump_length, int visits) {
     state = next;
   }
   return walk;
+}
+
+void check_rows(const RestoreProblem& p, int64_t rows) {
+  ITO_USER_CHECK(rows <= kMostRows, "solver ", p.solver.name, ": asks the network ", rows,
+                 " times a draw; expected at most ", kMostRows, "; take fewer steps");
 }
 
 double climb_shrink(const Level& from, const Level& to) {

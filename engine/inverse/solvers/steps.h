@@ -16,6 +16,8 @@ DdimStep ddim_step(const Level& from, const Level& to, double eta);
 
 // A row of it. Its draw is counted, also where it is not used.
 void add_ddim_step(RowBuilder& rows, const Level& from, const Level& to, double eta);
+// Opens a row whose eps is the noise that goes with its estimate, a clipped one too.
+void add_estimate(RowBuilder& rows, const Level& level);
 // A row that only asks the network, for solvers that update the state themselves.
 void add_call(RowBuilder& rows, const Level& level);
 
@@ -26,7 +28,11 @@ void add_call(RowBuilder& rows, const Level& level);
 struct Move {
   int from, to;
 };
-std::vector<Move> resampling_walk(int steps, int jump_length, int visits);
+std::vector<Move> resampling_walk(const RestoreProblem& p, int jump_length, int visits);
+
+// UserError for a plan of more calls of the network than a table should hold.
+inline constexpr int64_t kMostRows = int64_t{1} << 20;
+void check_rows(const RestoreProblem& p, int64_t rows);
 
 // What noise does to a state that climbs from level b to a noisier a: x' = shrink x + sqrt(1 - shrink^2) z.
 double climb_shrink(const Level& from, const Level& to);
