@@ -104,7 +104,7 @@ ROWS = [
     ("dps, zeta=0.3 sqrt(M/12288), 1000", "dps", 1000, None, IMAGE_OPERATORS),
     ("mcg, 1000", "mcg", 1000, [], IMAGE_OPERATORS),
     ("snips, 100", "snips", 100, [], SIGNAL_OPERATORS),
-    ("snips, 500", "snips", 500, [], EVERY),
+    ("snips, 500", "snips", 500, [], IMAGE_OPERATORS),
     ("stochastic-denoise, 500", "stochastic-denoise", 500, [], ("denoise",)),
     ("repaint, 250", "repaint", 250, [], ("inpaint",)),
     ("diffpir, 100", "diffpir", 100, [], EVERY),
