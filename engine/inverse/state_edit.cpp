@@ -19,7 +19,9 @@ std::vector<Coordinate> coordinates_of(MeasurementOperator& op, double noise) {
 
 int EditPlan::set(const Rule& rule) {
   for (const Coordinate& coordinate : coordinates_) {
-    const EditCoefficients k = rule(coordinate);
+    const EditWeights w = rule(coordinate);
+    const EditCoefficients k{static_cast<float>(w.d), static_cast<float>(w.x), static_cast<float>(w.y),
+                             static_cast<float>(w.z)};
     ITO_CHECK(std::isfinite(k.d) && std::isfinite(k.x) && std::isfinite(k.y) && std::isfinite(k.z),
               "a solver's coefficients for singular value ", coordinate.value, " are not finite");
     sets_.push_back(k);

@@ -26,9 +26,14 @@ struct Coordinate {
 // The coordinates of an operator: those of its spectrum, or one that is not measured and one that is.
 std::vector<Coordinate> coordinates_of(MeasurementOperator& op, double noise);
 
+// A set's numbers for one singular value, before they are rounded.
+struct EditWeights {
+  double d = 0, x = 0, y = 0, z = 0;
+};
+
 class EditPlan {
  public:
-  using Rule = std::function<EditCoefficients(const Coordinate&)>;
+  using Rule = std::function<EditWeights(const Coordinate&)>;
 
   explicit EditPlan(std::vector<Coordinate> coordinates) : coordinates_(std::move(coordinates)) {}
   // A set of coefficients, for rows to share; returns its number. Error for a number that is not finite.

@@ -20,17 +20,15 @@ RestorePlan blend(const RestoreProblem& p) {
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};
   const auto blended = [&](const Level& level) {
     return [=](const Coordinate& at) {
-      if (!at.measured()) return EditCoefficients{.x = 1};
-      return EditCoefficients{.x = static_cast<float>(1 - lambda),
-                              .y = static_cast<float>(lambda * level.alpha),
-                              .z = static_cast<float>(lambda * level.sigma)};
+      if (!at.measured()) return EditWeights{.x = 1};
+      return EditWeights{.x = 1 - lambda, .y = lambda * level.alpha, .z = lambda * level.sigma};
     };
   };
   int draw = plan.table.draws;
   EditPlan start = p.edits(), after = p.edits();
   start.row(blended(nodes.front()), draw++);
   for (int i = 1; i < p.steps; ++i) after.row(blended(nodes[static_cast<size_t>(i)]), draw++);
-  after.row([](const Coordinate&) { return EditCoefficients{.x = 1}; });  // the last step is the network's alone
+  after.row([](const Coordinate&) { return EditWeights{.x = 1}; });  // the last step is the network's alone
   plan.hooks->at_start.emplace(p.op, std::move(start));
   plan.hooks->after_row.emplace(p.op, std::move(after));
   return plan;

@@ -25,11 +25,8 @@ RestorePlan ddnm(const RestoreProblem& p) {
   return walk_plan(p, p.nodes(), resampling_walk(p, length, visits), [&](const Level& from, const Level& to) {
     const double of_e = to.sigma * keep / from.sigma;
     return [=](const Coordinate& at) {
-      EditCoefficients k{.d = static_cast<float>(-of_e * from.alpha),
-                         .x = static_cast<float>(of_e),
-                         .y = 0,
-                         .z = static_cast<float>(to.sigma * eta)};
-      (at.measured() ? k.y : k.d) += static_cast<float>(to.alpha);
+      EditWeights k{.d = -of_e * from.alpha, .x = of_e, .y = 0, .z = to.sigma * eta};
+      (at.measured() ? k.y : k.d) += to.alpha;
       return k;
     };
   });

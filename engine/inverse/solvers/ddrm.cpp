@@ -22,15 +22,12 @@ RestorePlan ddrm(const RestoreProblem& p) {
 }
 
 // The edit of x from level a to level b: the rule above times sqrt(b), of x = sqrt(a) v.
-EditCoefficients step(const DdrmRule& rule, const Level& from, const Level& to, const Coordinate& at) {
+EditWeights step(const DdrmRule& rule, const Level& from, const Level& to, const Coordinate& at) {
   const double s_t = from.s(), s_u = to.s(), keep = std::sqrt(1 - rule.eta * rule.eta), b = to.alpha, n = at.noise;
-  const auto of = [](double d, double x, double y, double z) {
-    return EditCoefficients{static_cast<float>(d), static_cast<float>(x), static_cast<float>(y), static_cast<float>(z)};
-  };
-  if (!at.measured()) return of(b * (1 - keep * s_u / s_t), b * keep * s_u / s_t / from.alpha, 0, rule.eta * to.sigma);
-  if (s_u < n) return of(b * (1 - keep * s_u / n), 0, b * keep * s_u / n, rule.eta * to.sigma);
+  if (!at.measured()) return {b * (1 - keep * s_u / s_t), b * keep * s_u / s_t / from.alpha, 0, rule.eta * to.sigma};
+  if (s_u < n) return {b * (1 - keep * s_u / n), 0, b * keep * s_u / n, rule.eta * to.sigma};
   const double noise = std::max(s_u * s_u - rule.eta_b * rule.eta_b * n * n, 0.0);
-  return of(b * (1 - rule.eta_b), 0, b * rule.eta_b, b * std::sqrt(noise));
+  return {b * (1 - rule.eta_b), 0, b * rule.eta_b, b * std::sqrt(noise)};
 }
 
 }  // namespace
@@ -44,12 +41,12 @@ RestorePlan walk_plan(const RestoreProblem& p, const std::vector<Level>& nodes, 
     const double shrink = climb_shrink(down, nodes[static_cast<size_t>(walk[i].to)]);
     const EditPlan::Rule step = rule(from, down);
     const auto climbed = [&](const Coordinate& at) {
-      EditCoefficients k = step(at);
+      EditWeights k = step(at);
       const double z = shrink * k.z;
-      k = {.d = static_cast<float>(shrink * k.d),
-           .x = static_cast<float>(shrink * k.x),
-           .y = static_cast<float>(shrink * k.y),
-           .z = static_cast<float>(std::sqrt(z * z + std::max(1 - shrink * shrink, 0.0)))};
+      k = {.d = shrink * k.d,
+           .x = shrink * k.x,
+           .y = shrink * k.y,
+           .z = std::sqrt(z * z + std::max(1 - shrink * shrink, 0.0))};
       return k;
     };
     add_call(rows, from);
@@ -71,9 +68,8 @@ RestorePlan ddrm_plan(const RestoreProblem& p, const DdrmRule& rule) {
   const Level& first = nodes.front();
   start.row([&](const Coordinate& at) {
     const double s = first.s();
-    if (!at.measured() || at.noise >= s) return EditCoefficients{.x = static_cast<float>(first.sigma)};
-    return EditCoefficients{.x = static_cast<float>(first.alpha * std::sqrt(s * s - at.noise * at.noise)),
-                            .y = static_cast<float>(first.alpha)};
+    if (!at.measured() || at.noise >= s) return EditWeights{.x = first.sigma};
+    return EditWeights{.x = first.alpha * std::sqrt(s * s - at.noise * at.noise), .y = first.alpha};
   });
   plan.hooks->at_start.emplace(p.op, std::move(start));
   return plan;

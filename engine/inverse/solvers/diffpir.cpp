@@ -49,7 +49,7 @@ RestorePlan diffpir(const RestoreProblem& p) {
     rows.reg(move, to.alpha - to.sigma * keep / from.s());
     edits.row([&](const Coordinate& at) {
       const double pull = at.value * at.value / (at.value * at.value + rho);
-      return EditCoefficients{.d = static_cast<float>(-pull), .y = static_cast<float>(pull)};
+      return EditWeights{.d = -pull, .y = pull};
     });
     ridges.push_back(static_cast<float>(std::max(rho, kLeastRidge)));
   }

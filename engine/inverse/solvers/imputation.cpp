@@ -13,13 +13,6 @@ constexpr SamplerOption kCorrectSteps =
 constexpr SamplerOption kSnr = {"snr", 0.16, 1e-6, 10, "signal to noise of a Langevin step"};
 constexpr SamplerOption kOptions[] = {kCorrectSteps, kSnr};
 
-EditPlan::Rule put_in(const Level& at_level) {
-  return [=](const Coordinate& at) {
-    if (!at.measured()) return EditCoefficients{.x = 1};
-    return EditCoefficients{.y = static_cast<float>(at_level.alpha), .z = static_cast<float>(at_level.sigma)};
-  };
-}
-
 RestorePlan imputation(const RestoreProblem& p) {
   const std::vector<Level> nodes = p.nodes();
   RowBuilder rows = p.rows();

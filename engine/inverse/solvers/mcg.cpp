@@ -15,15 +15,7 @@ RestorePlan mcg(const RestoreProblem& p) {
   RestorePlan plan = residual_plan(p, nodes, 2 * p.option(kAlpha.key));
   EditPlan after = p.edits();
   int draw = plan.table.draws;
-  for (int i = 0; i < p.steps; ++i) {
-    const Level& to = nodes[static_cast<size_t>(i) + 1];
-    after.row(
-        [&](const Coordinate& at) {
-          if (!at.measured()) return EditCoefficients{.x = 1};
-          return EditCoefficients{.y = static_cast<float>(to.alpha), .z = static_cast<float>(to.sigma)};
-        },
-        draw++);
-  }
+  for (int i = 0; i < p.steps; ++i) after.row(put_in(nodes[static_cast<size_t>(i) + 1]), draw++);
   plan.hooks->after_row.emplace(p.op, std::move(after));
   return plan;
 }

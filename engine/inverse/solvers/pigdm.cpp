@@ -49,9 +49,9 @@ RestorePlan pigdm(const RestoreProblem& p) {
     if (!p.op.linear()) weight /= r2;
     rows.reg(gradient, p.option(kWeight.key) * weight);
     edits.row([&](const Coordinate& at) {
-      if (!at.measured()) return EditCoefficients{};
+      if (!at.measured()) return EditWeights{};
       const double pull = at.value * at.value / (r2 * at.value * at.value + s2);
-      return EditCoefficients{.d = static_cast<float>(-pull), .y = static_cast<float>(pull)};
+      return EditWeights{.d = -pull, .y = pull};
     });
     ridges.push_back(static_cast<float>(std::max(s2 / r2, kLeastRidge)));
     scales.push_back(static_cast<float>(1 / r2));
@@ -72,8 +72,7 @@ RestorePlan pigdm(const RestoreProblem& p) {
                    ": start=inverse needs a linear operator with a pseudo-inverse; use start=noise");
     EditPlan start = p.edits();
     start.row([&](const Coordinate& at) {
-      return EditCoefficients{.x = static_cast<float>(nodes.front().sigma),
-                              .y = at.measured() ? static_cast<float>(nodes.front().alpha) : 0.0f};
+      return EditWeights{.x = nodes.front().sigma, .y = at.measured() ? nodes.front().alpha : 0.0};
     });
     plan.hooks->at_start.emplace(p.op, std::move(start));
   }

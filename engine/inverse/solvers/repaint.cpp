@@ -29,10 +29,8 @@ RestorePlan repaint(const RestoreProblem& p) {
     const double shrink = climb_shrink(down, end);
     after.row(
         [&](const Coordinate& at) {
-          if (at.measured())
-            return EditCoefficients{.y = static_cast<float>(end.alpha), .z = static_cast<float>(end.sigma)};
-          return EditCoefficients{.x = static_cast<float>(shrink),
-                                  .z = static_cast<float>(std::sqrt(std::max(1 - shrink * shrink, 0.0)))};
+          if (at.measured()) return EditWeights{.y = end.alpha, .z = end.sigma};
+          return EditWeights{.x = shrink, .z = std::sqrt(std::max(1 - shrink * shrink, 0.0))};
         },
         draw++);
   }

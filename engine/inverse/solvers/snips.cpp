@@ -19,7 +19,7 @@ constexpr SamplerOption kSigmaMin = {"sigma_min", 0.01, 1e-6, 1e3, "the last lev
 constexpr SamplerOption kOptions[] = {kLangevinStep, kLangevinInner, kSigmaMax, kSigmaMin};
 
 // Of x = sqrt(a) v at the level; the new x is next_alpha v'.
-EditCoefficients langevin_step(const Level& level, double next_alpha, double c, const Coordinate& at) {
+EditWeights langevin_step(const Level& level, double next_alpha, double c, const Coordinate& at) {
   const double s2 = level.s() * level.s(), n2 = at.noise * at.noise;
   double d = 0, v = 1, y = 0, e = 0;
   if (!at.measured()) {
@@ -32,10 +32,8 @@ EditCoefficients langevin_step(const Level& level, double next_alpha, double c, 
     e = c * (s2 - n2);
     y = c, v -= c;
   }
-  return {.d = static_cast<float>(next_alpha * d),
-          .x = static_cast<float>(next_alpha / level.alpha * v),
-          .y = static_cast<float>(next_alpha * y),
-          .z = static_cast<float>(next_alpha * std::sqrt(2 * e))};
+  return {
+      .d = next_alpha * d, .x = next_alpha / level.alpha * v, .y = next_alpha * y, .z = next_alpha * std::sqrt(2 * e)};
 }
 
 // As much way in all as the authors' ladder walks. Beyond 0.2 the variance of a level is off by more than a tenth.
@@ -46,8 +44,7 @@ double usual_step(int levels) {
 
 RestorePlan snips(const RestoreProblem& p) {
   const std::vector<Level> levels = p.ladder(p.option(kSigmaMax.key), p.option(kSigmaMin.key));
-  return langevin_plan(
-      p, levels, [&](const Coordinate&) { return EditCoefficients{.x = static_cast<float>(levels.front().sigma)}; });
+  return langevin_plan(p, levels, [&](const Coordinate&) { return EditWeights{.x = levels.front().sigma}; });
 }
 
 }  // namespace
@@ -71,7 +68,7 @@ RestorePlan langevin_plan(const RestoreProblem& p, const std::vector<Level>& lev
     }
   }
   add_call(rows, levels.back());
-  edits.row([](const Coordinate&) { return EditCoefficients{.d = 1}; });
+  edits.row([](const Coordinate&) { return EditWeights{.d = 1}; });
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};
   plan.hooks->in_update.emplace(p.op, std::move(edits));
   EditPlan begin = p.edits();

@@ -52,6 +52,13 @@ void check_rows(const RestoreProblem& p, int64_t rows) {
                  " times a draw; expected at most ", kMostRows, "; take fewer steps");
 }
 
+EditPlan::Rule put_in(const Level& at_level) {
+  return [=](const Coordinate& at) {
+    if (!at.measured()) return EditWeights{.x = 1};
+    return EditWeights{.y = at_level.alpha, .z = at_level.sigma};
+  };
+}
+
 double climb_shrink(const Level& from, const Level& to) {
   return to.alpha / from.alpha;
 }

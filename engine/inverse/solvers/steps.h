@@ -34,6 +34,9 @@ std::vector<Move> resampling_walk(const RestoreProblem& p, int jump_length, int 
 inline constexpr int64_t kMostRows = int64_t{1} << 20;
 void check_rows(const RestoreProblem& p, int64_t rows);
 
+// Measured coordinates are the data noised to the level, sqrt(c) ybar + sqrt(1-c) z; the others stay.
+EditPlan::Rule put_in(const Level& at_level);
+
 // What noise does to a state that climbs from level b to a noisier a: x' = shrink x + sqrt(1 - shrink^2) z.
 double climb_shrink(const Level& from, const Level& to);
 

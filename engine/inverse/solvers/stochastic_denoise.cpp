@@ -18,8 +18,7 @@ RestorePlan stochastic_denoise(const RestoreProblem& p) {
   std::erase_if(levels, [&](const Level& level) { return level.s() >= p.noise; });
   ITO_USER_CHECK(!levels.empty(), "solver ", p.solver.name, ": noise of ", p.noise / 2,
                  " (of [0, 1] data) is below the model's least level; there is nothing to denoise");
-  return langevin_plan(
-      p, levels, [&](const Coordinate&) { return EditCoefficients{.y = static_cast<float>(levels.front().alpha)}; });
+  return langevin_plan(p, levels, [&](const Coordinate&) { return EditWeights{.y = levels.front().alpha}; });
 }
 
 }  // namespace
