@@ -27,9 +27,18 @@ DEVICE void red_diff_item(int64_t i, RedDiffState state, const T* pred, bool wid
   state.x[i] = fmaf(step.next_alpha, mu, step.next_sigma * next_eps[i]);
 }
 
+DEVICE void clip_item(int64_t i, float* x, float bound) {
+  x[i] = fminf(fmaxf(x[i], -bound), bound);
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------------------------------------------------------------
+
+void clip_start(Stream& stream, float* x, float bound, int64_t count) {
+  ITO_CHECK(x && bound > 0 && count >= 0, "clip_start: ", count, " numbers to +-", bound);
+  for_each<clip_item>("clip_start", count, stream, x, bound);
+}
 
 void red_diff_step(Stream& stream, const RedDiffState& state, const RedDiffInputs& in, int n, int pixels, int c) {
   ITO_CHECK(n >= 0 && pixels > 0 && c > 0, "red_diff_step: N ", n, ", pixels ", pixels, ", C ", c,

@@ -33,6 +33,9 @@ struct RedDiffInputs {
 
 inline constexpr float kRedDiffBeta1 = 0.9f, kRedDiffBeta2 = 0.99f;
 
+// x = x clipped to +-bound, in place: a start from a pseudo-inverse, which may have made noise very large.
+void clip_start(Stream& stream, float* x, float bound, int64_t count);
+
 void red_diff_step(Stream& stream, const RedDiffState& state, const RedDiffInputs& in, int n, int pixels, int c);
 
 }  // namespace ito

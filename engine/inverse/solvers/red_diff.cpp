@@ -15,6 +15,10 @@ constexpr SamplerOption kLambda = {"lambda", 0.25, 0, 1e6, "weight of the prior"
 constexpr SamplerOption kRate = {"rate", 0.1, 1e-9, 1e3, "of Adam"};
 constexpr SamplerOption kOptions[] = {kLambda, kRate};
 
+// The authors start at H+ y. Of a blur that is mostly noise, hundreds of times the image's range, from which Adam does
+// not come back.
+constexpr float kStartRange = 1;
+
 class RedDiffHooks : public MeasurementHooks {
  public:
   RedDiffHooks(MeasurementOperator& op, std::vector<RedDiffRow> steps, Level first)
@@ -38,10 +42,12 @@ class RedDiffHooks : public MeasurementHooks {
   void start(Stream& stream, const LoopState& state) override {
     MeasurementHooks::start(stream, state);
     const int64_t size = op().image().size(), count = state.n * size;
-    if (op().has_pseudo_inverse())
+    if (op().has_pseudo_inverse()) {
       op().pseudo_inverse(stream, mu_.data(), y(), state.n);
-    else
+      clip_start(stream, mu_.data(), kStartRange, count);
+    } else {
       fill_bytes(stream, mu_.data(), 0, mu_.bytes());
+    }
     fill_bytes(stream, first_moment_.data(), 0, first_moment_.bytes());
     fill_bytes(stream, second_moment_.data(), 0, second_moment_.bytes());
     draw_edit_noise(stream, eps_.data(), draws_.data(), nullptr, state.counter, state.n, size);

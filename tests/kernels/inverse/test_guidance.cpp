@@ -134,6 +134,13 @@ TEST(DrawMoments, AreThoseOfAllDrawsHoweverTheyComeIn) {
   expect_close("deviation", deviation.values(), want_deviation, 2 * kRoundFloat, 1e-12);
 }
 
+TEST(ClipStart, KeepsWhatIsWithin) {
+  Stream stream;
+  DeviceArray<float> x(stream, Values{-3, -0.5, 0, 0.75, 1, 1e30});
+  clip_start(stream, x, 0.75f, 6);
+  EXPECT_EQ(x.values(), (Values{-0.75, -0.5, 0, 0.75, 0.75, 0.75}));
+}
+
 TYPED_TEST(GuidanceKernels, RedDiffIsAStepOfAdam) {
   using T = TypeParam;
   Stream stream;
