@@ -41,7 +41,9 @@ ImageShape image_of(const std::string& path, const std::string& text) {
   size_t at = 0;
   bool good = true;
   for (int i = 0; i < 3 && good; ++i) {
-    good = (i == 0 || (at < text.size() && text[at++] == ',')) && read_number(text, at, sides[i]) && sides[i] >= 1;
+    good = i == 0 || (at < text.size() && text[at] == ',');
+    if (i > 0) ++at;
+    good = good && read_number(text, at, sides[i]) && sides[i] >= 1;
   }
   ITO_USER_CHECK(good && at == text.size(), path, ": its metadata say image ", quote_name(text), "; expected C,H,W");
   return {sides[1], sides[2], sides[0]};
