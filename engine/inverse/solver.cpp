@@ -86,10 +86,13 @@ void check_fit(const Solver& solver, MeasurementOperator& op, double noise) {
   std::vector<std::string> others;
   for (const Solver* other : kSolvers)
     if (fits(*other, op, noise)) others.emplace_back(other->name);
-  fail<UserError>("solver ", solver.name, ": needs ", name_of(needs),
-                  noise > 0 && solver.needs != solver.needs_noisy ? " where the measurement is noisy" : "",
-                  ", which this operator does not have; ",
-                  others.empty() ? std::string("no solver can work with it") : "use one of " + list_names(others));
+  const std::string use = others.empty() ? "no solver can work with it" : "use one of " + list_names(others);
+  ITO_USER_CHECK(needs != Needs::Noise, "solver ", solver.name,
+                 ": takes noise away, and a measurement with sigma_y 0 has none; ", use);
+  fail<UserError>(
+      "solver ", solver.name, ": needs ", name_of(needs),
+      noise > 0 && solver.needs != Needs::Noise && solver.needs != needs ? " where the measurement is noisy" : "",
+      ", which this operator does not have; ", use);
 }
 
 std::string who(const Solver& solver) {
@@ -133,8 +136,8 @@ double RestoreProblem::option(std::string_view key) const {
 
 std::vector<Level> RestoreProblem::nodes() const {
   std::vector<Level> nodes;
-  ITO_USER_CHECK(steps <= levels.steps(), who(solver), ": ", steps, " steps; the model has ", levels.steps(),
-                 " timesteps");
+  ITO_USER_CHECK(steps <= levels.steps(), who(solver), ": ", steps, " steps; expected 1 to ", levels.steps(),
+                 ", the timesteps the model was trained on");
   for (int64_t i = steps - 1; i >= 0; --i) nodes.push_back(levels.at(static_cast<double>(i * levels.steps() / steps)));
   nodes.push_back(levels.at(-1));
   return nodes;

@@ -252,7 +252,7 @@ TEST_F(RestoreCommand, Refusals) {
   EXPECT_EQ(restoring({"--sigma-y", "11"}), "ito: --sigma-y 11: expected 0 to 10, in the units of data in [0, 1]\n");
   EXPECT_EQ(restoring({"--draws", "4097"}), "ito: --draws 4097: expected 1 to 4096\n");
   EXPECT_EQ(restoring({"--steps", "1001"}),
-            "ito: sampling steps: 1001; expected 1 to 1000, the timesteps the model was trained on\n");
+            "ito: solver ddrm: 1001 steps; expected 1 to 1000, the timesteps the model was trained on\n");
   EXPECT_EQ(restoring({"--steps", "5", "--paper"}),
             "ito: --paper: says the published number of steps, and --steps 5 another; leave one of them out\n");
   EXPECT_EQ(restoring({"--first", "5"}), "ito: --first 5: " + y + " has measurements 0 to 4\n");

@@ -183,6 +183,7 @@ TEST_F(Solvers, SayWhatTheyNeedAndWhatWouldDo) {
   EXPECT_EQ(refused("repaint", "pool:2", 0.1).substr(0, 100),
             "solver repaint: needs a mask of the image's numbers (inpaint), which this operator does not have; us");
   EXPECT_NE(refused("stochastic-denoise", "inpaint:box", 0.1).find("use one of"), std::string::npos);
+  EXPECT_NE(refused("stochastic-denoise", "denoise", 0).find("takes noise away"), std::string::npos);
   EXPECT_NE(refused("ddrn", "denoise", 0.1).find("did you mean"), std::string::npos);
   EXPECT_NE(refused("ddrm", "denoise", 0.1, {"etab=1"}).find("has no option"), std::string::npos);
   EXPECT_NE(refused("imputation", "denoise", 0.1, {"correct_steps=0.9"}).find("a whole number of 0 to 100"),
