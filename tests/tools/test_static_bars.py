@@ -212,12 +212,24 @@ class Bars(unittest.TestCase):
         self.write_config(CONFIG | {"local_memory": {}})
         self.check(1)
 
-    def test_unusable_input_is_one_line(self):
+    def test_compressed_device_code_is_the_same_table(self):
         compressed = WORK / "compressed.cu.o"
         compile_planted(compressed, *for_ci(), "-c", "--compress-mode=size")
+        self.assertLess(compressed.stat().st_size, self.object.stat().st_size)
+        kernels = [sorted((kernel.symbol, kernel.arch, kernel.registers, kernel.code)
+                          for kernel in cubin.kernels_of(file)) for file in (self.object, compressed)]
+        self.assertTrue(kernels[0])
+        self.assertEqual(*kernels)
+
+    def test_unusable_input_is_one_line(self):
+        compressed = WORK / "damaged.cu.o"
+        compile_planted(compressed, *for_ci(), "-c", "--compress-mode=size")
+        data = compressed.read_bytes()
+        frame = data.index(b"\x28\xb5\x2f\xfd")  # where a Zstandard frame begins
+        compressed.write_bytes(data[:frame + 40] + bytes(64) + data[frame + 104:])
         damaged = WORK / "damaged.o"
         damaged.write_bytes(b"no object")
-        for file, text in ((compressed, "its device code is compressed"), (damaged, "no kernel inside"),
+        for file, text in ((compressed, "its compressed device code is damaged"), (damaged, "no kernel inside"),
                            (WORK / "absent.o", "No such file")):
             output = self.check(2, file=file)
             self.assertIn(text, output)

@@ -6,6 +6,7 @@ file of one architecture. In a cubin the section .text.<kernel> is the code, .nv
 memory, .nv.constant0.<kernel> the parameters' constant bank, and .nv.info with .nv.info.<kernel> are lists of
 attributes. The layouts are undocumented; tests/tools/test_static_bars.py holds them against ptxas -v.
 """
+import ctypes
 import dataclasses
 import pathlib
 import re
@@ -13,7 +14,8 @@ import struct
 
 FATBIN_MAGIC = 0xBA55ED50
 IMAGE_IS_ELF = 2
-IMAGE_IS_COMPRESSED = 0xE000  # zstd, LZ4 and an older form: any of these bits of an image's flags
+IMAGE_IS_ZSTD = 0x8000  # of an image's flags: what nvcc --compress-mode=size and the default make
+IMAGE_IS_OLDER = 0x6000  # LZ4 and a form before it
 SYSTEM_SHARED = 1024  # bytes a block that the system reserves; from sm_90 on they are part of .nv.shared.<kernel>
 
 # Attributes of .nv.info: (form, code, payload); form 4 carries a length, the others two bytes or none.
@@ -113,6 +115,21 @@ def cubins_of(obj, what):
             yield from images_of(section.data, what)
 
 
+def unpacked(body, size, what):
+    """Zstandard's frame in `body`, by the C library that Debian itself needs: Python has none before 3.14."""
+    try:
+        library = ctypes.CDLL("libzstd.so.1")
+    except OSError as error:
+        raise Unreadable(f"{what}: its device code is compressed, and there is no libzstd.so.1 ({error}); install "
+                         "libzstd1") from error
+    library.ZSTD_decompress.restype = ctypes.c_size_t
+    library.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
+    out = ctypes.create_string_buffer(size)
+    if library.ZSTD_decompress(out, size, body, len(body)) != size:
+        raise Unreadable(f"{what}: its compressed device code is damaged")
+    return out.raw
+
+
 def images_of(fatbins, what):
     at = 0
     while at + 16 <= len(fatbins):
@@ -128,8 +145,13 @@ def images_of(fatbins, what):
             (flags,) = struct.unpack_from("<Q", fatbins, image + 40)
             if kind == IMAGE_IS_ELF:
                 body = fatbins[image + head : image + head + size]
-                if flags & IMAGE_IS_COMPRESSED or body[:4] != b"\x7fELF":
-                    raise Unreadable(f"{what}: its device code is compressed; build with nvcc --compress-mode=none")
+                if flags & IMAGE_IS_ZSTD:
+                    (packed,) = struct.unpack_from("<I", fatbins, image + 16)
+                    (plain,) = struct.unpack_from("<Q", fatbins, image + 56)
+                    body = unpacked(body[:packed], plain, what)
+                if flags & IMAGE_IS_OLDER or body[:4] != b"\x7fELF":
+                    raise Unreadable(f"{what}: its device code is compressed in an older form; build with nvcc "
+                                     "--compress-mode=size")
                 yield body
             image += head + size
         at = end
