@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Portable attention with an online softmax (Milakov and Gimelshein 2018; Dao et al. 2022): no tokens x tokens matrix
-// in memory. For attentions whose scores are too large to be kept (seams/common/own_attention.h), and what a library's
+// in memory. For attentions whose scores are too large to be kept (seams/lanes/own_attention.h), and what a library's
 // attention is tried against. See seams/attention.h for shapes.
 #pragma once
 #include "kernels/seams/attention.h"

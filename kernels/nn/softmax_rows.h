@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Softmax over the rows of a matrix of attention scores in fp32, and its backward: what stands between the matrix
-// products of an attention (seams/common/own_attention.h).
+// products of an attention (seams/lanes/own_attention.h).
 #pragma once
 #include "kernels/seams/device.h"
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "kernels/seams/device.h"
+#include "kernels/seams/kernel_table.h"
 
 namespace ito {
 
@@ -60,6 +61,8 @@ class ConvLayer {
 
   // The library's names of the plans it chose, for tests and `inspect` (e.g. "brgconv:avx512_core").
   std::string implementations() const;
+  // The same as a kernel table has it; empty where the device leaves no choice.
+  KernelChoices choices() const;
 
  private:
   struct Impl;

@@ -275,6 +275,10 @@ void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Co
          [=] { m->run_backward_weight(dweight, dbias, dy, x, n, static_cast<float*>(workspace)); });
 }
 
+KernelChoices ConvLayer::choices() const {
+  return {};
+}
+
 std::string ConvLayer::implementations() const {
   const Impl& m = *impl_;
   std::string out;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention on a GPU: matrix products with a row softmax between them (common/own_attention.h). With
+// Attention on a GPU: matrix products with a row softmax between them (lanes/own_attention.h). With
 // ITO_CUDNN_ATTENTION=1 the forward is cuDNN's fused one where that takes the shape (attention_choice.h) and passes a
 // trial: the portable kernel's values up to rounding, an image's bits the same alone and among others. It is asked for
 // by hand because no run on a card has yet shown its bits and speed.
@@ -11,10 +11,10 @@
 #include <tuple>
 
 #include "kernels/nn/attention.h"
-#include "kernels/seams/common/own_attention.h"
 #include "kernels/seams/cuda/attention_choice.h"
 #include "kernels/seams/cuda/session.h"
-#include "kernels/seams/cuda/trial.h"
+#include "kernels/seams/lanes/own_attention.h"
+#include "kernels/seams/lanes/trial.h"
 #include "kernels/seams/ranges.h"
 
 namespace ito {
@@ -59,11 +59,11 @@ bool trial(const cuda::Session& on, const AttentionShape& shape, const EngineCho
   const int64_t rows = int64_t{1} * shape.tokens * shape.heads;
   const size_t bytes = sizeof(bf16) * image, lse_bytes = sizeof(float) * rows;
   Stream stream;
-  const cuda::DeviceBlock wide(sizeof(float) * kTrialN * image), q(kTrialN * bytes), k(kTrialN * bytes),
-      v(kTrialN * bytes), out(kTrialN * bytes), want(bytes), lse(kTrialN * lse_bytes), want_lse(lse_bytes);
-  cuda::invent(stream, q.data(), DType::BF16, wide, kTrialN * image, 1);
-  cuda::invent(stream, k.data(), DType::BF16, wide, kTrialN * image, 2);
-  cuda::invent(stream, v.data(), DType::BF16, wide, kTrialN * image, 3);
+  const DeviceBlock wide(sizeof(float) * kTrialN * image), q(kTrialN * bytes), k(kTrialN * bytes), v(kTrialN * bytes),
+      out(kTrialN * bytes), want(bytes), lse(kTrialN * lse_bytes), want_lse(lse_bytes);
+  invent(stream, q.data(), DType::BF16, wide, kTrialN * image, 1);
+  invent(stream, k.data(), DType::BF16, wide, kTrialN * image, 2);
+  invent(stream, v.data(), DType::BF16, wide, kTrialN * image, 3);
   const auto run = [&](const Plan& plan, int first) {
     execute(on.handle, plan, stream, out.at(first * bytes), reinterpret_cast<float*>(lse.at(first * lse_bytes)),
             q.at(first * bytes), k.at(first * bytes), v.at(first * bytes), shape.scale);
@@ -71,20 +71,19 @@ bool trial(const cuda::Session& on, const AttentionShape& shape, const EngineCho
   attention_portable_forward(stream, {want.data(), DType::BF16}, static_cast<float*>(want_lse.data()),
                              {q.data(), DType::BF16}, {k.data(), DType::BF16}, {v.data(), DType::BF16}, one_shape);
   run(many, 0);
-  const std::vector<char> together = cuda::fetch(stream, out.data(), kTrialN * bytes);
-  const std::vector<char> lse_together = cuda::fetch(stream, lse.data(), kTrialN * lse_bytes);
+  const std::vector<char> together = fetch(stream, out.data(), kTrialN * bytes);
+  const std::vector<char> lse_together = fetch(stream, lse.data(), kTrialN * lse_bytes);
   for (int i = 0; i < kTrialN; ++i) {
     run(one, i);
-    const std::vector<char> alone = cuda::fetch(stream, out.at(i * bytes), bytes);
-    const std::vector<char> lse_alone = cuda::fetch(stream, lse.at(i * lse_bytes), lse_bytes);
+    const std::vector<char> alone = fetch(stream, out.at(i * bytes), bytes);
+    const std::vector<char> lse_alone = fetch(stream, lse.at(i * lse_bytes), lse_bytes);
     if (memcmp(alone.data(), together.data() + i * bytes, bytes) != 0 ||
         memcmp(lse_alone.data(), lse_together.data() + i * lse_bytes, lse_bytes) != 0)
       return false;
   }
-  return cuda::same_up_to_rounding(cuda::fetch(stream, out.data(), bytes), cuda::fetch(stream, want.data(), bytes),
-                                   DType::BF16, false) &&
-         cuda::same_up_to_rounding(cuda::fetch(stream, lse.data(), lse_bytes),
-                                   cuda::fetch(stream, want_lse.data(), lse_bytes), DType::F32, false);
+  return same_up_to_rounding(fetch(stream, out.data(), bytes), fetch(stream, want.data(), bytes), DType::BF16, false) &&
+         same_up_to_rounding(fetch(stream, lse.data(), lse_bytes), fetch(stream, want_lse.data(), lse_bytes),
+                             DType::F32, false);
 }
 
 // A shape's engine, whatever n, and its plans.

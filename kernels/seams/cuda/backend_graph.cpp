@@ -3,6 +3,8 @@
 #include "kernels/seams/cuda/backend_graph.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <sstream>
 
 namespace ito::cuda {
 namespace {
@@ -17,7 +19,7 @@ std::string error_text(const Cudnn& api, const std::string& what, cudnnStatus_t 
 }  // namespace
 
 CudnnError::CudnnError(const Cudnn& api, const std::string& what, cudnnStatus_t status_)
-    : Error(error_text(api, what, status_)), status(status_) {}
+    : RunnerRefused(error_text(api, what, status_)), status(status_) {}
 
 Descriptor::Descriptor(const Cudnn& api, cudnnBackendDescriptorType_t type, std::string what)
     : api_(&api), what_(std::move(what)) {
@@ -113,6 +115,21 @@ std::string EngineChoice::name() const {
   if (!knobs.empty()) text += ", knobs";
   for (const auto& [type, value] : knobs) text += join_text(" ", static_cast<int>(type), "=", value);
   return text;
+}
+
+std::optional<EngineChoice> engine_named(const std::string& name) {
+  EngineChoice choice;
+  std::istringstream text(name);
+  std::string word;
+  if (!(text >> word) || word != "cudnn:engine" || !(text >> choice.engine)) return std::nullopt;
+  while (text >> word) {
+    int knob = 0, read = 0;
+    long long value = 0;
+    if (word == "," || word == "knobs" || word == ",knobs") continue;
+    if (std::sscanf(word.c_str(), "%d=%lld%n", &knob, &value, &read) != 2 || word.c_str()[read]) return std::nullopt;
+    choice.knobs.emplace_back(static_cast<cudnnBackendKnobType_t>(knob), value);
+  }
+  return choice.name() == name ? std::optional(choice) : std::nullopt;
 }
 
 bool cuts_no_sum(const EngineChoice& choice) {

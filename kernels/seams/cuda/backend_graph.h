@@ -3,17 +3,19 @@
 // heuristics' candidates, execution plans. A graph is planned for a handle (the current card), or for a card described
 // by JSON (its properties as cuDNN writes them), which needs no card: tests plan so.
 #pragma once
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "kernels/seams/cuda/library.h"
+#include "kernels/seams/lanes/runner_refused.h"
 #include "kernels/types.h"
 
 namespace ito::cuda {
 
 // A call of cuDNN that did not succeed: what was asked for, the status's name, and the library's own reason.
-class CudnnError : public Error {
+class CudnnError : public RunnerRefused {
  public:
   CudnnError(const Cudnn& api, const std::string& what, cudnnStatus_t status);
   cudnnStatus_t status;
@@ -128,6 +130,7 @@ struct EngineChoice {
   std::vector<std::pair<cudnnBackendKnobType_t, int64_t>> knobs;
   std::string name() const;  // "cudnn:engine 5, knobs 2=18 14=3"
 };
+std::optional<EngineChoice> engine_named(const std::string& name);  // the reverse
 // Whether no knob is known to cut a sum by the size of the grid, which follows N.
 bool cuts_no_sum(const EngineChoice& choice);
 

@@ -92,21 +92,8 @@ constexpr int kProbedN[] = {1, 2, 3, 5, 9, 13, 19, 29, 37, 64, 100, 128, 129, 20
 
 }  // namespace
 
-int canonical_n() {
-  return 4 * images_per_chunk();
-}
-
-const char* name_of(Direction direction) {
-  return direction == Direction::Forward ? "forward"
-         : direction == Direction::Data  ? "data gradient"
-                                         : "weight gradient";
-}
-
 std::string ConvKey::text() const {
-  const ConvShape& s = shape;
-  return join_text(name_of(direction), " ", s.h, "x", s.w, "x", s.c, " to ", s.k, ", filters ", s.r, "x", s.s,
-                   ", stride ", s.stride, ", padding ", s.pad_top, " ", s.pad_left, " ", s.pad_bottom, " ", s.pad_right,
-                   ", ", ito::name_of(type), holds_bf16 ? " that holds bf16" : "");
+  return text_of({shape, direction, type}) + (holds_bf16 ? " that holds bf16" : "");
 }
 
 int64_t alignment_of(int64_t elements, DType type) {

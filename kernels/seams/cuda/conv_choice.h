@@ -16,17 +16,18 @@
 #include <string>
 #include <vector>
 
-#include "kernels/seams/conv.h"
 #include "kernels/seams/cuda/backend_graph.h"
+#include "kernels/seams/lanes/conv_runner.h"
 
 namespace ito::cuda {
 
-enum class Direction { Forward, Data, Weight };
-const char* name_of(Direction direction);
+using Direction = ConvDirection;
 
 enum TensorId : int64_t { kX = 'x', kFilters = 'w', kY = 'y' };  // or their gradients
 
-int canonical_n();  // 64 on a GPU: images of a usual batch
+inline int canonical_n() {  // 64 on a GPU
+  return usual_images();
+}
 
 // What a choice depends on.
 struct ConvKey {

@@ -1,36 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Choosing an engine on the card, and the plans made from the choice.
+// See conv_plans.h.
 #include "kernels/seams/cuda/conv_plans.h"
 
-#include "kernels/seams/cuda/conv_trial.h"
-
 namespace ito::cuda {
-namespace {
-
-std::shared_ptr<DirectionPlans> choose(Session& session, const ConvKey& key) {
-  const bool weight = key.direction == Direction::Weight;
-  std::string refusal = "no engine was proposed of which it is known that it cuts no sum";
-  try {
-    for (EngineChoice& choice : conv_candidates(session.target(), key, weight ? images_per_chunk() : canonical_n())) {
-      try {
-        std::optional<WorkspaceLine> line;
-        if (!weight) line = workspace_line(session.target(), key, choice);
-        std::string trouble =
-            weight || line ? try_engine(session, key, choice) : "its workspace may hold parts of sums";
-        if (trouble.empty()) return std::make_shared<DirectionPlans>(session, key, std::move(choice), line);
-        refusal = choice.name() + ": " + trouble;
-      } catch (const CudnnError& error) {
-        refusal = error.what();
-      }
-    }
-  } catch (const CudnnError& error) {
-    refusal = error.what();
-  }
-  warn("the ", key.text(), " runs on the portable kernel, which uses no tensor cores (", refusal, ")");
-  return nullptr;
-}
-
-}  // namespace
 
 const Plan& DirectionPlans::plan(const std::string& layer, int n) {
   const auto found = plans_.find(n);
@@ -39,12 +11,13 @@ const Plan& DirectionPlans::plan(const std::string& layer, int n) {
   constexpr const char* kAdvice = "; use another batch, or ITO_PORTABLE_KERNELS=1";
   try {
     Plan made(session_.target(), conv_graph(session_.target(), key_, n), choice_);
-    ITO_CHECK(!line_ || line_->holds(n, made.workspace()), "conv ", layer, ": ", name_of(key_.direction), " of ", n,
-              " images: the workspace of ", choice_.name(), " is ", made.workspace(),
-              " bytes, which may hold parts of sums, so an image's bits would know their batch", kAdvice);
+    if (line_ && !line_->holds(n, made.workspace()))
+      fail<RunnerRefused>("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: the workspace of ",
+                          choice_.name(), " is ", made.workspace(),
+                          " bytes, which may hold parts of sums, so an image's bits would know their batch", kAdvice);
     return plans_.emplace(n, std::move(made)).first->second;
   } catch (const CudnnError& error) {
-    fail("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what(), kAdvice);
+    fail<RunnerRefused>("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what(), kAdvice);
   }
 }
 
@@ -74,27 +47,36 @@ void DirectionPlans::run(const std::string& layer, Stream& stream, int n, const 
                     {{kX, const_cast<void*>(x)}, {kFilters, const_cast<void*>(filters)}, {kY, const_cast<void*>(y)}},
                     workspace);
   } catch (const CudnnError& error) {
-    fail("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what());
+    fail<RunnerRefused>("conv ", layer, ": ", name_of(key_.direction), " of ", n, " images: ", error.what());
   }
   check_launched(stream, name_of(key_.direction));
 }
 
-std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key) {
+std::vector<std::string> engine_names(const ConvKey& key) {
   Session* const on = session();
-  if (!on) return nullptr;
-  // Never destroyed: at exit the driver may be gone before it.
-  static auto& chosen = *new std::map<std::string, std::shared_ptr<DirectionPlans>>;
+  if (!on) return {};
   const std::lock_guard lock(on->mutex);
-  const auto [at, is_new] = chosen.try_emplace(key.text());
-  if (is_new) {
-    try {
-      at->second = choose(*on, key);
-    } catch (...) {
-      chosen.erase(at);
-      throw;
-    }
+  const int n = key.direction == Direction::Weight ? images_per_chunk() : canonical_n();
+  std::vector<std::string> names;
+  for (const EngineChoice& choice : conv_candidates(on->target(), key, n)) names.push_back(choice.name());
+  return names;
+}
+
+std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key, const std::string& name) {
+  Session* const on = session();
+  const std::optional<EngineChoice> choice = engine_named(name);
+  if (!on || !choice) return nullptr;
+  // Never destroyed: at exit the driver may be gone before it.
+  static auto& made = *new std::map<std::pair<std::string, std::string>, std::shared_ptr<DirectionPlans>>;
+  const std::lock_guard lock(on->mutex);
+  std::shared_ptr<DirectionPlans>& plans = made[{key.text(), name}];
+  if (plans) return plans;
+  std::optional<WorkspaceLine> line;
+  if (key.direction != Direction::Weight) {
+    line = workspace_line(on->target(), key, *choice);
+    if (!line) fail<RunnerRefused>("its workspace may hold parts of sums");
   }
-  return at->second;
+  return plans = std::make_shared<DirectionPlans>(*on, key, *choice, line);
 }
 
 }  // namespace ito::cuda

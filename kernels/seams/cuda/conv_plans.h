@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The chosen engine of a layer's direction, and its plan for each N. Layers of one shape share one.
+// An engine of a layer's direction, and its plan for each N. Layers of one shape share one.
 #pragma once
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/seams/cuda/conv_choice.h"
 #include "kernels/seams/cuda/session.h"
@@ -18,8 +19,8 @@ class DirectionPlans {
       : session_(session), key_(key), choice_(std::move(choice)), line_(line) {}
   std::string name() const { return choice_.name(); }
   // Plans for n images where there is no plan yet: host work, best done before a capture. Throws Error, naming the
-  // layer, if the engine refuses this n, or wants a workspace for it that may hold parts of sums: another engine could
-  // give an image other bits.
+  // layer, if the engine refuses this n (a CudnnError), or wants a workspace for it that may hold parts of sums:
+  // another engine could give an image other bits.
   size_t workspace(const std::string& layer, int n);
   // x, filters and y, one of which is written.
   void run(const std::string& layer, Stream& stream, int n, const void* x, const void* filters, const void* y,
@@ -35,8 +36,12 @@ class DirectionPlans {
   std::map<int, Plan> plans_;
 };
 
-// null: no engine passed, the portable kernel runs this direction for every N. Chosen once a key: each candidate is
-// planned for many N (workspace_line), then run on invented data (try_engine).
-std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key);
+// The engines that cuDNN proposes and of which it is known that they cut no sum, best first; none without cuDNN. Throws
+// CudnnError.
+std::vector<std::string> engine_names(const ConvKey& key);
+
+// The engine of this name (EngineChoice::name), planned for many N (workspace_line); null without cuDNN or where the
+// name is none. Throws CudnnError where it cannot be planned or its workspace may hold parts of sums.
+std::shared_ptr<DirectionPlans> direction_plans(const ConvKey& key, const std::string& name);
 
 }  // namespace ito::cuda

@@ -4,7 +4,7 @@
 #include "kernels/seams/cuda/gemm_library.h"
 #include "kernels/seams/cuda/session.h"
 #include "kernels/seams/cuda/stream.h"
-#include "kernels/seams/cuda/trial.h"
+#include "kernels/seams/lanes/trial.h"
 
 namespace ito {
 namespace {
@@ -23,7 +23,7 @@ struct FastestGemm::Impl {
   DType type;
   cublasLtMatmulAlgo_t algorithm{};
   std::unique_ptr<cuda::Description> description;  // null: the portable kernel
-  cuda::DeviceBlock workspace{kWorkspace};
+  DeviceBlock workspace{kWorkspace};
 };
 
 FastestGemm::FastestGemm(const GemmShape& given, DType type) : impl_(std::make_unique<Impl>()) {

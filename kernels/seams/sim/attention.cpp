@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention in sim: what the CUDA build runs without cuDNN's, with the portable matrix product.
-#include "kernels/seams/common/own_attention.h"
+#include "kernels/seams/lanes/own_attention.h"
 
 namespace ito {
 

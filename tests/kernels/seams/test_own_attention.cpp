@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How an attention of matrix products is cut: any number of images at a time gives the same bits, and where one image's
 // scores are too large the portable kernels run. Its values are the attention seam's test, in sim and on a GPU.
-#include "kernels/seams/common/own_attention.h"
+#include "kernels/seams/lanes/own_attention.h"
 
 #include "kernels/nn/attention.h"
 #include "tests/cases/attention.h"

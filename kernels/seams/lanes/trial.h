@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a candidate of a library is tried with before a layer depends on it: invented data, and the portable kernel's
-// result to compare with.
+// What a kernel is tried with before a layer depends on it: invented data, and the portable kernel's result to compare
+// with.
 #pragma once
 #include <cstdint>
 #include <vector>
 
 #include "kernels/seams/device.h"
 
-namespace ito::cuda {
+namespace ito {
 
 class DeviceBlock {
  public:
-  explicit DeviceBlock(size_t bytes)
-      : memory_(bytes ? device_allocate(bytes, "trial of a library's kernel") : nullptr) {}
+  explicit DeviceBlock(size_t bytes) : memory_(bytes ? device_allocate(bytes, "trial of a kernel") : nullptr) {}
   ~DeviceBlock() {
     if (memory_) device_free(memory_);
   }
@@ -33,4 +32,4 @@ std::vector<char> fetch(Stream& stream, const void* from, size_t bytes);
 // (2^-24), which TF32 (2^-11) exceeds. Nothing that is not finite.
 bool same_up_to_rounding(const std::vector<char>& got, const std::vector<char>& want, DType type, bool true_fp32);
 
-}  // namespace ito::cuda
+}  // namespace ito

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See trial.h.
-#include "kernels/seams/cuda/trial.h"
+#include "kernels/seams/lanes/trial.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 #include "kernels/nn/pointwise.h"
 
-namespace ito::cuda {
+namespace ito {
 namespace {
 
 std::vector<float> as_floats(const std::vector<char>& bytes, DType type) {
@@ -51,4 +51,4 @@ bool same_up_to_rounding(const std::vector<char>& got_bytes, const std::vector<c
   return difference <= (true_fp32 ? 0x1p-15f : 0x1p-6f) * largest;
 }
 
-}  // namespace ito::cuda
+}  // namespace ito

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See own_attention.h.
-#include "kernels/seams/common/own_attention.h"
+#include "kernels/seams/lanes/own_attention.h"
 
 #include <algorithm>
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// See conv_trial.h.
+#include "kernels/seams/lanes/conv_trial.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/nn/pack_filters.h"
+#include "kernels/seams/lanes/trial.h"
+
+namespace ito {
+namespace {
+
+constexpr int kInvented = 3;                         // images; larger batches repeat them
+constexpr int64_t kMostBytes = int64_t{512} << 20;   // of x, y and a residual together
+constexpr size_t kFetchedAtOnce = size_t{32} << 20;  // of a result
+constexpr const char* kOtherValues = "it gave other values";
+
+Stream& trial_stream() {
+  static Stream& stream =
+      *new Stream("trial of kernels");  // never destroyed: a library's handle keeps the stream it was given last
+  return stream;
+}
+
+// Invented filters as a runner and as the portable kernel read them.
+struct Filters {
+  DeviceBlock packed, plain;
+  Filters(Stream& stream, const ConvTask& task, const ConvRunner& runner)
+      : packed(size_of(task.type) * elements(task, runner.channel_multiple())),
+        plain(size_of(task.type) * task.shape.weights()) {
+    const ConvShape& s = task.shape;
+    const DeviceBlock masters(sizeof(float) * s.weights()), wide(sizeof(float) * s.weights());
+    invent(stream, masters.data(), DType::F32, wide, s.weights(), 3);
+    const auto pack = [&](const DeviceBlock& to, int multiple) {
+      pack_filters(stream, {to.data(), task.type}, static_cast<const float*>(masters.data()),
+                   int64_t{1} * s.k * s.r * s.s, s.c, padded_channels(s, multiple));
+    };
+    pack(packed, runner.channel_multiple());
+    pack(plain, 1);
+    stream.synchronize();  // the masters go
+  }
+  static int64_t elements(const ConvTask& task, int multiple) { return filter_elements(task.shape, multiple); }
+};
+
+// Fills the images behind the first `have` with repetitions of those.
+void repeat_images(Stream& stream, const DeviceBlock& images, size_t image_bytes, int have, int n) {
+  for (; have < n; have *= 2)
+    copy_on_device(stream, images.at(have * image_bytes), images.data(),
+                   static_cast<size_t>(std::min(have, n - have)) * image_bytes);
+}
+
+// Whether image i of the n has the bits of image i % kInvented of `alone`.
+bool repeats(Stream& stream, const DeviceBlock& images, size_t image_bytes, int n, const std::vector<char>& alone) {
+  const int at_once = static_cast<int>(std::clamp<size_t>(kFetchedAtOnce / image_bytes, 1, static_cast<size_t>(n)));
+  for (int first = 0; first < n; first += at_once) {
+    const int count = std::min(at_once, n - first);
+    const std::vector<char> part = fetch(stream, images.at(first * image_bytes), count * image_bytes);
+    for (int i = 0; i < count; ++i)
+      if (memcmp(part.data() + i * image_bytes, alone.data() + (first + i) % kInvented * image_bytes, image_bytes) != 0)
+        return false;
+  }
+  return true;
+}
+
+// The batches that are tried: a few images, a usual batch, twice that.
+std::vector<int> trial_batches(size_t bytes_an_image) {
+  const auto fit = kMostBytes / static_cast<int64_t>(bytes_an_image);
+  const int usual = static_cast<int>(std::min<int64_t>(usual_images(), fit / 2));
+  if (usual <= kInvented) return {kInvented};
+  return {kInvented, usual, 2 * usual};
+}
+
+std::string try_images(const ConvTask& task, ConvRunner& runner) {
+  const ConvShape& s = task.shape;
+  const bool forward = task.direction == ConvDirection::Forward;
+  const int64_t given_count = forward ? x_elements(s) : y_elements(s);
+  const int64_t result_count = forward ? y_elements(s) : x_elements(s);
+  const size_t given_bytes = size_of(task.type) * given_count, result_bytes = size_of(task.type) * result_count;
+  const size_t residual_bytes = forward ? result_bytes : 0;
+  const std::vector<int> batches = trial_batches(given_bytes + result_bytes + residual_bytes);
+  const int most = batches.back();
+  size_t workspace_bytes = runner.workspace(1);
+  for (const int n : batches) workspace_bytes = std::max(workspace_bytes, runner.workspace(n));
+
+  Stream& stream = trial_stream();
+  const DeviceBlock given(most * given_bytes), result(most * result_bytes), residual(most * residual_bytes),
+      bias(sizeof(float) * s.k), want(result_bytes), workspace(workspace_bytes),
+      wide(sizeof(float) * std::max<int64_t>({kInvented * given_count, kInvented * result_count, s.k}));
+  const Filters filters(stream, task, runner);
+  invent(stream, given.data(), task.type, wide, kInvented * given_count, 1);
+  invent(stream, bias.data(), DType::F32, wide, s.k, 5);
+  if (forward) invent(stream, residual.data(), task.type, wide, kInvented * result_count, 7);
+
+  const auto run = [&](int first, int n) {
+    ConvCall call{.filters = {filters.packed.data(), task.type},
+                  .result = {result.at(first * result_bytes), task.type},
+                  .n = n,
+                  .workspace = workspace.data()};
+    (forward ? call.x : call.dy) = {given.at(first * given_bytes), task.type};
+    if (forward)
+      call.epilogue = {static_cast<const float*>(bias.data()), {residual.at(first * residual_bytes), task.type}, 1.0f};
+    runner.run(stream, call);
+  };
+  ConvCall portable{.filters = {filters.plain.data(), task.type}, .result = {want.data(), task.type}, .n = 1};
+  (forward ? portable.x : portable.dy) = {given.data(), task.type};
+  if (forward) portable.epilogue = {static_cast<const float*>(bias.data()), {residual.data(), task.type}, 1.0f};
+  kPortableConv.make("trial", task, kPortableConv.name)->run(stream, portable);
+
+  fill_bytes(stream, result.data(), 0xFF, kInvented * result_bytes);
+  for (int image = 0; image < kInvented; ++image) run(image, 1);
+  const std::vector<char> alone = fetch(stream, result.data(), kInvented * result_bytes);
+  const std::vector<char> first(alone.begin(), alone.begin() + static_cast<int64_t>(result_bytes));
+  if (!same_up_to_rounding(first, fetch(stream, want.data(), result_bytes), task.type, task.type == DType::F32))
+    return kOtherValues;
+  repeat_images(stream, given, given_bytes, kInvented, most);
+  if (forward) repeat_images(stream, residual, residual_bytes, kInvented, most);
+  for (const int n : batches) {
+    fill_bytes(stream, result.data(), 0xFF, n * result_bytes);
+    run(0, n);
+    if (!repeats(stream, result, result_bytes, n, alone))
+      return join_text("an image's bits among ", n, " are not those it has alone");
+  }
+  return "";
+}
+
+// A chunk of images of which all but the first are zero, and then a second chunk of zeros, which adds nothing.
+std::string try_weight(const ConvTask& task, ConvRunner& runner) {
+  const ConvShape& s = task.shape;
+  const int chunk = images_per_chunk();
+  const size_t x_bytes = size_of(task.type) * x_elements(s), y_bytes = size_of(task.type) * y_elements(s);
+  const size_t w_bytes = sizeof(float) * s.weights();
+  const bool fits = 2 * chunk * static_cast<int64_t>(x_bytes + y_bytes) <= kMostBytes;
+  const int most = fits ? 2 * chunk : chunk;
+  Stream& stream = trial_stream();
+  const DeviceBlock wide(sizeof(float) * std::max(x_elements(s), y_elements(s))), x(most * x_bytes), y(most * y_bytes),
+      w(w_bytes), bias(sizeof(float) * s.k), want(w_bytes), want_bias(sizeof(float) * s.k),
+      workspace(std::max({runner.workspace(chunk), runner.workspace(most), weight_partials_bytes(s, 1)}));
+  for (const auto& [images, count, bytes, seed] :
+       {std::tuple{&x, x_elements(s), x_bytes, 1u}, {&y, y_elements(s), y_bytes, 2u}}) {
+    invent(stream, images->data(), task.type, wide, count, seed);
+    fill_bytes(stream, images->at(bytes), 0, (most - 1) * bytes);
+  }
+  const auto run = [&](ConvRunner& with, const DeviceBlock& dweight, const DeviceBlock& dbias, int n) {
+    ConvCall call{.x = {x.data(), task.type}, .dy = {y.data(), task.type}, .n = n, .workspace = workspace.data()};
+    call.dweight = static_cast<float*>(dweight.data());
+    call.dbias = static_cast<float*>(dbias.data());
+    with.run(stream, call);
+    std::vector<char> both = fetch(stream, dweight.data(), w_bytes);
+    const std::vector<char> tail = fetch(stream, dbias.data(), sizeof(float) * s.k);
+    both.insert(both.end(), tail.begin(), tail.end());
+    return both;
+  };
+  const std::vector<char> portable = run(*kPortableConv.make("trial", task, kPortableConv.name), want, want_bias, 1);
+  const std::vector<char> first = run(runner, w, bias, chunk);
+  if (first != run(runner, w, bias, chunk)) return "a second run gave other bits";
+  if (most > chunk && first != run(runner, w, bias, most)) return "images of zeros changed its bits";
+  return same_up_to_rounding(first, portable, DType::F32, task.type == DType::F32) ? "" : kOtherValues;
+}
+
+}  // namespace
+
+std::string try_conv(const ConvTask& task, ConvRunner& runner) {
+  return task.direction == ConvDirection::Weight ? try_weight(task, runner) : try_images(task, runner);
+}
+
+}  // namespace ito

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// In sim a layer takes the portable kernels; what else there is runs where a kernel table asks for it.
+#include "kernels/seams/lanes/conv_runner.h"
+
+namespace ito {
+
+std::span<const ConvFamily* const> conv_families(const ConvTask&) {
+  static constexpr const ConvFamily* kAll[] = {&kPortableConv};
+  return kAll;
+}
+
+}  // namespace ito
