@@ -2,6 +2,7 @@
 // See model_on_device.h.
 #include "models/model_on_device.h"
 
+#include "engine/checkpoint/kernel_table_file.h"
 #include "engine/checkpoint/weights.h"
 
 namespace ito {
@@ -9,6 +10,7 @@ namespace ito {
 ModelOnDevice load_model(const std::string& path, int height, int width) {
   ModelOnDevice loaded;
   loaded.model = read_model(path);
+  take_kernels_of(loaded.model.files);
   loaded.scheduler = loaded.model.scheduler();
   loaded.network = loaded.model.network(height, width);
   const ParameterLayout layout = parameters_of(loaded.network);

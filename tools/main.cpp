@@ -5,6 +5,7 @@
 #include <exception>
 #include <filesystem>
 
+#include "engine/checkpoint/kernel_table_file.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "engine/io/option_name.h"
@@ -135,6 +136,8 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   std::string device = "auto";  // the front has decided by now; kept so that --help shows it
   app.add_option("--device", device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
+  app.add_option_function<std::string>("--kernel-table", ito::take_kernel_table,
+                                       "which kernel each layer takes: what `ito bench --tune` wrote on this device");
   try {
     ito::add_train_command(app);
     ito::add_sample_command(app);

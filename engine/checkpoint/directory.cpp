@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "engine/checkpoint/kernel_table_file.h"
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/io/atomic_file.h"
@@ -37,6 +38,8 @@ void write_model(const std::string& directory, const Component& component, const
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
     if (!layout.all().empty()) write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
     if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
+    if (snapshot && !snapshot->kernel_table.choices.empty())
+      write_json_file((temporary / kKernelsFile).string(), json_of(snapshot->kernel_table));
     if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
     put_folder_in_place(temporary, directory);
   } catch (const fs::filesystem_error& e) {

@@ -109,6 +109,7 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
     if (files.statistics.empty()) files.statistics = first_existing({around / kStatisticsFile});
     if (files.class_names.empty()) files.class_names = first_existing({around / kClassNamesFile});
   }
+  files.kernels = first_existing({directory / kKernelsFile});
   files.state = first_existing({directory / kTrainingStateFile});
   return files;
 }

@@ -9,6 +9,7 @@
 #include "engine/io/safetensors.h"
 #include "engine/program/parameters.h"
 #include "kernels/optim/train_state.h"
+#include "kernels/seams/kernel_table.h"
 
 namespace ito {
 
@@ -18,6 +19,7 @@ struct TrainingSnapshot {
   uint64_t configuration_hash = 0;                          // of what else the numbers depend on; 0: not known
   uint64_t data_fingerprint = 0;                            // Dataset::fingerprint()
   std::string kernels;                                      // what it was computed with, in words; printable ASCII
+  KernelTable kernel_table;                                 // what its layers were run by; a file of its own
   LevelLosses level_losses;                                 // of a draw of levels that follows them
   std::vector<float> weights, first_moment, second_moment;  // arenas
 };

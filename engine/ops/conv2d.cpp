@@ -19,6 +19,8 @@ class Conv2dOp : public Op {
     layer_.emplace(name.c_str(), shape_, type_, ConvGradients{wanted.inputs.at(0), wanted.parameters});
   }
   std::string describe() const override { return layer_ ? layer_->implementations() : ""; }
+  KernelChoices choices() const override { return layer_ ? layer_->choices() : KernelChoices(); }
+  std::vector<KernelTiming> time_choices() const override { return layer_->time_choices(n_); }
   size_t packed_bytes() const override { return layer_->packed_bytes(); }
   size_t forward_workspace() const override { return layer_->forward_workspace(n_); }
   size_t backward_workspace() const override {

@@ -9,6 +9,7 @@
 #include "engine/program/parameters.h"
 #include "kernels/random/sample_counter.h"
 #include "kernels/seams/device.h"
+#include "kernels/seams/kernel_table.h"
 #include "kernels/types.h"
 
 namespace ito {
@@ -83,7 +84,11 @@ class Op {
   virtual size_t backward_workspace() const { return 0; }
   virtual size_t packed_bytes() const { return 0; }
   virtual void pack(Stream&, const OpData&) {}
-  virtual std::string describe() const { return {}; }  // what `inspect` prints beside the op, once it is prepared
+  // Once it is prepared: what `inspect` prints beside the op, and which kernels it chose where there is a choice.
+  virtual std::string describe() const { return {}; }
+  virtual KernelChoices choices() const { return {}; }
+  // Times what it could choose on these images; prepared before. For whoever makes a kernel table.
+  virtual std::vector<KernelTiming> time_choices() const { return {}; }
 
   // Filled in by Program::add from the OpSpec.
   std::string name;

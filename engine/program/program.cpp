@@ -187,6 +187,12 @@ void Program::forward(Stream& stream) {
   }
 }
 
+KernelChoices Program::kernel_choices() const {
+  KernelChoices all;
+  for (const auto& op : ops_) all.merge(op->choices());
+  return all;
+}
+
 void Program::set_gradients(float* gradients) {
   ITO_CHECK(options_.mode == Mode::Training && gradients, "gradients are for training mode only, and not null there");
   gradients_ = gradients;

@@ -43,6 +43,7 @@ class Program {
   const ParameterLayout& layout() const { return layout_; }  // once finished
   const MemoryPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Op>>& ops() const { return ops_; }
+  KernelChoices kernel_choices() const;  // of its ops, once finished
   bool wants_gradient(Value v) const { return v && values_.at(v.id).info.wants_gradient; }
 
   // Running. bind takes the arenas of the parameters (gradients null unless training) and allocates what the plan says,

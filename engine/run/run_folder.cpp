@@ -174,6 +174,7 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   snapshot.configuration_hash = identity_.configuration_hash;
   snapshot.data_fingerprint = identity_.data_fingerprint;
   snapshot.kernels = identity_.kernels;
+  snapshot.kernel_table = {.source = "", .device = device_name(), .choices = trainer.kernel_choices()};
   snapshot.level_losses = trainer.level_losses();
   snapshot.weights = trainer.download(Trainer::Arena::Weights);
   snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);

@@ -138,6 +138,12 @@ size_t Trainer::planned_bytes() const {
   return activation_bytes() + buffer_bytes_;
 }
 
+KernelChoices Trainer::kernel_choices() const {
+  KernelChoices all = program_.kernel_choices();
+  if (last_) all.merge(last_->kernel_choices());
+  return all;
+}
+
 void Trainer::set_weights(const std::vector<float>& weights) {
   upload(Arena::Weights, weights);
   upload(Arena::Ema, weights);

@@ -48,6 +48,7 @@ class Trainer {
   const ParameterLayout& layout() const { return program_.layout(); }
   const Program& program() const { return program_; }
   size_t planned_bytes() const;  // everything the trainer keeps on the device
+  KernelChoices kernel_choices() const;
 
   // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser.
   void set_weights(const std::vector<float>& weights);

@@ -63,6 +63,8 @@ class ConvLayer {
   std::string implementations() const;
   // The same as a kernel table has it; empty where the device leaves no choice.
   KernelChoices choices() const;
+  // Every kernel that each direction could take, tried and timed on n images; empty where the device leaves no choice.
+  std::vector<KernelTiming> time_choices(int n) const;
 
  private:
   struct Impl;

@@ -11,10 +11,17 @@ namespace ito {
 
 using KernelChoices = std::map<std::string, std::string>;
 
+// A kernel that a layer could take, and how long a launch of it took; `trouble` says why it may not be taken.
+struct KernelTiming {
+  std::string key, name, trouble;
+  double seconds = 0;
+};
+
 struct KernelTable {
   std::string source;  // for errors: a file, a checkpoint
   std::string device;  // device_name() where it was made
   KernelChoices choices;
+  bool binding = true;  // false: a layer that cannot have its choice takes the fixed rule, with a warning
   const std::string* choice(const std::string& key) const {
     const auto at = choices.find(key);
     return at == choices.end() ? nullptr : &at->second;

@@ -54,6 +54,7 @@ TEST_F(BadInput, CommandLine) {
       row({"bench", "train", "--timeline", images_ + "/none/t.json"},
           images_ + "/none/t.json: cannot be created: No such file or directory; create its directory first"),
       row({"--device", "gpu", "train"}, "--device gpu: expected auto, cuda or cpu"),
+      row({"bench", "train", "--kernel-table", images_ + "/none.json"}, images_ + "/none.json: cannot be read: *"),
   });
 }
 

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/checkpoint/kernel_table_file.h"
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
@@ -171,6 +172,7 @@ int train(RunConfig run, const Given& given) {
   const std::optional<FoundCheckpoint> newest =
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   Model model = model_to_train(run, newest, given);
+  if (newest) take_kernels_of(find_model(newest->path, component_folders()));
   const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
   const LevelChoices levels = resolve_levels(run, scheduler);

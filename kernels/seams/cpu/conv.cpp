@@ -278,6 +278,9 @@ void ConvLayer::backward_weight(Stream& stream, float* dweight, float* dbias, Co
 KernelChoices ConvLayer::choices() const {
   return {};
 }
+std::vector<KernelTiming> ConvLayer::time_choices(int) const {
+  return {};
+}
 
 std::string ConvLayer::implementations() const {
   const Impl& m = *impl_;

@@ -52,20 +52,30 @@ std::unique_ptr<ConvRunner> make_conv(const std::string& layer, const ConvTask& 
   return nullptr;
 }
 
+namespace {
+
+// null: the table leaves it to the rule.
+std::unique_ptr<ConvRunner> from_table(const std::string& layer, const ConvTask& task, const std::string& key) {
+  const KernelTable& table = kernel_table();
+  const std::string* name = table.choice(key);
+  if (!name) return nullptr;
+  std::string trouble = "there is none here";
+  try {
+    if (std::unique_ptr<ConvRunner> runner = make_conv(layer, task, *name)) return runner;
+  } catch (const RunnerRefused& error) {
+    trouble = error.what();
+  }
+  const std::string text = join_text(table.source, ": '", key, "' is to run on '", *name, "': ", trouble);
+  ITO_USER_CHECK(!table.binding, text, "; make a table on this machine");
+  warn(text, "; taking what ", device_name(), " has");
+  return nullptr;
+}
+
+}  // namespace
+
 std::unique_ptr<ConvRunner> choose_conv(const std::string& layer, const ConvTask& task) {
   const std::string key = text_of(task);
-  if (const std::string* name = kernel_table().choice(key)) {
-    std::unique_ptr<ConvRunner> runner;
-    try {
-      runner = make_conv(layer, task, *name);
-    } catch (const RunnerRefused& error) {
-      fail<UserError>(kernel_table().source, ": '", key, "' is to run on '", *name, "': ", error.what(),
-                      "; make a table for this machine");
-    }
-    ITO_USER_CHECK(runner, kernel_table().source, ": '", key, "' is to run on '", *name, "', which ", device_name(),
-                   " does not have; make a table for this machine");
-    return runner;
-  }
+  if (std::unique_ptr<ConvRunner> runner = from_table(layer, task, key)) return runner;
   static std::mutex mutex;
   static std::map<std::string, std::string> chosen;
   const std::lock_guard lock(mutex);

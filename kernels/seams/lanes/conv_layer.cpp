@@ -3,6 +3,7 @@
 // runners read the same form of the filters share one copy.
 #include "kernels/nn/pack_filters.h"
 #include "kernels/seams/lanes/conv_choice.h"
+#include "kernels/seams/lanes/conv_trial.h"
 
 namespace ito {
 
@@ -119,6 +120,24 @@ std::string ConvLayer::implementations() const {
   const Impl& m = *impl_;
   return "forward=" + m.forward->name() + (m.data ? " data=" + m.data->name() : "") +
          (m.weight ? " weight=" + m.weight->name() : "");
+}
+
+std::vector<KernelTiming> ConvLayer::time_choices(int n) const {
+  const Impl& m = *impl_;
+  std::vector<KernelTiming> all;
+  const auto add = [&](ConvDirection direction, const ConvRunner* runner) {
+    if (!runner) return;
+    const ConvTask task{m.shape, direction, m.type};
+    for (const ConvProposal& proposal : conv_proposals(task)) {
+      KernelTiming timing{text_of(task), proposal.name, proposal.trouble};
+      if (timing.trouble.empty()) timing.seconds = time_conv(task, *make_conv(m.name, task, proposal.name), n);
+      all.push_back(std::move(timing));
+    }
+  };
+  add(ConvDirection::Forward, m.forward.get());
+  add(ConvDirection::Data, m.data.get());
+  add(ConvDirection::Weight, m.weight.get());
+  return all;
 }
 
 KernelChoices ConvLayer::choices() const {

@@ -3,6 +3,7 @@
 #include "kernels/seams/lanes/conv_trial.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "kernels/nn/pack_filters.h"
@@ -158,6 +159,51 @@ std::string try_weight(const ConvTask& task, ConvRunner& runner) {
 }
 
 }  // namespace
+
+double time_conv(const ConvTask& task, ConvRunner& runner, int n) {
+  constexpr int kGroups = 7, kLaunches = 5;
+  const ConvShape& s = task.shape;
+  const size_t x_bytes = size_of(task.type) * x_elements(s), y_bytes = size_of(task.type) * y_elements(s);
+  Stream& stream = trial_stream();
+  const DeviceBlock x(n * x_bytes), y(n * y_bytes), residual(n * y_bytes), bias(sizeof(float) * s.k),
+      w(sizeof(float) * s.weights()), dbias(sizeof(float) * s.k), workspace(runner.workspace(n)),
+      wide(sizeof(float) * std::max<int64_t>({x_elements(s), y_elements(s), s.k}));
+  const Filters filters(stream, task, runner);
+  invent(stream, bias.data(), DType::F32, wide, s.k, 5);
+  for (const auto& [images, count, bytes, seed] : {std::tuple{&x, x_elements(s), x_bytes, 1u},
+                                                   {&y, y_elements(s), y_bytes, 2u},
+                                                   {&residual, y_elements(s), y_bytes, 7u}}) {
+    invent(stream, images->data(), task.type, wide, count, seed);
+    repeat_images(stream, *images, bytes, 1, n);
+  }
+  ConvCall call{.n = n, .workspace = workspace.data()};
+  call.filters = {filters.packed.data(), task.type};
+  const DataRef x_data(x.data(), task.type), y_data(y.data(), task.type);
+  if (task.direction == ConvDirection::Data) {
+    call.dy = y_data;
+    call.result = x_data;
+  } else {
+    call.x = x_data;
+  }
+  if (task.direction == ConvDirection::Forward) {
+    call.result = y_data;
+    call.epilogue = {static_cast<const float*>(bias.data()), {residual.data(), task.type}, 1.0f};
+  } else if (task.direction == ConvDirection::Weight) {
+    call.dy = y_data;
+    call.dweight = static_cast<float*>(w.data());
+    call.dbias = static_cast<float*>(dbias.data());
+  }
+  std::vector<double> seconds;
+  for (int group = 0; group <= kGroups; ++group) {  // the first is not counted
+    const auto start = std::chrono::steady_clock::now();
+    for (int launch = 0; launch < kLaunches; ++launch) runner.run(stream, call);
+    stream.synchronize();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    if (group > 0) seconds.push_back(took.count() / kLaunches);
+  }
+  std::nth_element(seconds.begin(), seconds.begin() + kGroups / 2, seconds.end());
+  return seconds[kGroups / 2];
+}
 
 std::string try_conv(const ConvTask& task, ConvRunner& runner) {
   return task.direction == ConvDirection::Weight ? try_weight(task, runner) : try_images(task, runner);
