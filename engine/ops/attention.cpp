@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scaled dot-product attention over pixels. Saves q, k, v, the output and the log-sum-exp.
+#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/ops.h"
@@ -13,6 +14,17 @@ class AttentionOp : public Op {
   AttentionOp(const AttentionShape& shape, DType type) : shape_(shape), type_(type) {}
 
   const char* kind() const override { return "attention"; }
+  void prepare(const WantedGradients& wanted) override {
+    backward_ = std::find(wanted.inputs.begin(), wanted.inputs.end(), true) != wanted.inputs.end();
+  }
+  KernelChoices choices() const override { return attention_choices(shape_, type_, backward_); }
+  std::vector<KernelTiming> time_choices() const override { return time_attention_choices(shape_, type_, backward_); }
+  std::string describe() const override {
+    std::string text;
+    for (const auto& [key, name] : choices())
+      text += (text.empty() ? "" : " ") + key.substr(10, key.find(',') - 10) + "=" + name;
+    return text;
+  }
   size_t forward_workspace() const override { return attention_forward_workspace(shape_, type_); }
   size_t backward_workspace() const override { return attention_backward_workspace(shape_, type_); }
 
@@ -30,6 +42,7 @@ class AttentionOp : public Op {
  private:
   AttentionShape shape_;
   DType type_;
+  bool backward_ = false;
 };
 
 }  // namespace

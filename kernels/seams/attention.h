@@ -2,7 +2,10 @@
 // The attention seam: softmax(scale * q k^T) v per image and head; q, k, v, out are (N, tokens, heads * head_dim),
 // heads are contiguous channel slices. Softmax and sums in fp32.
 #pragma once
+#include <vector>
+
 #include "kernels/seams/device.h"
+#include "kernels/seams/kernel_table.h"
 
 namespace ito {
 
@@ -26,5 +29,9 @@ void attention_forward(Stream& stream, DataRef out, float* lse, ConstDataRef q, 
 void attention_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv, ConstDataRef dout, ConstDataRef out,
                         const float* lse, ConstDataRef q, ConstDataRef k, ConstDataRef v, const AttentionShape& shape,
                         void* workspace);
+
+// As ConvLayer::choices() and time_choices() (conv.h). backward: of both passes.
+KernelChoices attention_choices(const AttentionShape& shape, DType type, bool backward);
+std::vector<KernelTiming> time_attention_choices(const AttentionShape& shape, DType type, bool backward);
 
 }  // namespace ito

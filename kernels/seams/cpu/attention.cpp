@@ -233,6 +233,13 @@ void check(const AttentionShape& s) {
 }  // namespace
 
 // Scores stay in the threads' own scratch.
+KernelChoices attention_choices(const AttentionShape&, DType, bool) {
+  return {};
+}
+std::vector<KernelTiming> time_attention_choices(const AttentionShape&, DType, bool) {
+  return {};
+}
+
 size_t attention_forward_workspace(const AttentionShape&, DType) {
   return 0;
 }

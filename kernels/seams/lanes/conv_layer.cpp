@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The convolution layer of sim and of a GPU: a runner a direction, and the filters as they want them. Directions whose
 // runners read the same form of the filters share one copy.
+#include <algorithm>
+#include <iterator>
+
 #include "kernels/nn/pack_filters.h"
 #include "kernels/seams/lanes/conv_choice.h"
-#include "kernels/seams/lanes/conv_trial.h"
 
 namespace ito {
 
@@ -126,13 +128,7 @@ std::vector<KernelTiming> ConvLayer::time_choices(int n) const {
   const Impl& m = *impl_;
   std::vector<KernelTiming> all;
   const auto add = [&](ConvDirection direction, const ConvRunner* runner) {
-    if (!runner) return;
-    const ConvTask task{m.shape, direction, m.type};
-    for (const ConvProposal& proposal : conv_proposals(task)) {
-      KernelTiming timing{text_of(task), proposal.name, proposal.trouble};
-      if (timing.trouble.empty()) timing.seconds = time_conv(task, *make_conv(m.name, task, proposal.name), n);
-      all.push_back(std::move(timing));
-    }
+    if (runner) std::ranges::move(time_conv_choices({m.shape, direction, m.type}, n), std::back_inserter(all));
   };
   add(ConvDirection::Forward, m.forward.get());
   add(ConvDirection::Data, m.data.get());

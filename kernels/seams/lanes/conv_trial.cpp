@@ -3,10 +3,10 @@
 #include "kernels/seams/lanes/conv_trial.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "kernels/nn/pack_filters.h"
+#include "kernels/seams/lanes/time_launches.h"
 #include "kernels/seams/lanes/trial.h"
 
 namespace ito {
@@ -161,7 +161,6 @@ std::string try_weight(const ConvTask& task, ConvRunner& runner) {
 }  // namespace
 
 double time_conv(const ConvTask& task, ConvRunner& runner, int n) {
-  constexpr int kGroups = 7, kLaunches = 5;
   const ConvShape& s = task.shape;
   const size_t x_bytes = size_of(task.type) * x_elements(s), y_bytes = size_of(task.type) * y_elements(s);
   Stream& stream = trial_stream();
@@ -193,16 +192,7 @@ double time_conv(const ConvTask& task, ConvRunner& runner, int n) {
     call.dweight = static_cast<float*>(w.data());
     call.dbias = static_cast<float*>(dbias.data());
   }
-  std::vector<double> seconds;
-  for (int group = 0; group <= kGroups; ++group) {  // the first is not counted
-    const auto start = std::chrono::steady_clock::now();
-    for (int launch = 0; launch < kLaunches; ++launch) runner.run(stream, call);
-    stream.synchronize();
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    if (group > 0) seconds.push_back(took.count() / kLaunches);
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + kGroups / 2, seconds.end());
-  return seconds[kGroups / 2];
+  return time_launches(stream, [&] { runner.run(stream, call); });
 }
 
 std::string try_conv(const ConvTask& task, ConvRunner& runner) {

@@ -14,7 +14,7 @@ namespace ito {
 // refuses a batch.
 std::string try_conv(const ConvTask& task, ConvRunner& runner);
 
-// Seconds of a launch on n invented images, the median of several groups of launches.
+// Seconds of a launch on n invented images (time_launches.h).
 double time_conv(const ConvTask& task, ConvRunner& runner, int n);
 
 }  // namespace ito
