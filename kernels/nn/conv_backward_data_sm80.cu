@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data gradient of conv_sm80.h as one product: rows are pixels of dx, columns input channels, the inner dimension
+// (tap, output channel). Pixel (h, w) reads dy at p = (h + pt - r) / st where that divides:
+//   dx[n,h,w,c] = sum_{r,s,k} dy[n, (h + pt - r) / st, (w + pl - s) / st, k] w[k,r,s,c]
+// Pixels are taken by classes (h mod st, w mod st), which have their taps in common: (r, s) = (first - st u, first' -
+// st v), so that p grows with u by one and the gather is the forward's. No product is wasted; all classes are one
+// launch, those with the most taps first. Filters are read as they lie, [k][c], and transposed on the way to registers.
+// Bytes: dy once a column tile and tap from L2, dx once, twice where it is added to.
+// Refused: filters packed anew for this direction; a launch a class.
+
+#include "kernels/nn/conv_sm80.h"
+
+#include "dialect.h"
+#include "kernels/nn/conv_sm80_gather.cuh"
+#include "kernels/nn/conv_sm80_shapes.cuh"
+
+namespace ito {
+namespace {
+
+// The classes of a launch: pixels (st i + a, st j + b), with (a, b) counted from (first_a, first_b).
+struct ConvClasses {
+  int stride, first_a, first_b;
+  int pad_top, pad_left, r, s;
+  int high, wide;    // of dx
+  int out_h, out_w;  // of dy
+  int padded_c;      // columns of the filters a tap
+  int inner;         // from one output channel's filters to the next
+};
+
+// The last tap r < taps with r = at (mod stride), -1 if there is none.
+DEVICE int last_tap(int at, int taps, int stride) {
+  const int least = at % stride;
+  return least < taps ? least + (taps - 1 - least) / stride * stride : -1;
+}
+
+template <class Tile, bool kRagged>
+KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, const bf16* filters, ConvClasses classes,
+                                           ConvRows rows, int column_tiles) {
+  using Share = TileShare<Tile::kK, Tile::kN, Tile::kThreads>;
+  static_assert(Share::kAdvance % 8 == 0);
+  SHARED(int, pixel, Tile::kM);
+  SHARED(int, image, Tile::kM);
+  bf16* stages = dyn_shared<bf16>();
+  const int tile = static_cast<int>(blockIdx.x) / column_tiles, stride = classes.stride;
+  const int first_row = tile * Tile::kM, first_column = (static_cast<int>(blockIdx.x) - tile * column_tiles) * Tile::kN;
+  const int z = static_cast<int>(blockIdx.z);
+  const int a = (classes.first_a + z / stride) % stride, b = (classes.first_b + z % stride) % stride;
+  // The last tap of the class, the taps it has, and where that tap of row (0, 0) lies in dy.
+  const int last_r = last_tap(a + classes.pad_top, classes.r, stride);
+  const int last_s = last_tap(b + classes.pad_left, classes.s, stride);
+  const int taps_h = last_r < 0 ? 0 : last_r / stride + 1, taps_w = last_s < 0 ? 0 : last_s / stride + 1;
+  const ConvWindow window{
+      taps_h,        taps_w,       1, (a + classes.pad_top - last_r) / stride, (b + classes.pad_left - last_s) / stride,
+      classes.out_h, classes.out_w};
+  BLOCK_LOOP(i, Tile::kM) {
+    const int row = first_row + static_cast<int>(i);
+    const ConvPlace at = place_of(rows, row);
+    const int h = at.i * stride + a, w = at.j * stride + b;
+    const bool there = row < rows.rows && h < classes.high && w < classes.wide;
+    pixel[i] = there ? (at.image * classes.high + h) * classes.wide + w : -1;
+    image[i] = 0;
+  }
+
+  GatheredRows<Tile, kRagged ? Gather::Ragged : Gather::Whole> gathered(dy, window, rows, first_row);
+  // A thread's rows of the filters' tile are (tap, output channel) like the gather's channels, eight rows to a step.
+  const int steps = static_cast<int>(ceil_div(taps_h * taps_w * dy.padded_c, Tile::kK));
+  const int column = first_column + 8 * Share::chunk(), in_eight = Share::first() % 8;
+  int u = 0, v = 0, k = Share::first() - in_eight;
+  const auto wrap = [&] {
+    while (k >= dy.padded_c) {
+      k -= dy.padded_c;
+      if (++v >= taps_w) v = 0, ++u;
+    }
+  };
+  wrap();
+  float acc[Tile::kMT][Tile::kNT][4];
+  multiply<Tile, false, true>(
+      acc, stages, steps,
+      [&](bf16* a_tile, bf16* b_tile) {
+        gathered.load(a_tile);
+        if (Share::busy()) {
+          for (int own = 0; own < Share::kOwn; ++own) {
+            const int tap = (last_r - stride * u) * classes.s + last_s - stride * v;
+            const bool there = u < taps_h && k + in_eight < dy.c && column < classes.padded_c;
+            const int64_t offset = int64_t{k + in_eight} * classes.inner + tap * classes.padded_c + column;
+            cp_async16(b_tile + Share::place(own), filters + (there ? offset : 0), there);
+            k += Share::kAdvance;
+            wrap();
+          }
+        }
+      },
+      [](const bf16*) {});
+  round_results<Tile>(stages, acc, store, &pixel[0], &image[0], first_column);
+  store_results<Tile>(stages, store, &pixel[0], first_column);
+}
+
+// The residue that has the most taps.
+int busiest(int pad, int taps, int stride) {
+  int best = 0, most = -1;
+  for (int a = 0; a < stride; ++a) {
+    int count = 0;
+    for (int r = 0; r < taps; ++r) count += (a + pad - r) % stride == 0;
+    if (count > most) best = a, most = count;
+  }
+  return best;
+}
+
+void backward_data(Stream& stream, const char* kernel, const ConvSm80DataGradient& gradient, const bf16* dy,
+                   const bf16* filters, const ConvShape& c, int first_c, int inner, int n) {
+  ConvStore store;
+  store.y = gradient.dx;
+  store.y1 = gradient.dx1;
+  store.c = c.c;
+  store.first_c = first_c ? first_c : c.c;
+  store.add = gradient.write == Write::Add ? gradient.dx : nullptr;
+  store.add1 = gradient.write1 == Write::Add ? gradient.dx1 : nullptr;
+  ConvSources from;
+  from.x = dy;
+  from.c = from.first_c = c.k;
+  from.padded_c = padded8(c.k);
+  const ConvClasses classes{c.stride,
+                            busiest(c.pad_top, c.r, c.stride),
+                            busiest(c.pad_left, c.s, c.stride),
+                            c.pad_top,
+                            c.pad_left,
+                            c.r,
+                            c.s,
+                            c.h,
+                            c.w,
+                            c.out_h(),
+                            c.out_w(),
+                            padded8(c.c),
+                            inner};
+  const ConvRows rows(n, static_cast<int>(ceil_div(c.h, c.stride)), static_cast<int>(ceil_div(c.w, c.stride)));
+  by_data_tile(c, [&](auto tile) {
+    using Tile = decltype(tile);
+    const int column_tiles = static_cast<int>(ceil_div(c.c, Tile::kN));
+    const Dim3 grid(ceil_div(rows.rows, Tile::kM) * column_tiles, 1, int64_t{1} * c.stride * c.stride);
+    if (c.k % 8 != 0)
+      launch<conv_backward_data_sm80_kernel<Tile, true>>(kernel, grid, Tile::kThreads, Tile::kSharedBytes, stream,
+                                                         store, from, filters, classes, rows, column_tiles);
+    else
+      launch<conv_backward_data_sm80_kernel<Tile, false>>(kernel, grid, Tile::kThreads, Tile::kSharedBytes, stream,
+                                                          store, from, filters, classes, rows, column_tiles);
+  });
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void conv_sm80_backward_data(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy, const bf16* packed,
+                             const ConvSm80Shape& shape, int n) {
+  check_conv_sm80("conv_backward_data_sm80", shape, n);
+  backward_data(stream, "conv_backward_data_sm80", gradient, dy, packed, shape.conv, shape.first_c, inner_of(shape), n);
+}
+
+void conv_sm80_backward_shortcut(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy,
+                                 const bf16* packed, const ConvSm80Shape& shape, int n) {
+  check_conv_sm80("conv_backward_shortcut_sm80", shape, n);
+  ITO_CHECK(shape.shortcut_c > 0, "conv_backward_shortcut_sm80: a layer without a shortcut");
+  const ConvShape& c = shape.conv;
+  const ConvShape one{c.out_h(), c.out_w(), shape.shortcut_c, c.k, 1, 1, 1, 0, 0, 0, 0};
+  backward_data(stream, "conv_backward_shortcut_sm80", gradient, dy, packed + filter_columns(shape), one,
+                shape.shortcut_first_c, inner_of(shape), n);
+}
+
+}  // namespace ito

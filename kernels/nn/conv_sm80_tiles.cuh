@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of bf16 tiles with mma.sync m16n8k16 and a ring of shared stages: what the three products of a convolution
+// have in common. A block owns (kM, kN) of the result and walks the inner dimension kK at a time; each warp owns
+// (kWarpM, kWarpN). Tiles lie in rows whose 16-byte chunks are permuted, so that neither ldmatrix nor the copies of
+// eight lanes meet a bank twice. One barrier a step: a stage is filled kStages - 1 steps before it is read, and the
+// stage being filled is the one that all warps have left before the barrier.
+// Order of a sum: the inner index, in steps of 16 as mma_tile adds them; nothing else enters it.
+// Refused: fragments read from global memory (each would be fetched by every warp that uses it), and a split of the
+// inner dimension over warps (its sums would have to be joined).
+// Include after "dialect.h".
+#pragma once
+#include "kernels/types.h"
+
+namespace ito {
+
+template <int kTileM, int kTileN, int kTileK, int kWarpsDown, int kWarpsAcross, int kRing>
+struct MmaTile {
+  static constexpr int kM = kTileM, kN = kTileN, kK = kTileK, kStages = kRing;
+  static constexpr int kThreads = 32 * kWarpsDown * kWarpsAcross;
+  static constexpr int kDown = kWarpsDown, kAcross = kWarpsAcross;
+  static constexpr int kWarpM = kM / kDown, kWarpN = kN / kAcross, kMT = kWarpM / 16, kNT = kWarpN / 8;
+  static constexpr int kStage = (kM + kN) * kK;                                // elements
+  static constexpr size_t kSharedBytes = sizeof(uint16_t) * kStage * kStages;  // also holds what the epilogue stages
+  static constexpr int kPitch = kN + 8;  // of a result in shared memory: no bank twice
+  static_assert(kMT * 16 * kDown == kM && kNT * 8 * kAcross == kN && kNT % 2 == 0 && kK % 16 == 0 && kStages >= 2);
+  static_assert(2u * kM * kPitch <= kSharedBytes);
+};
+
+// n / divisor without a division: q = (n * multiplier >> 32) >> shift, exact for 0 <= n < 2^31.
+struct FastDivide {
+  uint32_t multiplier = 0;  // 0: the divisor is 1
+  int shift = 0;
+  FastDivide() = default;
+  explicit FastDivide(int divisor) {
+    if (divisor == 1) return;
+    while ((int64_t{2} << shift) < divisor) ++shift;
+    multiplier = static_cast<uint32_t>(ceil_div(int64_t{1} << (32 + shift), divisor));
+  }
+  DEVICE int operator()(int n) const {
+    const uint32_t high = static_cast<uint32_t>(uint64_t{static_cast<uint32_t>(n)} * multiplier >> 32);
+    return multiplier ? static_cast<int>(high >> shift) : n;
+  }
+};
+
+// f(0), f(1), .. with the numbers known to the compiler, so that what they index stays in registers.
+template <int kCount, int kFirst = 0, class F>
+DEVICE void unrolled(F&& f) {
+  if constexpr (kFirst < kCount) {
+    f(std::integral_constant<int, kFirst>{});
+    unrolled<kCount, kFirst + 1>(f);
+  }
+}
+
+// Where 16-byte chunk `chunk` of row `row` lies in a tile with rows of kRow elements; in elements.
+template <int kRow>
+DEVICE int tile_place(int row, int chunk) {
+  static_assert(kRow % 32 == 0 || kRow == 16);
+  if constexpr (kRow % 64 == 0)
+    return row * kRow + ((chunk & ~7) + ((chunk ^ row) & 7)) * 8;
+  else if constexpr (kRow % 32 == 0)
+    return row * kRow + ((chunk & ~3) + ((chunk ^ (row >> 1)) & 3)) * 8;
+  else
+    return row * kRow + (chunk ^ ((row >> 2) & 1)) * 8;
+}
+
+// How the threads of a block share out a tile of kRows rows of kRow elements, a chunk of 8 each: thread i has one chunk
+// column and the rows first + kPass j.
+template <int kRows, int kRow, int kThreads>
+struct TileShare {
+  static constexpr int kChunks = kRow / 8;
+  static constexpr int kPass = kThreads / kChunks;                // rows a pass of the block covers
+  static constexpr int kOwn = kRows > kPass ? kRows / kPass : 1;  // rows a thread has
+  static constexpr bool kAll = kRows >= kPass;                    // else only the first threads have one
+  static constexpr int kAdvance = kAll ? kPass : kRows;           // from a thread's row to its next
+  static_assert(kThreads % kChunks == 0 && (kAll ? kRows % kPass == 0 : true));
+  DEVICE static int chunk() { return static_cast<int>(threadIdx.x) % kChunks; }
+  DEVICE static int first() { return static_cast<int>(threadIdx.x) / kChunks; }
+  DEVICE static bool busy() { return kAll || first() < kRows; }
+  DEVICE static int place(int own) { return tile_place<kRow>(first() + own * kPass, chunk()); }
+};
+
+// Eight elements of which `count` are there, one at a time: rows whose length is no multiple of 8 are not aligned.
+DEVICE void gather8(bf16* to, const bf16* from, int count) {
+  Packed<bf16, 8> out;
+  for (int i = 0; i < 8; ++i) out[i] = i < count ? from[i] : bf16{0};
+  out.store(to);
+}
+
+// A's fragments of step k16: the tile is [m][k], or [k][m] where it is transposed on the way.
+template <class Tile, bool kTrans>
+DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int k16) {
+  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int m0 = warp / Tile::kAcross * Tile::kWarpM;
+  for (int m = 0; m < Tile::kMT; ++m) {
+    if constexpr (kTrans)
+      ldmatrix_x4_trans(
+          a[m], tile + tile_place<Tile::kM>(16 * k16 + (l & 7) + 8 * (l >> 4), m0 / 8 + 2 * m + ((l >> 3) & 1)));
+    else
+      ldmatrix_x4(a[m], tile + tile_place<Tile::kK>(m0 + 16 * m + (l & 15), 2 * k16 + (l >> 4)));
+  }
+}
+
+// B's: the tile is [n][k], or [k][n] where it is transposed on the way.
+template <class Tile, bool kTrans>
+DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int k16) {
+  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int n0 = warp % Tile::kAcross * Tile::kWarpN;
+  for (int n = 0; n < Tile::kNT; n += 2) {
+    if constexpr (kTrans)
+      ldmatrix_x4_trans(&b[n][0],
+                        tile + tile_place<Tile::kN>(16 * k16 + (l & 7) + 8 * ((l >> 3) & 1), n0 / 8 + n + (l >> 4)));
+    else
+      ldmatrix_x4(&b[n][0], tile + tile_place<Tile::kK>(n0 + 8 * n + (l & 7) + 8 * (l >> 4), 2 * k16 + ((l >> 3) & 1)));
+  }
+}
+
+// acc = the product over `steps` steps. load(a, b) is called for one step after another and fills a stage with copies;
+// look(a) sees each step's A before it is replaced. After it the stages are free.
+template <class Tile, bool kATrans, bool kBTrans, class Load, class Look>
+DEVICE void multiply(float (&acc)[Tile::kMT][Tile::kNT][4], bf16* stages, int steps, Load&& load, Look&& look) {
+  constexpr int kA = Tile::kM * Tile::kK, kAhead = Tile::kStages - 1, kSub = Tile::kK / 16;
+  for (int m = 0; m < Tile::kMT; ++m)
+    for (int n = 0; n < Tile::kNT; ++n)
+      for (int i = 0; i < 4; ++i) acc[m][n][i] = 0.0f;
+  for (int s = 0; s < kAhead; ++s) {
+    if (s < steps) load(stages + s * Tile::kStage, stages + s * Tile::kStage + kA);
+    cp_async_commit();
+  }
+  int read = 0, write = kAhead;
+  for (int step = 0; step < steps; ++step) {
+    cp_async_wait<kAhead - 1>();
+    block_sync();
+    const bf16* a_tile = stages + read * Tile::kStage;
+    uint32_t a[2][Tile::kMT][4], b[2][Tile::kNT][2];  // the next sub-step's are on their way while one is multiplied
+    load_a<Tile, kATrans>(a[0], a_tile, 0);
+    load_b<Tile, kBTrans>(b[0], a_tile + kA, 0);
+    if (step + kAhead < steps) load(stages + write * Tile::kStage, stages + write * Tile::kStage + kA);
+    cp_async_commit();
+    look(a_tile);
+    for (int k16 = 0; k16 < kSub; ++k16) {
+      if (k16 + 1 < kSub) {
+        load_a<Tile, kATrans>(a[(k16 + 1) % 2], a_tile, k16 + 1);
+        load_b<Tile, kBTrans>(b[(k16 + 1) % 2], a_tile + kA, k16 + 1);
+      }
+      mma_tile(acc, a[k16 % 2], b[k16 % 2]);
+    }
+    read = read + 1 == Tile::kStages ? 0 : read + 1;
+    write = write + 1 == Tile::kStages ? 0 : write + 1;
+  }
+  cp_async_wait<0>();
+  block_sync();
+}
+
+}  // namespace ito
