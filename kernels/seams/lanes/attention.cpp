@@ -38,7 +38,8 @@ AttentionRunner& runner_for(const AttentionTask& task) {
   const std::string key = table.choices.empty() ? std::string() : text_of(task);
   if (const std::string* name = table.choice(key)) {
     std::unique_ptr<AttentionRunner>& runner = all.runners[{key_of(task), *name}];
-    if (!runner && (table.binding || !all.by_rule.contains(key_of(task)))) runner = make_from_table(families, key, make);
+    if (!runner && (table.binding || !all.by_rule.contains(key_of(task))))
+      runner = make_from_table(families, key, make);
     if (runner) return *runner;
   }
   auto at = all.by_rule.find(key_of(task));

@@ -13,8 +13,8 @@
 namespace ito::test {
 namespace {
 
-// Before main: the attention seam's tests, in the same program, are to reach the library.
-[[maybe_unused]] const int asked = setenv("ITO_CUDNN_ATTENTION", "1", 1);
+// Before main: the seams' tests, in the same program, are to reach the library.
+[[maybe_unused]] const int asked = setenv("ITO_CUDNN_ATTENTION", "1", 1), alone = setenv("ITO_TENSOR_KERNELS", "0", 1);
 
 bool was_run(StandInEngine engine) {
   const std::vector<int>& run = stand_in_engines_run();

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers on our tensor-core kernels, by way of a kernel table: what a trial says of them, and that a layer runs them.
+#include <gtest/gtest.h>
+
+#include "kernels/seams/attention.h"
+#include "kernels/seams/conv.h"
+#include "tests/kernels/op_test.h"
+
+namespace ito::test {
+namespace {
+
+const ConvShape kShapes[] = {
+    {8, 8, 16, 24, 3, 3, 1, 1, 1, 1, 1},  // as the inside of a network
+    {9, 7, 3, 8, 3, 3, 1, 1, 1, 1, 1},    // a stem: channels padded
+    {9, 8, 16, 8, 3, 3, 2, 0, 0, 1, 1},   // half the size
+    {5, 5, 40, 16, 1, 1, 1, 0, 0, 0, 0},
+};
+
+class Sm80Layers : public ::testing::Test {
+ public:
+  ~Sm80Layers() override { use_kernel_table({}); }
+};
+
+// Right values with bias and residual, the same bits again, an image's alone and among others.
+TEST_F(Sm80Layers, PassTheTrial) {
+  for (const ConvShape& shape : kShapes) {
+    const ConvLayer layer("layer", shape, DType::BF16, {true, true});
+    int seen = 0;
+    for (const KernelTiming& timing : layer.time_choices(1)) {
+      if (timing.name != "sm80") continue;
+      EXPECT_EQ(timing.trouble, "") << timing.key;
+      ++seen;
+    }
+    EXPECT_EQ(seen, 3);
+  }
+}
+
+// The filters stand in the packed form that the layer's runners want, in one copy or two.
+TEST_F(Sm80Layers, ATableMixesThem) {
+  const ConvShape& shape = kShapes[1];
+  const KernelChoices free = ConvLayer("layer", shape, DType::BF16, {true, true}).choices();
+  Stream stream;
+  const Values x = random_values(2 * 9 * 7 * 3, 1), dy = random_values(2 * 9 * 7 * 8, 2), w = random_values(216, 3);
+  const DeviceArray<bf16> x_data(stream, x), dy_data(stream, dy);
+  const DeviceArray<float> masters(stream, w);
+  std::vector<Values> y, dx;
+  for (const bool forward_on_ours : {false, true})
+    for (const bool data_on_ours : {false, true}) {
+      KernelTable table{.source = "test", .device = device_name(), .choices = free};
+      for (auto& [key, name] : table.choices)
+        name = (key.starts_with("forward") ? forward_on_ours : data_on_ours) ? "sm80" : "portable";
+      use_kernel_table(table);
+      ConvLayer layer("layer", shape, DType::BF16, {true, false});
+      DeviceArray<char> packed(stream, layer.packed_bytes());
+      layer.bind(packed);
+      layer.pack(stream, masters);
+      DeviceArray<bf16> y_data(stream, dy.size()), dx_data(stream, x.size());
+      layer.forward(stream, y_data.data(), x_data.data(), {}, 2, nullptr);
+      layer.backward_data(stream, dx_data.data(), Write::Set, dy_data.data(), 2, nullptr);
+      y.push_back(y_data.values());
+      dx.push_back(dx_data.values());
+      EXPECT_EQ(layer.packed_bytes() > 2 * 256, forward_on_ours || data_on_ours);
+    }
+  // On the same kernel the same bits, whatever the other direction runs on.
+  EXPECT_EQ(y[0], y[1]);
+  EXPECT_EQ(y[2], y[3]);
+  EXPECT_EQ(dx[0], dx[2]);
+  EXPECT_EQ(dx[1], dx[3]);
+}
+
+}  // namespace
+}  // namespace ito::test
