@@ -62,17 +62,11 @@ KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, cons
   }
 
   GatheredRows<Tile, kRagged ? Gather::Ragged : Gather::Whole> gathered(dy, window, rows, first_row);
-  // A thread's rows of the filters' tile are (tap, output channel) like the gather's channels, eight rows to a step.
-  const int steps = static_cast<int>(ceil_div(taps_h * taps_w * dy.padded_c, Tile::kK));
+  const int taps = taps_h * taps_w, steps = static_cast<int>(ceil_div(taps * dy.padded_c, Tile::kK));
+  // A thread's rows of the filters' tile are (tap, output channel) like the gather's channels; eight rows are of a tap.
   const int column = first_column + 8 * Share::chunk(), in_eight = Share::first() % 8;
-  int u = 0, v = 0, k = Share::first() - in_eight;
-  const auto wrap = [&] {
-    while (k >= dy.padded_c) {
-      k -= dy.padded_c;
-      if (++v >= taps_w) v = 0, ++u;
-    }
-  };
-  wrap();
+  const int inverse = taps_w > 0 ? (65536 + taps_w - 1) / taps_w : 0;
+  TapColumn at(Share::first() - in_eight, dy.padded_c, Share::kAdvance);
   float acc[Tile::kMT][Tile::kNT][4];
   multiply<Tile, false, true>(
       acc, stages, steps,
@@ -80,12 +74,12 @@ KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, cons
         gathered.load(a_tile);
         if (Share::busy()) {
           for (int own = 0; own < Share::kOwn; ++own) {
+            const int u = at.tap() * inverse >> 16, v = at.tap() - u * taps_w, k = at.c() + in_eight;
             const int tap = (last_r - stride * u) * classes.s + last_s - stride * v;
-            const bool there = u < taps_h && k + in_eight < dy.c && column < classes.padded_c;
-            const int64_t offset = int64_t{k + in_eight} * classes.inner + tap * classes.padded_c + column;
+            const bool there = at.tap() < taps && k < dy.c && column < classes.padded_c;
+            const int64_t offset = int64_t{k} * classes.inner + tap * classes.padded_c + column;
             cp_async16(b_tile + Share::place(own), filters + (there ? offset : 0), there);
-            k += Share::kAdvance;
-            wrap();
+            at.next();
           }
         }
       },

@@ -57,9 +57,14 @@ class PixelColumn {
     right_ = cut ? 0 : tap % s.taps_w - s.pad_left;
     image_ = first_image;
     end_ = first_image + images;
-    p_ = 0;
-    q_ = Share::first();
-    wrap();
+    // A step of pixels as images, lines and columns, so that each digit carries once at most.
+    const int plane = s.out_h * s.out_w, first = Share::first();
+    step_image_ = Share::kAdvance / plane;
+    step_p_ = Share::kAdvance % plane / s.out_w;
+    step_q_ = Share::kAdvance % plane % s.out_w;
+    image_ += first / plane;
+    p_ = first % plane / s.out_w;
+    q_ = first % plane % s.out_w;
   }
 
   DEVICE void load(bf16* tile) {
@@ -72,22 +77,24 @@ class PixelColumn {
         gather8(tile + Share::place(own), source_ + offset, inside ? count_ : 0);
       else
         cp_async16(tile + Share::place(own), source_ + offset, inside);
-      q_ += Share::kAdvance;
-      wrap();
+      next();
     }
   }
 
  private:
-  DEVICE void wrap() {
-    while (q_ >= out_w_) {
-      q_ -= out_w_;
-      if (++p_ == out_h_) p_ = 0, ++image_;
-    }
+  DEVICE void next() {
+    q_ += step_q_;
+    const bool line = q_ >= out_w_;
+    q_ -= line ? out_w_ : 0;
+    p_ += step_p_ + (line ? 1 : 0);
+    const bool plane = p_ >= out_h_;
+    p_ -= plane ? out_h_ : 0;
+    image_ += step_image_ + (plane ? 1 : 0);
   }
 
   const bf16* source_;
   int out_h_, out_w_, c_, width_, count_, stride_, high_, wide_, shift_, down_, right_;
-  int image_, end_, p_, q_;
+  int image_, end_, p_, q_, step_image_, step_p_, step_q_;
 };
 
 template <class Tile, bool kRagged>
@@ -111,7 +118,7 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
 
   // The bias's sums: a thread has two output channels of every kGroups-th pixel.
   constexpr int kPairs = Tile::kM / 2, kGroups = Tile::kThreads / kPairs;
-  const int pair = static_cast<int>(threadIdx.x) % kPairs, group = static_cast<int>(threadIdx.x) / kPairs;
+  const int pair = static_cast<int>(threadIdx.x % kPairs), group = static_cast<int>(threadIdx.x / kPairs);
   const bool sums = partial.bias && first_column == 0;
   float bias[2] = {0.0f, 0.0f};
 
@@ -156,7 +163,7 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
     }
   }
 
-  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int row0 = first_row + warp / Tile::kAcross * Tile::kWarpM + (l >> 2);
   const int column0 = first_column + warp % Tile::kAcross * Tile::kWarpN + 2 * (l & 3);
   const int taps = shape.tap_columns / from.padded_c;
@@ -190,7 +197,7 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
 // pixels enough to be worth a partial.
 int part_images(const ConvSm80Shape& shape) {
   const ConvShape& c = shape.conv;
-  constexpr int64_t kBlocks = 32, kPixels = 1024;
+  constexpr int64_t kBlocks = 16, kPixels = 1024;
   int64_t blocks = 0;
   by_weight_tile(c, [&](auto tile) {
     blocks = ceil_div(c.k, decltype(tile)::kM) * ceil_div(inner_of(shape), decltype(tile)::kN);

@@ -3,7 +3,7 @@
 // shared memory, and results leave through shared memory in rows of 16 bytes.
 // A tap (u, v) of the row with origin (h0, w0) is the source's pixel (h0 + u, w0 + v). A thread has one chunk of eight
 // channels of a few rows; a row keeps the number of its origin's pixel and a bit a tap that says whether the tap is
-// inside. No division in the loop: (tap, channel) advances by the step. Include after "dialect.h".
+// inside. No division in the loop: (tap, channel) advances by the step, without a branch. Include after "dialect.h".
 #pragma once
 #include "kernels/nn/conv_sm80.h"
 #include "kernels/nn/conv_sm80_tiles.cuh"
@@ -51,7 +51,11 @@ class GatheredRows {
 
  public:
   DEVICE GatheredRows(const ConvSources& from, const ConvWindow& window, const ConvRows& rows, int first_row)
-      : from_(from), taps_(window.taps_h * window.taps_w), taps_w_(window.taps_w), first_row_(first_row) {
+      : from_(from),
+        taps_(window.taps_h * window.taps_w),
+        taps_w_(window.taps_w),
+        first_row_(first_row),
+        at_(8 * Share::chunk(), from.padded_c, Tile::kK) {
     // Exact for the few taps there are.
     inverse_ = taps_w_ > 0 ? (65536 + taps_w_ - 1) / taps_w_ : 0;
     constexpr int kShift = kGather == Gather::Upsampled ? 1 : 0;
@@ -75,48 +79,38 @@ class GatheredRows {
         pixel_[own] = (plane + h0) * wide_ + w0;
       }
     }
-    width_ = from.padded_c;
-    c_ = 8 * Share::chunk();
-    wrap();
   }
 
   // Copies of this step's rows, and on to the next step.
   DEVICE void load(bf16* tile) {
-    const bool cut = tap_ == taps_ && from_.shortcut;
+    const bool cut = at_.tap() >= taps_;
+    const int tap = cut ? taps_ : at_.tap(), c = cut ? (at_.tap() - taps_) * from_.padded_c + at_.c() : at_.c();
     const int all = cut ? from_.shortcut_c : from_.c, first_c = cut ? from_.shortcut_first_c : from_.first_c;
-    const bool second = c_ >= first_c && first_c < all;
+    const bool second = c >= first_c && first_c < all, there = c < all;
     const bf16* source = cut ? (second ? from_.shortcut1 : from_.shortcut) : (second ? from_.x1 : from_.x);
-    const int width = second ? all - first_c : first_c;
-    source += second ? c_ - first_c : c_;
-    const int u = tap_ * inverse_ >> 16, v = tap_ - u * taps_w_;
+    const int width = second ? all - first_c : first_c, own_c = second ? c - first_c : c;
+    const int u = tap * inverse_ >> 16, v = tap - u * taps_w_;
     for (int own = 0; own < Share::kOwn; ++own) {
-      const bool inside = (inside_[own] >> tap_ & 1u) != 0;
+      const bool inside = there && (inside_[own] >> tap & 1u) != 0;
       int pixel;
       if constexpr (kGather == Gather::Upsampled)
         pixel = pixel_[own] + ((origin_h_[own] + u) >> 1) * wide_ + ((origin_w_[own] + v) >> 1);
       else
         pixel = pixel_[own] + u * wide_ + v;
       if (cut) pixel = first_row_ + Share::first() + own * Share::kPass;
-      const int64_t offset = int64_t{inside ? pixel : 0} * width;
+      const int64_t offset = int64_t{inside ? pixel : 0} * width + (inside ? own_c : 0);
       if constexpr (kGather == Gather::Ragged)
-        gather8(tile + Share::place(own), source + offset, inside ? all - c_ : 0);
+        gather8(tile + Share::place(own), source + offset, inside ? all - c : 0);
       else
         cp_async16(tile + Share::place(own), source + offset, inside);
     }
-    c_ += Tile::kK;
-    wrap();
+    at_.next();
   }
 
  private:
-  DEVICE void wrap() {
-    while (c_ >= width_) {
-      c_ -= width_;
-      if (++tap_ == taps_ && from_.shortcut) width_ = from_.shortcut_c;
-    }
-  }
-
   const ConvSources& from_;
-  int taps_, taps_w_, inverse_, wide_, first_row_, width_, tap_ = 0, c_;
+  int taps_, taps_w_, inverse_, wide_, first_row_;
+  TapColumn at_;
   uint32_t inside_[Share::kOwn];  // a bit a tap; behind the taps, the shortcut's
   int pixel_[Share::kOwn];        // of the origin, which may lie outside; upsampled: of the image
   int origin_h_[kGather == Gather::Upsampled ? Share::kOwn : 1],
@@ -171,7 +165,7 @@ DEVICE void round_results(bf16* tile, const float (&acc)[Tile::kMT][Tile::kNT][4
   const int first_image = image[0];
   const bool one_image = first_image == image[Tile::kM - 1];
   const float* temb = store.temb && one_image ? store.temb + first_image * store.temb_stride : nullptr;
-  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int row0 = warp / Tile::kAcross * Tile::kWarpM + (l >> 2);
   const int column0 = warp % Tile::kAcross * Tile::kWarpN + 2 * (l & 3);
   unrolled<Tile::kNT>([&](auto n) {

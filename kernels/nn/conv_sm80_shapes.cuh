@@ -10,6 +10,7 @@ namespace ito {
 // 64 x 64 warp tiles read the least shared memory a product; two blocks fit a processor. Few columns, or images so
 // small that wide tiles would leave most processors idle, take the others.
 using ConvWideTile = MmaTile<128, 128, 32, 2, 2, 4>;
+using ConvMiddleTile = MmaTile<128, 96, 32, 2, 2, 4>;  // 192 channels in two tiles without a rest
 using ConvSquareTile = MmaTile<64, 64, 64, 2, 2, 4>;
 using ConvNarrowTile = MmaTile<128, 16, 32, 4, 1, 4>;
 
@@ -18,24 +19,31 @@ using ConvWeightWideTile = MmaTile<128, 128, 32, 2, 2, 4>;
 using ConvWeightSquareTile = MmaTile<64, 64, 32, 2, 2, 4>;
 using ConvWeightNarrowTile = MmaTile<16, 128, 32, 1, 4, 4>;
 
-inline constexpr int kSmallImage = 64;  // pixels
+inline constexpr int kSmallImage = 32;  // pixels
 
+inline bool small_columns(int columns, int pixels) {
+  return columns <= 64 || pixels <= kSmallImage;
+}
 template <class F>
-void by_pixel_tile(int columns, int pixels, F&& f) {
-  if (columns <= 16)
+void by_forward_tile(const ConvShape& c, F&& f) {
+  const auto padded = [&](int tile) { return ceil_div(c.k, tile) * tile; };
+  if (c.k <= 16)
     f(ConvNarrowTile{});
-  else if (columns <= 64 || pixels <= kSmallImage)
+  else if (small_columns(c.k, c.out_h() * c.out_w()))
     f(ConvSquareTile{});
+  else if (11 * padded(96) < 10 * padded(128))  // a smaller tile moves more bytes a product
+    f(ConvMiddleTile{});
   else
     f(ConvWideTile{});
 }
 template <class F>
-void by_forward_tile(const ConvShape& c, F&& f) {
-  by_pixel_tile(c.k, c.out_h() * c.out_w(), static_cast<F&&>(f));
-}
-template <class F>
 void by_data_tile(const ConvShape& c, F&& f) {
-  by_pixel_tile(c.c, c.h * c.w, static_cast<F&&>(f));
+  if (c.c <= 16)
+    f(ConvNarrowTile{});
+  else if (small_columns(c.c, c.h * c.w))
+    f(ConvSquareTile{});
+  else
+    f(ConvWideTile{});
 }
 template <class F>
 void by_weight_tile(const ConvShape& c, F&& f) {

@@ -42,6 +42,25 @@ struct FastDivide {
   }
 };
 
+// A column of the inner dimension as (tap, channel), `width` channels a tap, that moves on by `step` columns at a time.
+class TapColumn {
+ public:
+  DEVICE TapColumn(int column, int width, int step)
+      : width_(width), step_taps_(step / width), step_c_(step % width), tap_(column / width), c_(column % width) {}
+  DEVICE void next() {
+    tap_ += step_taps_;
+    c_ += step_c_;
+    const bool over = c_ >= width_;
+    tap_ += over ? 1 : 0;
+    c_ -= over ? width_ : 0;
+  }
+  DEVICE int tap() const { return tap_; }
+  DEVICE int c() const { return c_; }
+
+ private:
+  int width_, step_taps_, step_c_, tap_, c_;
+};
+
 // f(0), f(1), .. with the numbers known to the compiler, so that what they index stays in registers.
 template <int kCount, int kFirst = 0, class F>
 DEVICE void unrolled(F&& f) {
@@ -73,8 +92,8 @@ struct TileShare {
   static constexpr bool kAll = kRows >= kPass;                    // else only the first threads have one
   static constexpr int kAdvance = kAll ? kPass : kRows;           // from a thread's row to its next
   static_assert(kThreads % kChunks == 0 && (kAll ? kRows % kPass == 0 : true));
-  DEVICE static int chunk() { return static_cast<int>(threadIdx.x) % kChunks; }
-  DEVICE static int first() { return static_cast<int>(threadIdx.x) / kChunks; }
+  DEVICE static int chunk() { return static_cast<int>(threadIdx.x % kChunks); }
+  DEVICE static int first() { return static_cast<int>(threadIdx.x / kChunks); }
   DEVICE static bool busy() { return kAll || first() < kRows; }
   DEVICE static int place(int own) { return tile_place<kRow>(first() + own * kPass, chunk()); }
 };
@@ -89,7 +108,7 @@ DEVICE void gather8(bf16* to, const bf16* from, int count) {
 // A's fragments of step k16: the tile is [m][k], or [k][m] where it is transposed on the way.
 template <class Tile, bool kTrans>
 DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int k16) {
-  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int m0 = warp / Tile::kAcross * Tile::kWarpM;
   for (int m = 0; m < Tile::kMT; ++m) {
     if constexpr (kTrans)
@@ -103,7 +122,7 @@ DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int k16) {
 // B's: the tile is [n][k], or [k][n] where it is transposed on the way.
 template <class Tile, bool kTrans>
 DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int k16) {
-  const int l = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int n0 = warp % Tile::kAcross * Tile::kWarpN;
   for (int n = 0; n < Tile::kNT; n += 2) {
     if constexpr (kTrans)
@@ -114,8 +133,9 @@ DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int k16) {
   }
 }
 
-// acc = the product over `steps` steps. load(a, b) is called for one step after another and fills a stage with copies;
-// look(a) sees each step's A before it is replaced. After it the stages are free.
+// acc = the product over `steps` steps. load(a, b) is called for one step after another and fills a stage with copies,
+// with zeros from the last step on, where it is called without a condition, so that addresses are made between
+// products; look(a) sees each step's A before it is replaced. After it the stages are free.
 template <class Tile, bool kATrans, bool kBTrans, class Load, class Look>
 DEVICE void multiply(float (&acc)[Tile::kMT][Tile::kNT][4], bf16* stages, int steps, Load&& load, Look&& look) {
   constexpr int kA = Tile::kM * Tile::kK, kAhead = Tile::kStages - 1, kSub = Tile::kK / 16;
@@ -123,7 +143,7 @@ DEVICE void multiply(float (&acc)[Tile::kMT][Tile::kNT][4], bf16* stages, int st
     for (int n = 0; n < Tile::kNT; ++n)
       for (int i = 0; i < 4; ++i) acc[m][n][i] = 0.0f;
   for (int s = 0; s < kAhead; ++s) {
-    if (s < steps) load(stages + s * Tile::kStage, stages + s * Tile::kStage + kA);
+    load(stages + s * Tile::kStage, stages + s * Tile::kStage + kA);
     cp_async_commit();
   }
   int read = 0, write = kAhead;
@@ -134,7 +154,7 @@ DEVICE void multiply(float (&acc)[Tile::kMT][Tile::kNT][4], bf16* stages, int st
     uint32_t a[2][Tile::kMT][4], b[2][Tile::kNT][2];  // the next sub-step's are on their way while one is multiplied
     load_a<Tile, kATrans>(a[0], a_tile, 0);
     load_b<Tile, kBTrans>(b[0], a_tile + kA, 0);
-    if (step + kAhead < steps) load(stages + write * Tile::kStage, stages + write * Tile::kStage + kA);
+    load(stages + write * Tile::kStage, stages + write * Tile::kStage + kA);
     cp_async_commit();
     look(a_tile);
     for (int k16 = 0; k16 < kSub; ++k16) {
