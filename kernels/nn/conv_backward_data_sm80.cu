@@ -77,7 +77,7 @@ KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, cons
             const int u = at.tap() * inverse >> 16, v = at.tap() - u * taps_w, k = at.c() + in_eight;
             const int tap = (last_r - stride * u) * classes.s + last_s - stride * v;
             const bool there = at.tap() < taps && k < dy.c && column < classes.padded_c;
-            const int64_t offset = int64_t{k} * classes.inner + tap * classes.padded_c + column;
+            const int offset = k * classes.inner + tap * classes.padded_c + column;
             cp_async16(b_tile + Share::place(own), filters + (there ? offset : 0), there);
             at.next();
           }

@@ -45,9 +45,9 @@ class PixelColumn {
     const int all = cut ? from.shortcut_c : from.c, first_c = cut ? from.shortcut_first_c : from.first_c;
     const bool second = c >= first_c && first_c < all;
     source_ = cut ? (second ? from.shortcut1 : from.shortcut) : (second ? from.x1 : from.x);
-    c_ = second ? c - first_c : c;
-    width_ = second ? all - first_c : first_c;
+    bytes_ = 2 * (second ? all - first_c : first_c);
     count_ = column < s.columns ? all - c : 0;
+    source_ += count_ > 0 ? (second ? c - first_c : c) : 0;
     // A shortcut is a 1x1 filter on a plane of y's size.
     stride_ = cut ? 1 : s.stride;
     high_ = cut ? s.out_h : s.high;
@@ -72,11 +72,11 @@ class PixelColumn {
       const int h = p_ * stride_ + down_, w = q_ * stride_ + right_;
       const bool inside = image_ < end_ && count_ > 0 && h >= 0 && h < high_ && w >= 0 && w < wide_;
       const int pixel = (image_ * (high_ >> shift_) + (h >> shift_)) * (wide_ >> shift_) + (w >> shift_);
-      const int64_t offset = inside ? int64_t{pixel} * width_ + c_ : 0;
+      const bf16* from = row_at(source_, inside ? pixel : 0, bytes_);
       if constexpr (kRagged)
-        gather8(tile + Share::place(own), source_ + offset, inside ? count_ : 0);
+        gather8(tile + Share::place(own), from, inside ? count_ : 0);
       else
-        cp_async16(tile + Share::place(own), source_ + offset, inside);
+        cp_async16(tile + Share::place(own), from, inside);
       next();
     }
   }
@@ -93,7 +93,7 @@ class PixelColumn {
   }
 
   const bf16* source_;
-  int out_h_, out_w_, c_, width_, count_, stride_, high_, wide_, shift_, down_, right_;
+  int out_h_, out_w_, bytes_, count_, stride_, high_, wide_, shift_, down_, right_;
   int image_, end_, p_, q_, step_image_, step_p_, step_q_;
 };
 
@@ -114,7 +114,7 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
   PixelColumn<kRagged, Columns> gathered(from, shape, first_column, first_image, images);
   const int k0 = first_row + 8 * Rows::chunk();
   int pixel = Rows::first();
-  const bf16* rows = dy + int64_t{first_image} * shape.out_h * shape.out_w * shape.k;
+  const bf16* rows = dy + int64_t{first_image} * shape.out_h * shape.out_w * shape.k + (k0 < shape.k ? k0 : 0);
 
   // The bias's sums: a thread has two output channels of every kGroups-th pixel.
   constexpr int kPairs = Tile::kM / 2, kGroups = Tile::kThreads / kPairs;
@@ -129,11 +129,11 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
         if (Rows::busy()) {
           for (int own = 0; own < Rows::kOwn; ++own) {
             const bool there = pixel < pixels && k0 < shape.k;
-            const int64_t offset = there ? int64_t{pixel} * shape.k + k0 : 0;
+            const bf16* row = row_at(rows, there ? pixel : 0, 2 * shape.k);
             if constexpr (kRagged)
-              gather8(a + Rows::place(own), rows + offset, there ? shape.k - k0 : 0);
+              gather8(a + Rows::place(own), row, there ? shape.k - k0 : 0);
             else
-              cp_async16(a + Rows::place(own), rows + offset, there);
+              cp_async16(a + Rows::place(own), row, there);
             pixel += Rows::kAdvance;
           }
         }

@@ -34,7 +34,7 @@ KERNEL void conv_forward_sm80_kernel(ConvStore store, ConvSources from, const bf
 
   GatheredRows<Tile, kGather> gathered(from, window, rows, first_row);
   int column = 8 * Share::chunk();  // of the filters
-  const bf16* filter = filters + int64_t{first_column + Share::first()} * inner;
+  const int filter = (first_column + Share::first()) * inner;
   float acc[Tile::kMT][Tile::kNT][4];
   multiply<Tile, false, false>(
       acc, stages, static_cast<int>(ceil_div(inner, Tile::kK)),
@@ -44,7 +44,7 @@ KERNEL void conv_forward_sm80_kernel(ConvStore store, ConvSources from, const bf
           for (int own = 0; own < Share::kOwn; ++own) {
             const int k = own * Share::kPass;
             const bool there = first_column + Share::first() + k < store.c && column < inner;
-            cp_async16(b + Share::place(own), there ? filter + int64_t{k} * inner + column : filters, there);
+            cp_async16(b + Share::place(own), filters + (there ? filter + k * inner + column : 0), there);
           }
         }
         column += Tile::kK;

@@ -88,7 +88,8 @@ class GatheredRows {
     const int all = cut ? from_.shortcut_c : from_.c, first_c = cut ? from_.shortcut_first_c : from_.first_c;
     const bool second = c >= first_c && first_c < all, there = c < all;
     const bf16* source = cut ? (second ? from_.shortcut1 : from_.shortcut) : (second ? from_.x1 : from_.x);
-    const int width = second ? all - first_c : first_c, own_c = second ? c - first_c : c;
+    const int width = second ? all - first_c : first_c, bytes = width * 2;
+    source += there ? (second ? c - first_c : c) : 0;
     const int u = tap * inverse_ >> 16, v = tap - u * taps_w_;
     for (int own = 0; own < Share::kOwn; ++own) {
       const bool inside = there && (inside_[own] >> tap & 1u) != 0;
@@ -98,11 +99,11 @@ class GatheredRows {
       else
         pixel = pixel_[own] + u * wide_ + v;
       if (cut) pixel = first_row_ + Share::first() + own * Share::kPass;
-      const int64_t offset = int64_t{inside ? pixel : 0} * width + (inside ? own_c : 0);
+      const bf16* from = row_at(source, inside ? pixel : 0, bytes);
       if constexpr (kGather == Gather::Ragged)
-        gather8(tile + Share::place(own), source + offset, inside ? all - c : 0);
+        gather8(tile + Share::place(own), from, inside ? all - c : 0);
       else
-        cp_async16(tile + Share::place(own), source + offset, inside);
+        cp_async16(tile + Share::place(own), from, inside);
     }
     at_.next();
   }

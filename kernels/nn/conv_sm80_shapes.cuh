@@ -71,6 +71,8 @@ inline void check_conv_sm80(const char* kernel, const ConvSm80Shape& shape, int 
   ITO_CHECK(!refusal, kernel, ": ", refusal);
   const ConvShape& c = shape.conv;
   const int64_t most = int64_t{1} << 30;
+  ITO_CHECK(int64_t{1} * (c.k + 128) * inner_of(shape) < most, kernel, ": ", c.weights(),
+            " weights, expected at most 2^30");
   ITO_CHECK(n >= 0 && int64_t{1} * n * (c.h + c.stride) * (c.w + c.stride) < most &&
                 int64_t{1} * n * c.out_h() * c.out_w() < most,
             kernel, ": ", n, " images of ", c.h, "x", c.w, ", expected at most 2^30 pixels; take fewer images a pass");

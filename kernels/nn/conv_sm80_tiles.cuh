@@ -95,8 +95,15 @@ struct TileShare {
   DEVICE static int chunk() { return static_cast<int>(threadIdx.x % kChunks); }
   DEVICE static int first() { return static_cast<int>(threadIdx.x / kChunks); }
   DEVICE static bool busy() { return kAll || first() < kRows; }
-  DEVICE static int place(int own) { return tile_place<kRow>(first() + own * kPass, chunk()); }
+  // Eight rows further a chunk's place in its row is the same.
+  static_assert(kOwn == 1 || kPass % 8 == 0);
+  DEVICE static int place(int own) { return tile_place<kRow>(first(), chunk()) + own * kPass * kRow; }
 };
+
+// Row `row` of rows of `bytes` bytes.
+DEVICE const bf16* row_at(const bf16* rows, int row, int bytes) {
+  return reinterpret_cast<const bf16*>(reinterpret_cast<const char*>(rows) + int64_t{row} * bytes);
+}
 
 // Eight elements of which `count` are there, one at a time: rows whose length is no multiple of 8 are not aligned.
 DEVICE void gather8(bf16* to, const bf16* from, int count) {
@@ -105,31 +112,42 @@ DEVICE void gather8(bf16* to, const bf16* from, int count) {
   out.store(to);
 }
 
-// A's fragments of step k16: the tile is [m][k], or [k][m] where it is transposed on the way.
+// Where this lane's first row of A's fragments lies at sub-step 0: the tile is [m][k], or [k][m] where it is transposed
+// on the way. Other rows are a multiple of 16 further, other chunks an even number, which is a flip of bits.
 template <class Tile, bool kTrans>
-DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int k16) {
+DEVICE int lane_a() {
   const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int m0 = warp / Tile::kAcross * Tile::kWarpM;
-  for (int m = 0; m < Tile::kMT; ++m) {
-    if constexpr (kTrans)
-      ldmatrix_x4_trans(
-          a[m], tile + tile_place<Tile::kM>(16 * k16 + (l & 7) + 8 * (l >> 4), m0 / 8 + 2 * m + ((l >> 3) & 1)));
-    else
-      ldmatrix_x4(a[m], tile + tile_place<Tile::kK>(m0 + 16 * m + (l & 15), 2 * k16 + (l >> 4)));
-  }
+  return kTrans ? tile_place<Tile::kM>((l & 7) + 8 * (l >> 4), m0 / 8 + ((l >> 3) & 1))
+                : tile_place<Tile::kK>(m0 + (l & 15), l >> 4);
 }
-
-// B's: the tile is [n][k], or [k][n] where it is transposed on the way.
+// B's: the tile is [n][k], or [k][n].
 template <class Tile, bool kTrans>
-DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int k16) {
+DEVICE int lane_b() {
   const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int n0 = warp % Tile::kAcross * Tile::kWarpN;
+  return kTrans ? tile_place<Tile::kN>((l & 7) + 8 * ((l >> 3) & 1), n0 / 8 + (l >> 4))
+                : tile_place<Tile::kK>(n0 + (l & 7) + 8 * (l >> 4), (l >> 3) & 1);
+}
+
+template <class Tile, bool kTrans>
+DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int lane, int k16) {
+  static_assert(!kTrans || Tile::kWarpM <= 64);
+  for (int m = 0; m < Tile::kMT; ++m) {
+    if constexpr (kTrans)
+      ldmatrix_x4_trans(a[m], tile + (lane ^ 16 * m) + 16 * k16 * Tile::kM);
+    else
+      ldmatrix_x4(a[m], tile + (lane ^ 16 * k16) + 16 * m * Tile::kK);
+  }
+}
+template <class Tile, bool kTrans>
+DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int lane, int k16) {
+  static_assert(!kTrans || (Tile::kWarpN <= 64 && (Tile::kWarpN & (Tile::kWarpN - 1)) == 0));
   for (int n = 0; n < Tile::kNT; n += 2) {
     if constexpr (kTrans)
-      ldmatrix_x4_trans(&b[n][0],
-                        tile + tile_place<Tile::kN>(16 * k16 + (l & 7) + 8 * ((l >> 3) & 1), n0 / 8 + n + (l >> 4)));
+      ldmatrix_x4_trans(&b[n][0], tile + (lane ^ 8 * n) + 16 * k16 * Tile::kN);
     else
-      ldmatrix_x4(&b[n][0], tile + tile_place<Tile::kK>(n0 + 8 * n + (l & 7) + 8 * (l >> 4), 2 * k16 + ((l >> 3) & 1)));
+      ldmatrix_x4(&b[n][0], tile + (lane ^ 16 * k16) + 8 * n * Tile::kK);
   }
 }
 
@@ -146,21 +164,22 @@ DEVICE void multiply(float (&acc)[Tile::kMT][Tile::kNT][4], bf16* stages, int st
     load(stages + s * Tile::kStage, stages + s * Tile::kStage + kA);
     cp_async_commit();
   }
+  const int lane_in_a = lane_a<Tile, kATrans>(), lane_in_b = lane_b<Tile, kBTrans>();
   int read = 0, write = kAhead;
   for (int step = 0; step < steps; ++step) {
     cp_async_wait<kAhead - 1>();
     block_sync();
     const bf16* a_tile = stages + read * Tile::kStage;
     uint32_t a[2][Tile::kMT][4], b[2][Tile::kNT][2];  // the next sub-step's are on their way while one is multiplied
-    load_a<Tile, kATrans>(a[0], a_tile, 0);
-    load_b<Tile, kBTrans>(b[0], a_tile + kA, 0);
+    load_a<Tile, kATrans>(a[0], a_tile, lane_in_a, 0);
+    load_b<Tile, kBTrans>(b[0], a_tile + kA, lane_in_b, 0);
     load(stages + write * Tile::kStage, stages + write * Tile::kStage + kA);
     cp_async_commit();
     look(a_tile);
     for (int k16 = 0; k16 < kSub; ++k16) {
       if (k16 + 1 < kSub) {
-        load_a<Tile, kATrans>(a[(k16 + 1) % 2], a_tile, k16 + 1);
-        load_b<Tile, kBTrans>(b[(k16 + 1) % 2], a_tile + kA, k16 + 1);
+        load_a<Tile, kATrans>(a[(k16 + 1) % 2], a_tile, lane_in_a, k16 + 1);
+        load_b<Tile, kBTrans>(b[(k16 + 1) % 2], a_tile + kA, lane_in_b, k16 + 1);
       }
       mma_tile(acc, a[k16 % 2], b[k16 % 2]);
     }
