@@ -58,8 +58,8 @@ class ClassifierTrainer {
     gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
     optimizer_prepare(stream_, state_.data(), loss_.data(), batch, norm_partials_.data(),
                       static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_);
-    adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), average_.data(), gradients_.data(),
-              floats, state_.data(), settings_);
+    adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), average_.data(), nullptr,
+              gradients_.data(), floats, state_.data(), settings_);
   }
 
   std::vector<float> weights() {

@@ -41,6 +41,11 @@ const float* OpData::parameter(int i) const {
   return program_.weights_ + program_.parameter_offsets_[program_.ops_[op_]->parameters.at(i)];
 }
 
+const bf16* OpData::bf16_parameter(int i) const {
+  const bf16* weights = program_.bf16_weights();
+  return weights ? weights + program_.parameter_offsets_[program_.ops_[op_]->parameters.at(i)] : nullptr;
+}
+
 float* OpData::dparameter(int i) const {
   const int p = program_.ops_[op_]->parameters.at(i);
   if (!program_.gradients_ || !program_.parameter_trainable_[p]) return nullptr;

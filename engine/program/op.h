@@ -53,6 +53,9 @@ class OpData {
   // is to be added and drops it where it is not wanted. Never null.
   DataRef settable_din(int i) const;
   const float* parameter(int i) const;
+  // The same rounded to bf16, in the same layout, current since the last pack: for an op whose reads_bf16_weights says
+  // so, null for others of a program that has none.
+  const bf16* bf16_parameter(int i) const;
   // Null when not wanted. Set to the sum over the images, in the order of kernels/sum_tree.h; no other op has it.
   float* dparameter(int i) const;
   void* workspace() const;
@@ -89,6 +92,9 @@ class Op {
   virtual KernelChoices choices() const { return {}; }
   // Times what it could choose on these images; prepared before. For whoever makes a kernel table.
   virtual std::vector<KernelTiming> time_choices() const { return {}; }
+  // Whether it reads OpData::bf16_parameter. One copy of all weights is made for all ops that do. Asked once the op is
+  // prepared.
+  virtual bool reads_bf16_weights() const { return false; }
 
   // Filled in by Program::add from the OpSpec.
   std::string name;

@@ -153,7 +153,18 @@ void Program::plan_memory() {
     if (size_t bytes = op.packed_bytes())
       p.packed_block = plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
   }
+  if (reads_bf16_weights() && !options_.bf16_weights_given)
+    bf16_block_ = plan_.add({"weights in bf16", BlockKind::PackedWeights,
+                             static_cast<size_t>(layout_.arena_floats()) * sizeof(bf16), 0, end});
   plan_.solve();
+}
+
+bool Program::reads_bf16_weights() const {
+  return std::any_of(ops_.begin(), ops_.end(), [](const auto& op) { return op->reads_bf16_weights(); });
+}
+
+const bf16* Program::bf16_weights() const {
+  return bf16_block_ < 0 ? given_bf16_weights_ : static_cast<const bf16*>(address(bf16_block_));
 }
 
 void Program::plan_scratch(int op) {
@@ -166,15 +177,19 @@ void Program::plan_scratch(int op) {
                      info(ops_[op]->inputs[i]).bytes(), backward_time(op), backward_time(op)});
 }
 
-void Program::bind(const float* weights, float* gradients, char* memory) {
+void Program::bind(const float* weights, float* gradients, char* memory, const bf16* bf16_weights) {
   ITO_CHECK((gradients != nullptr) == (options_.mode == Mode::Training), "gradients are for training mode only");
+  ITO_CHECK((bf16_weights != nullptr) == (options_.bf16_weights_given && reads_bf16_weights()),
+            "a bf16 copy of the weights is for a program that reads one and has it given");
   weights_ = weights;
+  given_bf16_weights_ = bf16_weights;
   gradients_ = gradients;
   if (!memory && !own_arena_.data()) own_arena_ = DeviceBuffer<char>(plan_.bytes(), "the network's activations");
   arena_ = memory ? memory : own_arena_.data();
 }
 
 void Program::pack(Stream& stream) {
+  if (bf16_block_ >= 0) convert(stream, {address(bf16_block_), DType::BF16}, weights_, layout_.arena_floats());
   for (size_t i = 0; i < ops_.size(); ++i) ops_[i]->pack(stream, OpData(*this, static_cast<int>(i)));
 }
 

@@ -24,6 +24,9 @@ struct ProgramOptions {
   int n = 1;  // images of the inputs; other tensors have what their op makes of it
   Mode mode = Mode::Inference;
   DType compute = DType::F32;
+  // The weights' bf16 copy is the caller's, where an op reads it: bind takes it. Else the program makes its own in
+  // pack.
+  bool bf16_weights_given = false;
 };
 
 class Program {
@@ -44,12 +47,14 @@ class Program {
   const MemoryPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Op>>& ops() const { return ops_; }
   KernelChoices kernel_choices() const;  // of its ops, once finished
+  bool reads_bf16_weights() const;  // any op; once finished
   bool wants_gradient(Value v) const { return v && values_.at(v.id).info.wants_gradient; }
 
   // Running. bind takes the arenas of the parameters (gradients null unless training) and allocates what the plan says,
   // unless it is given that memory: plan().bytes() at least, aligned to 256 bytes. Programs may share it that are run
-  // one after the other; each is packed anew after another has run.
-  void bind(const float* weights, float* gradients, char* memory = nullptr);
+  // one after the other; each is packed anew after another has run. bf16_weights: the whole arena of weights rounded,
+  // for a program that has them given and reads them, kept so by the caller; else null.
+  void bind(const float* weights, float* gradients, char* memory = nullptr, const bf16* bf16_weights = nullptr);
   void pack(Stream& stream);  // after every change of the weights
   void forward(Stream& stream);
   // The caller has filled gradient(output). Sets the parameters' gradients: the sums over these images.
@@ -86,6 +91,7 @@ class Program {
   void plan_scratch(int op);
   void add_what_was_set(Stream& stream, int op);
   void* address(int block) const;
+  const bf16* bf16_weights() const;
   void poison_expired(Stream& stream, int time);
   int forward_time(int op) const { return 1 + op; }
   int loss_time() const { return 1 + static_cast<int>(ops_.size()); }
@@ -104,6 +110,8 @@ class Program {
   DeviceBuffer<char> own_arena_;
   char* arena_ = nullptr;
   const float* weights_ = nullptr;
+  const bf16* given_bf16_weights_ = nullptr;
+  int bf16_block_ = -1;  // in the plan; of a program that makes its own copy
   float* gradients_ = nullptr;
   SampleCounter counter_;
   bool in_backward_ = false;

@@ -66,12 +66,12 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
       settings_(checked(settings, network, schedule.config())),
       schedule_steps_(schedule.steps()),
       level_sampler_(settings.level_draw, Levels(schedule)),
-      program_({settings_.micro_batch, Mode::Training, settings_.compute}) {
+      program_(options_for(settings_.micro_batch)) {
   inputs_ = plan_network(program_, network_);
   ITO_USER_CHECK(program_.layout().trainable_floats() > 0, "the network has no weights that could be trained");
   check_sums_over_images(program_);
   if (const int left = settings_.batch % settings_.micro_batch) {
-    last_.emplace(ProgramOptions{left, Mode::Training, settings_.compute});
+    last_.emplace(options_for(left));
     last_inputs_ = plan_network(*last_, network_);
   }
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
@@ -102,13 +102,18 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
-  program_.bind(weights_.data(), gradients_.data(), activations_.data());
-  if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data());
+  program_.bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
+  if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
+}
+
+ProgramOptions Trainer::options_for(int images) const {
+  return {.n = images, .mode = Mode::Training, .compute = settings_.compute, .bf16_weights_given = true};
 }
 
 void Trainer::declare(BufferList& buffers) {
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
   buffers.add(weights_, arena, "weights");
+  buffers.add(bf16_weights_, program_.reads_bf16_weights() ? arena : 0, "weights in bf16");
   buffers.add(ema_, arena, "EMA weights");
   buffers.add(gradients_, trainable, "gradients");
   waiting_.resize(tree_slots(passes()) - 1);
@@ -172,6 +177,8 @@ void Trainer::upload(Arena arena, const std::vector<float>& values) {
   ITO_CHECK(values.size() >= buffer.count(), "an arena of ", values.size(), " floats given for one of ",
             buffer.count());
   buffer.upload(stream_, values.data());
+  if (arena == Arena::Weights && bf16_weights_.data())  // from here on the optimiser keeps it
+    convert(stream_, bf16_weights_.data(), weights_.data(), static_cast<int64_t>(weights_.count()));
 }
 
 void Trainer::step(const float* x0, const int32_t* labels) {
@@ -207,8 +214,8 @@ void Trainer::run_step() {
   gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
                     static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
-  adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), gradients_.data(),
-            floats, state_.data(), settings_.optimizer);
+  adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), bf16_weights_.data(),
+            gradients_.data(), floats, state_.data(), settings_.optimizer);
   level_sampler_.learn(stream_, loss_.data(), rows_.data(), &state_.data()->apply, settings_.batch);
 }
 

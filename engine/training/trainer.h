@@ -71,6 +71,7 @@ class Trainer {
   Stream& stream() { return stream_; }
 
  private:
+  ProgramOptions options_for(int images) const;
   void declare(BufferList& buffers);  // everything but the activations
   DeviceBuffer<float>& buffer_of(Arena arena);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
@@ -95,6 +96,7 @@ class Trainer {
   Graph graph_;
   bool warm_ = false;
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
+  DeviceBuffer<bf16> bf16_weights_;           // of all weights, where an op of the network reads it
   std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;

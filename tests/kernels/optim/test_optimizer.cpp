@@ -143,10 +143,12 @@ TEST(OptimizerPrepare, EmaDecayRamps) {
 struct Trainer {
   Stream stream;
   DeviceArray<float> weight, m, v, ema, gradient, loss, rates;
+  DeviceArray<bf16> copy;
   DeviceArray<double> partial;
   DeviceArray<TrainState> state;
   OptimizerSettings settings;
   int64_t count;
+  bool copies = false;  // makes the weights' bf16 copy too
 
   Trainer(const Values& start, const Values& table)
       : weight(stream, start),
@@ -156,6 +158,7 @@ struct Trainer {
         gradient(stream, start.size()),
         loss(stream, Values{1}),
         rates(stream, table),
+        copy(stream, start.size()),
         partial(stream, ceil_div(start.size(), kNormSpan)),
         state(stream, 1),
         count(static_cast<int64_t>(start.size())) {
@@ -165,7 +168,7 @@ struct Trainer {
     gradient.upload(g);
     gradient_square_sums(stream, partial, gradient, count);
     optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
-    adamw_ema(stream, weight, m, v, ema, gradient, count, state, settings);
+    adamw_ema(stream, weight, m, v, ema, copies ? copy.data() : nullptr, gradient, count, state, settings);
   }
 };
 
@@ -224,14 +227,58 @@ TEST(AdamW, MatchesFp64StepByStep) {
   }
 }
 
+// Element by element in fp32, in the order in which the arithmetic is written: four at a time and alone are the same,
+// as is the copy, which is the new weight rounded once.
+TEST(AdamW, EveryElementHasTheSameArithmetic) {
+  for (const int64_t count : {1, 3, 4, 7, 2048, 2 * 2048 + 1030}) {
+    for (const bool copies : {false, true}) {
+      Trainer trainer(stored<float>(random_values(count, 9)), Values(3, 1e-2));
+      trainer.copies = copies;
+      const OptimizerSettings& k = trainer.settings;
+      for (int step = 0; step < 2; ++step) {
+        std::vector<float> w = trainer.weight.raw(), m = trainer.m.raw(), v = trainer.v.raw(), ema = trainer.ema.raw();
+        trainer.step(random_values(count, 90 + step));
+        const std::vector<float> g = trainer.gradient.raw();
+        const TrainState s = trainer.state.raw()[0];
+        const auto b1 = static_cast<float>(k.beta1), b2 = static_cast<float>(k.beta2);
+        const auto r1 = static_cast<float>(1 - k.beta1), r2 = static_cast<float>(1 - k.beta2);
+        const auto keep =
+            static_cast<float>(1 - static_cast<double>(s.learning_rate) * static_cast<double>(k.weight_decay));
+        const float rate = -s.learning_rate / s.bias_correction1, correct2 = 1.0f / s.bias_correction2;
+        std::vector<bf16> rounded;
+        for (size_t i = 0; i < w.size(); ++i) {
+          const float scaled = s.gradient_scale * g[i];
+          m[i] = std::fma(r1, scaled, b1 * m[i]);
+          v[i] = std::fma(r2, scaled * scaled, b2 * v[i]);
+          w[i] = std::fma(rate, m[i] / (std::sqrt(v[i] * correct2) + k.eps), keep * w[i]);
+          ema[i] = std::fma(1.0f - s.ema_decay, w[i], s.ema_decay * ema[i]);
+          rounded.push_back(narrow<bf16>(static_cast<double>(w[i])));
+        }
+        const std::string what = join_text(count, " elements, step ", step);
+        EXPECT_EQ(trainer.weight.raw(), w) << what;
+        EXPECT_EQ(trainer.m.raw(), m) << what;
+        EXPECT_EQ(trainer.v.raw(), v) << what;
+        EXPECT_EQ(trainer.ema.raw(), ema) << what;
+        if (copies) {
+          EXPECT_EQ(std::memcmp(trainer.copy.raw().data(), rounded.data(), trainer.copy.bytes()), 0) << what;
+        }
+      }
+    }
+  }
+}
+
 TEST(AdamW, SkipsAStepThatIsNotFinite) {
   const int64_t count = kNormSpan + 9;
   Trainer trainer(stored<float>(random_values(count, 7)), Values(8, 1e-3));
+  trainer.copies = true;
   const Values good = random_values(count, 8);
   trainer.step(good);
-  const std::string before = trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits();
+  const std::string before =
+      trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits() + trainer.copy.bits();
   const double loss_sum = trainer.state.raw()[0].loss_sum;
-  const auto now = [&] { return trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits(); };
+  const auto now = [&] {
+    return trainer.weight.bits() + trainer.m.bits() + trainer.v.bits() + trainer.ema.bits() + trainer.copy.bits();
+  };
   Values bad = good;
   bad[count - 1] = NAN;
   trainer.step(bad);
