@@ -39,10 +39,7 @@ int64_t DataOrder::index(int64_t position) {
 }
 
 bool DataOrder::flip(int64_t position) const {
-  const auto p = static_cast<uint64_t>(position);
-  return philox4x32(seed_, 0, static_cast<uint32_t>(p >> 32), static_cast<uint32_t>(p), purpose_word(Purpose::Flip))
-             .v[0] &
-         1u;
+  return mirrors_image(seed_, static_cast<uint64_t>(position));
 }
 
 }  // namespace ito

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -137,7 +138,7 @@ std::string RunFolder::path(const std::string& name) const {
   return (fs::path(run_.out) / name).string();
 }
 
-std::string RunFolder::log(Trainer& trainer, double seconds) {
+std::string RunFolder::log(Trainer& trainer, double seconds, double waited) {
   const TrainState state = trainer.state();
   const double loss = state.loss_count ? state.loss_sum / static_cast<double>(state.loss_count) : NAN;
   logged_steps_.push_back(static_cast<double>(state.step));
@@ -151,8 +152,13 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
   metrics_.append(line);
   const double elapsed = seconds - logged_seconds_;
   const double images = static_cast<double>((state.step - logged_step_) * run_.batch);
-  timings_.append({{"step", state.step}, {"seconds", seconds}, {"images_per_second", images / elapsed}});
+  const double share = std::clamp((waited - logged_wait_) / elapsed, 0.0, 1.0);
+  timings_.append({{"step", state.step},
+                   {"seconds", seconds},
+                   {"images_per_second", images / elapsed},
+                   {"waited_for_data", share}});
   logged_seconds_ = seconds;
+  logged_wait_ = waited;
   logged_step_ = state.step;
   // Looked at here and not after every step, which would make the host wait for the device: the run may thus go on past
   // the limit until the next line. Nothing is lost by it, since a skipped step leaves the weights as they were.
@@ -163,7 +169,7 @@ std::string RunFolder::log(Trainer& trainer, double seconds) {
                    option_name("max_skipped"), " ", run_.max_skipped, "); ",
                    latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
                    "; look at the data, or start a new run with a lower ", option_name("lr"));
-  return fmt::format("loss {:.4f}", loss);
+  return fmt::format("loss {:.4f}, {:.0f}% waiting for data", loss, 100 * share);
 }
 
 void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {

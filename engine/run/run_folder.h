@@ -43,8 +43,9 @@ class RunFolder {
   int64_t start(Trainer& trainer);
 
   std::string path(const std::string& name) const;
-  // Appends a line to metrics.jsonl and timings.jsonl from the trainer's running loss; returns it in short.
-  std::string log(Trainer& trainer, double seconds);
+  // Appends a line to metrics.jsonl and timings.jsonl from the trainer's running loss; returns it in short. seconds,
+  // waited: since this start, in all and for data.
+  std::string log(Trainer& trainer, double seconds, double waited);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
   void write_loss_chart() const;
@@ -64,7 +65,7 @@ class RunFolder {
   int lock_ = -1;  // the folder itself, open
   StepLog metrics_, timings_;
   std::vector<double> logged_steps_, logged_losses_;
-  double logged_seconds_ = 0;
+  double logged_seconds_ = 0, logged_wait_ = 0;
   int64_t logged_step_ = 0;
   std::string latest_;
 };

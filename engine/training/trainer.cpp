@@ -13,6 +13,7 @@
 #include "kernels/diffusion/by_level.h"
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
+#include "kernels/diffusion/unpack.h"
 #include "kernels/nn/pointwise.h"
 #include "kernels/optim/adamw.h"
 #include "kernels/seams/memory_limit.h"
@@ -124,7 +125,10 @@ void Trainer::declare(BufferList& buffers) {
   buffers.add(learning_rates_, settings_.learning_rate.steps, "learning rates");
   buffers.add(levels_, schedule_steps_, "noise schedule");
   level_sampler_.declare(buffers);
-  buffers.add(x0_, batch * network_.image.size(), "images");
+  const size_t numbers = batch * network_.image.size();
+  buffers.add(bytes_, settings_.byte_images ? numbers : 0, "images as bytes");
+  buffers.add(unflipped_, settings_.flip && !settings_.byte_images ? numbers : 0, "images before they are mirrored");
+  buffers.add(x0_, numbers, "images");
   buffers.add(rows_, batch, "levels");
   buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
   buffers.add(loss_, batch, "losses");
@@ -181,15 +185,24 @@ void Trainer::upload(Arena arena, const std::vector<float>& values) {
     convert(stream_, bf16_weights_.data(), weights_.data(), static_cast<int64_t>(weights_.count()));
 }
 
-void Trainer::step(const float* x0, const int32_t* labels) {
+void Trainer::step(const TrainBatch& batch) {
   const auto steps = static_cast<int64_t>(learning_rates_.count());
   ITO_CHECK(next_step_ < steps, "a training step past the last: the learning rates cover ", steps, " steps");
+  ITO_CHECK((settings_.byte_images ? batch.bytes != nullptr : batch.numbers != nullptr), "a batch without ",
+            settings_.byte_images ? "bytes" : "floats", ", which the trainer was made for");
   ++next_step_;
-  copy_to_device(stream_, x0_.data(), x0, x0_.bytes());
+  const auto copy = [&](void* device, const void* host, size_t bytes) {
+    (batch.taken ? enqueue_copy_to_device : copy_to_device)(stream_, device, host, bytes);
+  };
+  if (settings_.byte_images)
+    copy(bytes_.data(), batch.bytes, bytes_.bytes());
+  else
+    copy(settings_.flip ? unflipped_.data() : x0_.data(), batch.numbers, x0_.bytes());
   if (network_.labels != LabelKind::None) {
-    ITO_CHECK(labels, "a class-conditional network trained without labels");
-    copy_to_device(stream_, labels_.data(), labels, labels_.bytes());
+    ITO_CHECK(batch.labels, "a class-conditional network trained without labels");
+    copy(labels_.data(), batch.labels, labels_.bytes());
   }
+  if (batch.taken) stream_.record(*batch.taken);
   // The first step is not captured: a GPU loads code and libraries make their choices at the first call.
   if (!settings_.capture || !warm_) {
     warm_ = true;
@@ -203,7 +216,16 @@ SampleCounter Trainer::counter_from(int offset) const {
   return SampleCounter::of_training(settings_.seed, &state_.data()->step, settings_.batch, offset);
 }
 
+void Trainer::unpack() {
+  const ImageRows size{network_.image.height, network_.image.width, network_.image.channels};
+  if (settings_.byte_images)
+    unpack_images(stream_, x0_.data(), bytes_.data(), settings_.flip, counter_from(0), settings_.batch, size);
+  else if (settings_.flip)
+    unpack_images(stream_, x0_.data(), unflipped_.data(), true, counter_from(0), settings_.batch, size);
+}
+
 void Trainer::run_step() {
+  unpack();
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   program_.pack(stream_);
   for (int pass = 0; pass < passes(); ++pass) run_pass(pass);

@@ -13,6 +13,7 @@
 #include "engine/program/network.h"
 #include "engine/training/learning_rate.h"
 #include "engine/training/level_sampler.h"
+#include "engine/training/train_batch.h"
 #include "engine/training/train_loss.h"
 #include "kernels/diffusion/forward_row.h"
 #include "kernels/diffusion/variational.h"
@@ -34,6 +35,8 @@ struct TrainSettings {
   BoundTerm last_term = BoundTerm::Bytes;  // what L_0 of the bound is: Density for data that are no bytes
   LossWeighting weighting;                 // of the squared error
   LevelDrawChoice level_draw;
+  bool byte_images = false;  // the batches' images are bytes
+  bool flip = false;         // half of the images are mirrored
   bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory
   bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
@@ -57,8 +60,9 @@ class Trainer {
   void upload(Arena arena, const std::vector<float>& values);
   const float* ema() const { return ema_.data(); }  // device memory
 
-  // One step on `batch` images x0 (N, H, W, C) fp32 in [-1, 1], and their classes if the network wants them.
-  void step(const float* x0, const int32_t* labels);
+  // One step on `batch` images.
+  void step(const TrainBatch& batch);
+  void step(const float* numbers, const int32_t* labels) { step({.numbers = numbers, .labels = labels}); }
   TrainState state();  // waits for the device
   void set_state(const TrainState& state);
   // What the steps so far have measured of the network, by timestep; waits for the device.
@@ -76,6 +80,7 @@ class Trainer {
   DeviceBuffer<float>& buffer_of(Arena arena);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
+  void unpack();  // the batch's images into x0_
   int passes() const;
   void run_pass(int pass);
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
@@ -100,6 +105,8 @@ class Trainer {
   std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;
+  DeviceBuffer<uint8_t> bytes_;    // the step's images, where they are bytes
+  DeviceBuffer<float> unflipped_;  // the same, where they are floats and some are mirrored
   DeviceBuffer<float> x0_, loss_;
   DeviceBuffer<float> squared_;  // errors by image, where the loss is another
   DeviceBuffer<VariationalRow> bound_rows_;

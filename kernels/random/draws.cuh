@@ -23,12 +23,16 @@ struct SampleDraws {
   uint32_t step, sample;
 };
 
-DEVICE SampleDraws sample_draws(const SampleCounter& counter, int64_t image) {
-  if (counter.words) return {counter.seed, 0, counter.words[image]};
+// The image's number among all, where numbers are consecutive.
+DEVICE int64_t sample_number(const SampleCounter& counter, int64_t image) {
   const int64_t step = counter.step ? *counter.step : 0;
   const int64_t first = counter.first + (counter.first_on_device ? *counter.first_on_device : 0);
-  const int64_t sample = first + step * counter.samples_per_step + image;
-  return {counter.seed, 0, static_cast<uint32_t>(sample)};
+  return first + step * counter.samples_per_step + image;
+}
+
+DEVICE SampleDraws sample_draws(const SampleCounter& counter, int64_t image) {
+  if (counter.words) return {counter.seed, 0, counter.words[image]};
+  return {counter.seed, 0, static_cast<uint32_t>(sample_number(counter, image))};
 }
 
 // The 128 bits of elements 4 quad .. 4 quad + 3 of the image.

@@ -64,4 +64,12 @@ constexpr uint32_t uniform_below(uint32_t bits, uint32_t n) {
   return static_cast<uint32_t>(static_cast<uint64_t>(bits) * n >> 32);
 }
 
+// Whether training mirrors the image at this position of its order; position = step x batch + place in the batch.
+constexpr bool mirrors_image(uint64_t seed, uint64_t position) {
+  return philox4x32(seed, 0, static_cast<uint32_t>(position >> 32), static_cast<uint32_t>(position),
+                    purpose_word(Purpose::Flip))
+             .v[0] &
+         1u;
+}
+
 }  // namespace ito

@@ -80,13 +80,15 @@ size_t device_bytes_in_use();  // sum of live allocations
 size_t device_peak_bytes();    // its high-water mark since the last device_reset_peak
 void device_reset_peak();
 
-// Host memory that copies from the device reach without the host's waiting (page-locked on a GPU), and that kernels
-// may write. Throws Error naming the size when there is none left.
+// Host memory that copies from and to the device reach without the host's waiting (page-locked on a GPU), and that
+// kernels may write. Throws Error naming the size when there is none left.
 void* host_allocate(size_t bytes, const char* what);
 void host_free(void* memory) noexcept;
 
 void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes);  // returns when host is reusable
-void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);    // returns when host is filled
+// Returns at once; host, of host_allocate, is read when the stream reaches this point.
+void enqueue_copy_to_device(Stream& stream, void* device, const void* host, size_t bytes);
+void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);  // returns when host is filled
 // Returns at once; host, of host_allocate, is filled once the stream reaches this point.
 void enqueue_copy_to_host(Stream& stream, void* host, const void* device, size_t bytes);
 void copy_on_device(Stream& stream, void* to, const void* from, size_t bytes);  // a launch; may be captured

@@ -12,12 +12,12 @@
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
-#include "engine/data/order.h"
 #include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
 #include "engine/run/run_folder.h"
+#include "engine/training/batch_feed.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/memory_limit.h"
@@ -131,17 +131,6 @@ TrainSettings train_settings(const RunConfig& run) {
   return s;
 }
 
-// Fills one batch in the global order: position = step * batch + i.
-void gather(const Dataset& data, DataOrder& order, const RunConfig& run, int64_t step, std::vector<float>& images,
-            std::vector<int32_t>& labels) {
-  for (int i = 0; i < run.batch; ++i) {
-    const int64_t position = step * run.batch + i;
-    const int64_t index = order.index(position);
-    data.image_f32(index, run.flip && order.flip(position), images.data() + i * data.image_size());
-    if (!labels.empty()) labels[i] = data.labels[index];
-  }
-}
-
 // The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
 // still be done (after a failed launch it cannot: the device gives nothing back).
 std::string with_what_is_left(const std::exception& e, RunFolder& folder, Trainer& trainer, int64_t step,
@@ -184,14 +173,17 @@ int train(RunConfig run, const Given& given) {
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   const Dataset data = load_data(run, model.configured.image);
-  settings.data_bytes = data.bytes();
-  settings.last_term = data.pixels_f32.empty() ? BoundTerm::Bytes : BoundTerm::Density;
+  settings.byte_images = data.pixels_f32.empty();
+  settings.flip = run.flip;
+  settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another --model");
   Component component = model.component(data.height, data.width);
   const Network network = model.network(data.height, data.width);
-  component.class_names = network.labels == LabelKind::Index ? data.class_names : std::vector<std::string>{};
-  if (network.labels == LabelKind::Index)
+  const bool labels = network.labels == LabelKind::Index;
+  settings.data_bytes = data.bytes() + BatchFeed::bytes(data, run.batch, labels);
+  component.class_names = labels ? data.class_names : std::vector<std::string>{};
+  if (labels)
     ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
                    data.class_count(), " classes, the model num_class_embeds ", network.classes,
                    "; give it data with labels, or as many class embeddings as there are classes");
@@ -218,9 +210,7 @@ int train(RunConfig run, const Given& given) {
     print_note(run.out + " holds no checkpoint: starting from the beginning");
   warn_of_warmup(run, settings.learning_rate, first);
 
-  DataOrder order(run.seed, data.count);
-  std::vector<float> images(static_cast<size_t>(run.batch) * data.image_size());
-  std::vector<int32_t> labels(network.labels == LabelKind::Index ? run.batch : 0);
+  BatchFeed feed(data, run.seed, run.batch, labels, first, run.steps);
   const int64_t sample_every = run.sample_every ? run.sample_every : std::max<int64_t>(1, run.steps / 4);
   Progress progress("training", run.steps, run.batch, "images", first);
   std::string note;
@@ -229,10 +219,9 @@ int train(RunConfig run, const Given& given) {
     bool between_steps = false;
     try {
       const Range range("step " + std::to_string(done));
-      gather(data, order, run, step, images, labels);
-      trainer.step(images.data(), labels.empty() ? nullptr : labels.data());
+      trainer.step(feed.next(trainer.stream()));
       if (done % run.log_every == 0 || done == run.steps) {
-        note = folder.log(trainer, progress.seconds());
+        note = folder.log(trainer, progress.seconds(), feed.seconds_waited());
         trainer.clear_logged();
       }
       progress.update(done, note);

@@ -101,6 +101,14 @@ void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes
   }
 }
 
+void enqueue_copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) {
+  ITO_CHECK(!stream.capturing(), "enqueue_copy_to_device: a copy of ", bytes,
+            " bytes from the host cannot be captured");
+  if (bytes)
+    check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream.impl().handle),
+               "enqueue_copy_to_device");
+}
+
 void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) {
   ITO_CHECK(!stream.capturing(), "copy_to_host: a copy of ", bytes,
             " bytes to the host cannot be captured; copy after end_capture");

@@ -62,6 +62,10 @@ void copy_to_device(Stream& stream, void* device, const void* host, size_t bytes
   if (bytes) submit(stream, "copy_to_device", [=] { memcpy(device, host, bytes); });
 }
 
+void enqueue_copy_to_device(Stream& stream, void* device, const void* host, size_t bytes) {
+  copy_to_device(stream, device, host, bytes);
+}
+
 void copy_to_host(Stream& stream, void* host, const void* device, size_t bytes) {
   ITO_CHECK(!stream.capturing(), "copy_to_host: a copy of ", bytes,
             " bytes to the host cannot be captured; copy after end_capture");
