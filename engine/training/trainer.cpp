@@ -61,8 +61,7 @@ void check_sums_over_images(const Program& program) {
 
 }  // namespace
 
-Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
-                 size_t memory_limit)
+Trainer::Trainer(Plan, const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings)
     : network_(network),
       settings_(checked(settings, network, schedule.config())),
       schedule_steps_(schedule.steps()),
@@ -76,6 +75,30 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
     last_inputs_ = plan_network(*last_, network_);
   }
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
+  declare();
+  buffer_bytes_ = buffers_.bytes();
+}
+
+size_t Trainer::bytes_needed(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings) {
+  const Trainer planned(Plan{}, network, schedule, settings);
+  size_t sum = 0;
+  for (const size_t part :
+       {planned.activation_bytes(), planned.buffer_bytes_, planned.data_bytes(), planned.checkpoint_bytes()})
+    if (__builtin_add_overflow(sum, part, &sum)) return SIZE_MAX;
+  return sum;
+}
+
+size_t Trainer::data_bytes() const {
+  return device_memory_is_the_hosts() ? settings_.data_bytes : 0;
+}
+
+size_t Trainer::checkpoint_bytes() const {
+  return device_memory_is_the_hosts() && settings_.checkpoints ? checkpoint_copy_bytes(layout()) : 0;
+}
+
+Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
+                 size_t memory_limit)
+    : Trainer(Plan{}, network, schedule, settings) {
   const std::vector<ForwardRow> rows =
       forward_rows(Levels(schedule), Reading::of(schedule.config()), settings_.weighting);
   std::vector<VariationalRow> bound_rows;
@@ -84,17 +107,13 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
                                    .config = schedule.config(),
                                    .reverse = reverse_option_named(schedule.config().reverse, "training"),
                                    .last = settings_.last_term});
-  BufferList buffers;
-  declare(buffers);
-  buffer_bytes_ = buffers.bytes();
-  const bool hosts = device_memory_is_the_hosts();
   check_memory("training",
                {{"activations", activation_bytes()},
                 {"parameters and images", buffer_bytes_},
-                {"data set", hosts ? settings_.data_bytes : 0},
-                {"copies for a checkpoint", hosts && settings_.checkpoints ? checkpoint_copy_bytes(layout()) : 0}},
+                {"data set", data_bytes()},
+                {"copies for a checkpoint", checkpoint_bytes()}},
                memory_limit, "lower micro_batch or batch, or take a smaller model or resolution");
-  buffers.allocate();
+  buffers_.allocate();
   activations_ = {activation_bytes(), "the network's activations"};
   learning_rates_.upload(stream_, learning_rate_table(settings_.learning_rate).data());
   levels_.upload(stream_, rows.data());
@@ -111,7 +130,8 @@ ProgramOptions Trainer::options_for(int images) const {
   return {.n = images, .mode = Mode::Training, .compute = settings_.compute, .bf16_weights_given = true};
 }
 
-void Trainer::declare(BufferList& buffers) {
+void Trainer::declare() {
+  BufferList& buffers = buffers_;
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
   buffers.add(weights_, arena, "weights");
   buffers.add(bf16_weights_, program_.reads_bf16_weights() ? arena : 0, "weights in bf16");

@@ -47,6 +47,8 @@ class Trainer {
   // Throws UserError if the sizes do not fit together or the plan exceeds memory_limit bytes.
   Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
           size_t memory_limit = SIZE_MAX);
+  // What would be held against memory_limit; allocates nothing.
+  static size_t bytes_needed(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings);
 
   const ParameterLayout& layout() const { return program_.layout(); }
   const Program& program() const { return program_; }
@@ -75,8 +77,12 @@ class Trainer {
   Stream& stream() { return stream_; }
 
  private:
+  struct Plan {};  // everything but memory
+  Trainer(Plan, const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings);
   ProgramOptions options_for(int images) const;
-  void declare(BufferList& buffers);  // everything but the activations
+  void declare();                   // everything but the activations
+  size_t data_bytes() const;        // where they count
+  size_t checkpoint_bytes() const;  // likewise
   DeviceBuffer<float>& buffer_of(Arena arena);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
@@ -114,7 +120,8 @@ class Trainer {
   DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
   DeviceBuffer<double> level_sums_;         // (T, 2), of accumulate_by_level
   DeviceBuffer<double> norm_partials_;
-  size_t buffer_bytes_ = 0;  // of all these, without the activations
+  BufferList buffers_;  // of all these, without the activations, until they are allocated
+  size_t buffer_bytes_ = 0;
 };
 
 }  // namespace ito

@@ -96,10 +96,32 @@ TEST(Command, InspectShowsACheckpoint) {
   const std::string kernels = found.at("training_state").at("kernels");
   EXPECT_TRUE(kernels.starts_with("cpu, oneDNN ")) << kernels;
   EXPECT_NE(kernels.find(", plans "), std::string::npos) << kernels;
-  const ChildResult text = run_ito({"inspect", tiny / "run"});
+  const ChildResult text = run_ito({"inspect", tiny / "run", "--plan", "--max-memory", "2"});
   EXPECT_EQ(text.exit_code, 0);
+  EXPECT_NE(text.out.find(" MiB; largest batch in one pass within 2 MiB: "), std::string::npos) << text.out;
   EXPECT_NE(text.out.find("block_out_channels"), std::string::npos);
   EXPECT_NE(text.out.find("\"kernels\":\"" + kernels + "\""), std::string::npos) << text.out;
+}
+
+TEST(Command, InspectFindsTheLargestBatch) {
+  const TinyRun tiny;
+  ASSERT_EQ(run_ito(tiny.train + Words{"--out", tiny / "run", "--steps", "1"}).exit_code, 0);
+  const auto plan = [&](int batch) {
+    const ChildResult result =
+        run_ito({"inspect", tiny / "run", "--json", "--plan", "--max-memory", "3", "--batch", std::to_string(batch)});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return parse_json(result.out, "inspect --json").at("plan");
+  };
+  const Json plan_of_one = plan(1);
+  for (const char* mode : {"training", "inference"}) {
+    const int largest = plan_of_one.at(mode).at("largest_batch");
+    EXPECT_GT(largest, 1) << mode;
+    EXPECT_LE(plan(largest).at(mode).at("peak_bytes"), 3 << 20) << mode;
+    EXPECT_GT(plan(largest + 1).at(mode).at("peak_bytes"), 3 << 20) << mode;
+  }
+  const ChildResult refused = run_ito({"inspect", tiny / "run", "--max-memory", "3"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("--max-memory: is for --plan"), std::string::npos) << refused.err;
 }
 
 // A state whose numbers are not single ones is refused by its shape, not read past.

@@ -9,6 +9,10 @@
 #include "engine/io/input_file.h"
 #include "engine/io/safetensors.h"
 #include "engine/program/compute_type.h"
+#include "engine/run/run_config.h"
+#include "engine/training/fit_memory.h"
+#include "engine/training/train_loss.h"
+#include "kernels/seams/memory_limit.h"
 #include "models/model.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
@@ -20,7 +24,8 @@ namespace {
 struct InspectOptions {
   std::string path, precision = "fp32";
   int batch = 64, height = 0, width = 0;
-  bool json = false, tensors = false, ops = false;
+  int64_t max_memory = 0;  // MiB
+  bool json = false, tensors = false, ops = false, plan = false;
 };
 
 Json plan_json(const Program& program) {
@@ -28,6 +33,41 @@ Json plan_json(const Program& program) {
   for (BlockKind kind : kBlockKinds) kinds[name_of(kind)] = program.plan().bytes_of(kind);
   return {
       {"arena_bytes", program.plan().bytes()}, {"lower_bound_bytes", program.plan().lower_bound()}, {"bytes", kinds}};
+}
+
+size_t with_weights(const Program& program) {
+  return program.plan().bytes() + static_cast<size_t>(program.layout().arena_floats()) * sizeof(float);
+}
+
+// All that is taken at once, of the batch and of the largest that fits in one pass. Of inference: the network and its
+// weights, without what a sampler keeps beside them.
+Json peaks_json(const InspectOptions& o, const Network& network, const SchedulerConfig& scheduler, DType compute) {
+  const size_t free = device_memory_limit();
+  const size_t limit = o.max_memory ? static_cast<size_t>(o.max_memory) << 20 : free;
+  const auto inference = [&](int images) {
+    Program program({.n = images, .compute = compute});
+    plan_network(program, network);
+    return with_weights(program);
+  };
+  Json peaks = {{"limit_bytes", limit},
+                {"inference",
+                 {{"peak_bytes", inference(o.batch)}, {"largest_batch", largest_within(limit, kMaxBatch, inference)}}}};
+  if (parameters_of(network).trainable_floats() == 0 || network.asks_level || network.labels == LabelKind::Value)
+    return peaks;  // nothing that can be trained
+  const NoiseSchedule schedule(scheduler);
+  const auto training = [&](int images) {
+    TrainSettings settings;
+    settings.batch = images;
+    settings.compute = compute;
+    settings.learning_rate.steps = RunConfig().steps;
+    settings.byte_images = true;
+    settings.checkpoints = true;
+    settings.loss = train_loss_of("", scheduler, "");
+    return Trainer::bytes_needed(network, schedule, settings);
+  };
+  peaks["training"] = {{"peak_bytes", training(o.batch)},
+                       {"largest_batch", largest_within(limit, kMaxBatch, training)}};
+  return peaks;
 }
 
 Json state_json(const std::string& path) {
@@ -75,6 +115,7 @@ Json describe(const InspectOptions& o) {
     out["weights"] = files.weights;
   }
   if (!model.class_names.empty()) out["class_names"] = model.class_names;
+  if (o.plan) out["plan"] = peaks_json(o, network, scheduler, compute);
   if (o.tensors)
     for (const Parameter& p : training.layout().all()) out["tensor_shapes"][p.name] = p.shape;
   if (o.ops)
@@ -94,6 +135,16 @@ void print_plan(const char* mode, const Json& plan) {
       std::printf("  %-18s %10.1f MiB before sharing\n", kind.c_str(), bytes.get<double>() / 1048576);
 }
 
+void print_peaks(const Json& plan) {
+  for (const char* mode : {"training", "inference"})
+    if (plan.contains(mode)) {
+      const int largest = plan.at(mode).at("largest_batch").get<int>();
+      std::printf("peak, %s: %.1f MiB; largest batch in one pass within %.0f MiB: %s\n", mode,
+                  plan.at(mode).at("peak_bytes").get<double>() / 1048576,
+                  plan.at("limit_bytes").get<double>() / 1048576, largest ? std::to_string(largest).c_str() : "none");
+    }
+}
+
 void print(const Json& d) {
   std::printf("%s for %s x %s images, %s tensors, %s parameters\n",
               d.at("architecture").at("_class_name").get<std::string>().c_str(), d.at("height").dump().c_str(),
@@ -108,6 +159,7 @@ void print(const Json& d) {
   std::printf("batch %s, %s\n", d.at("batch").dump().c_str(), d.at("precision").get<std::string>().c_str());
   print_plan("training", d.at("memory").at("training"));
   print_plan("inference", d.at("memory").at("inference"));
+  if (d.contains("plan")) print_peaks(d.at("plan"));
   if (d.contains("weights")) print_result("weights " + d.at("weights").get<std::string>());
   if (d.contains("class_names")) {
     std::printf("classes\n");
@@ -135,6 +187,8 @@ void add_inspect_command(CLI::App& app) {
   command->add_flag("--json", o->json, "as JSON");
   command->add_flag("--tensors", o->tensors, "list every tensor");
   command->add_flag("--ops", o->ops, "list every op and what runs it");
+  command->add_flag("--plan", o->plan, "the most memory taken at once, and the largest batch that fits");
+  command->add_option("--max-memory", o->max_memory, "with --plan: MiB to fit into; 0: what is free");
   command->add_option("--batch", o->batch, "images the memory plan is for");
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--height", o->height, "image height; 0: as the model says");
@@ -142,6 +196,9 @@ void add_inspect_command(CLI::App& app) {
   command->callback([o] {
     check_batch(o->batch);
     check_image_size(o->height, o->width);
+    ITO_USER_CHECK(o->max_memory >= 0 && o->max_memory <= (int64_t{1} << 40), "--max-memory ", o->max_memory,
+                   ": expected 0 to 1099511627776 MiB (0: what is free)");
+    ITO_USER_CHECK(o->plan || o->max_memory == 0, "--max-memory: is for --plan; add it, or leave --max-memory out");
     const Json description = describe(*o);
     if (o->json)
       print_json(description, 2);

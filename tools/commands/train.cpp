@@ -18,6 +18,7 @@
 #include "engine/run/run_config.h"
 #include "engine/run/run_folder.h"
 #include "engine/training/batch_feed.h"
+#include "engine/training/fit_memory.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/memory_limit.h"
@@ -157,7 +158,9 @@ int train(RunConfig run, const Given& given) {
   set_device_threads(run.threads);
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
-  const size_t memory_limit = device_memory_limit();
+  const size_t free_memory = device_memory_limit();
+  const size_t memory_limit =
+      run.max_memory ? std::min(free_memory, static_cast<size_t>(run.max_memory) << 20) : free_memory;
   const std::optional<FoundCheckpoint> newest =
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   Model model = model_to_train(run, newest, given);
@@ -194,6 +197,8 @@ int train(RunConfig run, const Given& given) {
   check_timestep_count(network.time, "--model " + run.model, schedule.steps());
   ITO_USER_CHECK(!network.time.positive, "--model ", run.model, ": ", network.time.why,
                  "; training draws t = 0 too, so use a model that takes it");
+  if (run.max_memory && !run.micro_batch)
+    settings.micro_batch = largest_micro_batch(network, schedule, settings, memory_limit);
   Trainer trainer(network, schedule, settings, memory_limit);
   if (!newest) trainer.set_weights(first_weights(model, trainer.layout(), run.seed));
   Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
@@ -203,7 +208,8 @@ int train(RunConfig run, const Given& given) {
   const int64_t first = folder.start(trainer);
   print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
                        "; model ", run.model, ": ", trainer.layout().count(), " parameters; ",
-                       trainer.planned_bytes() >> 20, " MiB planned"));
+                       trainer.planned_bytes() >> 20, " MiB planned",
+                       run.max_memory ? join_text(", passes of ", trainer.program().options().n, " images") : ""));
   if (run.resume && first)
     print_note("going on from " + folder.latest_checkpoint());
   else if (run.resume)
