@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementary functions as polynomials in fmaf: the same bits on every build, and loops over them vectorise.
-// Included by each dialect.h after it has defined DEVICE; kernels include "dialect.h" only.
+// Included by each dialect.h after it has defined DEVICE, clamp_to, reciprocal and round_to_bf16 (host_math.h,
+// cuda/dialect.h); kernels include "dialect.h" only.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -35,13 +36,10 @@ template <>
 DEVICE float from_float<float>(float x) {
   return x;
 }
-// Round to nearest even; NaN stays a (quiet) NaN.
+// Round to nearest even; NaN stays NaN, 0x7FFF.
 template <>
 DEVICE bf16 from_float<bf16>(float x) {
-  const uint32_t u = static_cast<uint32_t>(bits_from_float(x));
-  const uint32_t rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
-  const uint32_t quiet = (u >> 16) | 0x40u;
-  return bf16{static_cast<uint16_t>((u & 0x7FFFFFFFu) > 0x7F800000u ? quiet : rounded)};
+  return round_to_bf16(x);
 }
 
 // e^x, within 2 units in the last place on [-87, 88]; subnormal, then 0 below; +inf above 88.72, NaN for NaN.
@@ -109,8 +107,27 @@ DEVICE void fast_sincos_turns(float u, float* sine, float* cosine) {
   *cosine = ((q + 1) & 2) ? -b : b;
 }
 
+// 1 / (1 + e^-x). The exponential is fast_exp's, bit for bit, clamped to +-87.25: so 2^n is one factor, which the sum
+// takes up in its rounding, and the reciprocal's operand stays where it needs no slow path. Below -87 the result
+// therefore stays at 1.6e-38, and for NaN it is a number: x sigmoid(x) and silu_gradient are right for all numbers and
+// NaN for NaN.
 DEVICE float sigmoid(float x) {
-  return 1.0f / (1.0f + fast_exp(-x));
+  const float clamped = clamp_to(87.25f, x);
+  const float shifted = fmaf(clamped, -1.44269504f, 12582912.0f);
+  const float n = shifted - 12582912.0f;
+  float r = fmaf(n, 0.693145752f, clamped);  // of the other sign than fast_exp's, and so is every other coefficient
+  r = fmaf(n, 1.42860677e-6f, r);
+  float p = -1.98412698e-4f;
+  p = fmaf(p, r, 1.38888889e-3f);
+  p = fmaf(p, r, -8.33333333e-3f);
+  p = fmaf(p, r, 4.16666667e-2f);
+  p = fmaf(p, r, -1.66666667e-1f);
+  p = fmaf(p, r, 0.5f);
+  p = fmaf(p, r, -1.0f);
+  p = fmaf(p, r, 1.0f);
+  // The low bits of shifted are n: shifted left they are those of 2^n, but for the exponent's bias.
+  const uint32_t power = (static_cast<uint32_t>(bits_from_float(shifted)) << 23) + 0x3F800000u;
+  return reciprocal(fmaf(p, float_from_bits(static_cast<int32_t>(power)), 1.0f));
 }
 
 // silu(x) = x s, silu'(x) = s (1 + x (1 - s)), s = sigmoid(x)   (Elfwing et al. 2018)

@@ -43,8 +43,9 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
   sum_pixels<1, V>(fold, walk, width, hw, [&](int j) {
     const auto o = Packed<float, V>::load(offset + j);
     return [=](int p, float(&part)[1][V]) {
-      const auto in = Packed<T, V>::load(x_slice + int64_t{1} * p * c + j);
-      for (int v = 0; v < V; ++v) part[0][v] += to_float(in[v]) + o[v];
+      float in[V];
+      load_floats(in, x_slice + int64_t{1} * p * c + j);
+      for_lanes<V>([&](int v) { part[0][v] += in[v] + o[v]; });
     };
   });
   const double count = static_cast<double>(hw) * group_size;
@@ -61,11 +62,12 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
   sum_pixels<1, V>(fold, walk, width, hw, [&](int j) {
     const auto o = Packed<float, V>::load(offset + j);
     return [=](int p, float(&part)[1][V]) {
-      const auto in = Packed<T, V>::load(x_slice + int64_t{1} * p * c + j);
-      for (int v = 0; v < V; ++v) {
-        const float d = to_float(in[v]) + o[v];
+      float in[V];
+      load_floats(in, x_slice + int64_t{1} * p * c + j);
+      for_lanes<V>([&](int v) {
+        const float d = in[v] + o[v];
         part[0][v] = fmaf(d, d, part[0][v]);
-      }
+      });
     };
   });
   BLOCK_LOOP(g, slice_groups) {
@@ -88,13 +90,13 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
     const auto b = Packed<float, V>::load(shift + j);
     return [=](int p) {
       const int64_t at = int64_t{1} * p * c + j;
-      const auto in = Packed<T, V>::load(x_slice + at);
-      Packed<T, V> out;
-      for (int v = 0; v < V; ++v) {
-        const float z = fmaf(to_float(in[v]) + o[v], a[v], b[v]);
-        out[v] = from_float<T>(SILU ? z * sigmoid(z) : z);
-      }
-      out.store(y_slice + at);
+      float f[V];
+      load_floats(f, x_slice + at);
+      for_lanes<V>([&](int v) {
+        const float z = fmaf(f[v] + o[v], a[v], b[v]);
+        f[v] = SILU ? z * sigmoid(z) : z;
+      });
+      store_floats(y_slice + at, f);
     };
   });
 }

@@ -61,16 +61,16 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
     const auto b = Packed<float, V>::load(shift + j);
     return [=](int p, float(&part)[3][V]) {
       const int64_t at = int64_t{1} * p * c + j;
-      const auto in = Packed<T, V>::load(x_slice + at);
-      const auto grad = Packed<T, V>::load(dy_slice + at);
-      for (int v = 0; v < V; ++v) {
-        const float d = to_float(in[v]) + o[v];
-        const float g = to_float(grad[v]);
-        const float dz = SILU ? g * silu_gradient(fmaf(d, a[v], b[v])) : g;
+      float in[V], grad[V];
+      load_floats(in, x_slice + at);
+      load_floats(grad, dy_slice + at);
+      for_lanes<V>([&](int v) {
+        const float d = in[v] + o[v];
+        const float dz = SILU ? grad[v] * silu_gradient(fmaf(d, a[v], b[v])) : grad[v];
         part[0][v] += dz;
         part[1][v] = fmaf(dz, d, part[1][v]);
         part[2][v] += d;
-      }
+      });
     };
   });
   const double* sum_dz = fold;
@@ -120,18 +120,17 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
     const auto c1 = Packed<float, V>::load(slope + j);
     return [=](int p) {
       const int64_t at = int64_t{1} * p * c + j;
-      const auto in = Packed<T, V>::load(x_slice + at);
-      const auto grad = Packed<T, V>::load(dy_slice + at);
-      Packed<T, V> out;
-      if constexpr (ADD) out = Packed<T, V>::load(dx_slice + at);
-      for (int v = 0; v < V; ++v) {
-        const float d = to_float(in[v]) + o[v];
-        const float g = to_float(grad[v]);
-        const float dz = SILU ? g * silu_gradient(fmaf(d, a[v], b[v])) : g;
+      float in[V], grad[V], out[V] = {};
+      load_floats(in, x_slice + at);
+      load_floats(grad, dy_slice + at);
+      if constexpr (ADD) load_floats(out, dx_slice + at);
+      for_lanes<V>([&](int v) {
+        const float d = in[v] + o[v];
+        const float dz = SILU ? grad[v] * silu_gradient(fmaf(d, a[v], b[v])) : grad[v];
         const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
-        out[v] = from_float<T>(ADD ? to_float(out[v]) + du : du);
-      }
-      out.store(dx_slice + at);
+        out[v] = ADD ? out[v] + du : du;
+      });
+      store_floats(dx_slice + at, out);
     };
   });
 }

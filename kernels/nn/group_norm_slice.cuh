@@ -15,7 +15,7 @@ inline constexpr int kGroupNormThreads = block_threads(256);
 inline constexpr int kGroupNormRun = 32;
 
 template <class T>
-inline constexpr int kGroupNormStrip = WARP == 1 ? 16 : 16 / static_cast<int>(sizeof(T));
+inline constexpr int kGroupNormStrip = WARP == 1 ? 32 : 16 / static_cast<int>(sizeof(T));
 
 // A thread's place in its block: strips lane, lane + lanes, ... and pixels row, row + rows, ...
 struct SliceWalk {
@@ -37,15 +37,14 @@ DEVICE void sum_pixels(double* fold, const SliceWalk& walk, int width, int hw, B
       const auto add = begin(strip * V);
       // The fp64 sums wait in memory: as registers they would halve the blocks that a multiprocessor holds.
       double* total = fold + walk.row * width + strip * V;
-      for (int i = 0; i < SUMS; ++i)
-        for (int v = 0; v < V; ++v) total[i * walk.rows * width + v] = 0;
+      for (int i = 0; i < SUMS; ++i) for_lanes<V>([&](int v) { total[i * walk.rows * width + v] = 0; });
       for (int p0 = walk.row; p0 < hw; p0 += walk.rows * kGroupNormRun) {
         const int reach = p0 + walk.rows * kGroupNormRun;
         const int p1 = reach < hw ? reach : hw;
         float part[SUMS][V] = {};
         for (int p = p0; p < p1; p += walk.rows) add(p, part);
         for (int i = 0; i < SUMS; ++i)
-          for (int v = 0; v < V; ++v) total[i * walk.rows * width + v] += static_cast<double>(part[i][v]);
+          for_lanes<V>([&](int v) { total[i * walk.rows * width + v] += static_cast<double>(part[i][v]); });
       }
     }
   }

@@ -8,6 +8,7 @@
 #define DEVICE inline __attribute__((always_inline))
 #define KERNEL static
 
+#include "kernels/dialect/host_math.h"
 #include "kernels/dialect/math.h"
 #include "kernels/launch_point.h"
 
@@ -97,6 +98,50 @@ struct Packed {
   DEVICE T& operator[](int i) { return v[i]; }
   DEVICE const T& operator[](int i) const { return v[i]; }
 };
+
+// Calls body(v) for v in [0, V). GCC unrolls loops of up to 16 turns before it vectorises, and does not find
+// conversions again in what comes of it: those are kept loops. Longer ones it leaves alone, and unrolls what vectors
+// remain.
+template <int V, class Body>
+DEVICE void for_lanes(Body&& body) {
+  if constexpr (V > 16) {
+#pragma GCC ivdep
+    for (int v = 0; v < V; ++v) body(v);
+  } else {
+#pragma GCC unroll 1
+#pragma GCC ivdep
+    for (int v = 0; v < V; ++v) body(v);
+  }
+}
+
+namespace dialect {
+
+inline constexpr int kVectorFloats = __BIGGEST_ALIGNMENT__ / 4;
+using Vector [[gnu::vector_size(__BIGGEST_ALIGNMENT__), gnu::aligned(4), gnu::may_alias]] = float;
+
+}  // namespace dialect
+
+// f[0..V) = p[0..V), widened; p is aligned to the pack's bytes, or to 16.
+template <class T, int V>
+DEVICE void load_floats(float (&f)[V], const T* p) {
+  if constexpr (std::is_same_v<T, float> && V % dialect::kVectorFloats == 0) {
+    // A loop would become a memcpy of 16 bytes a time, and the vectors that read them back would wait for each.
+    for (int v = 0; v < V; v += dialect::kVectorFloats)
+      *reinterpret_cast<dialect::Vector*>(f + v) = *reinterpret_cast<const dialect::Vector*>(p + v);
+  } else {
+    for_lanes<V>([&](int v) { f[v] = to_float(p[v]); });
+  }
+}
+// p[0..V) = f[0..V), rounded to nearest even.
+template <class T, int V>
+DEVICE void store_floats(T* p, const float (&f)[V]) {
+  if constexpr (std::is_same_v<T, float> && V % dialect::kVectorFloats == 0) {
+    for (int v = 0; v < V; v += dialect::kVectorFloats)
+      *reinterpret_cast<dialect::Vector*>(p + v) = *reinterpret_cast<const dialect::Vector*>(f + v);
+  } else {
+    for_lanes<V>([&](int v) { p[v] = from_float<T>(f[v]); });
+  }
+}
 
 DEVICE void cp_async16(void* shared, const void* global, bool valid = true) {
   if (valid)

@@ -10,8 +10,36 @@
 #define DEVICE __device__ __forceinline__
 #define KERNEL static __global__
 
-#include "kernels/dialect/math.h"
 #include "kernels/seams/cuda/stream.h"
+#include "kernels/types.h"
+
+// Words that only exist on the device.
+#define ITO_DEVICE_ONLY __device__ __forceinline__
+
+namespace ito {
+
+// What math.h is made of; host_math.h has the same bits for a host.
+ITO_DEVICE_ONLY float clamp_to(float bound, float x) {
+  return fminf(fmaxf(x, -bound), bound);
+}
+
+// The fast path of the compiler's own division, without the branch for operands that are not in [1, 2^126): the
+// approximation is within a unit in the last place, and one step of Newton's rounds it correctly.
+ITO_DEVICE_ONLY float reciprocal(float d) {
+  float approximate;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(approximate) : "f"(d));
+  return fmaf(fmaf(-d, approximate, 1.0f), approximate, approximate);
+}
+
+ITO_DEVICE_ONLY bf16 round_to_bf16(float x) {
+  bf16 rounded;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(rounded.bits) : "f"(x));
+  return rounded;
+}
+
+}  // namespace ito
+
+#include "kernels/dialect/math.h"
 
 namespace ito {
 
@@ -25,9 +53,6 @@ constexpr int block_threads(int block) {
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, i##_end = (n); i < i##_end; \
        i += int64_t{gridDim.x} * blockDim.x)
 #define SHARED(T, name, n) __shared__ __align__(16) T name[n]  // of words that take 16 bytes
-
-// Words that only exist on the device.
-#define ITO_DEVICE_ONLY __device__ __forceinline__
 
 template <class T>
 ITO_DEVICE_ONLY T* dyn_shared() {
@@ -166,6 +191,46 @@ struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Packed {
     return v[i];
   }
 };
+
+// Calls body(v) for v in [0, V): the numbers of a pack.
+template <int V, class Body>
+ITO_DEVICE_ONLY void for_lanes(Body&& body) {
+#pragma unroll
+  for (int v = 0; v < V; ++v) body(v);
+}
+
+// f[0..V) = p[0..V), widened; p is aligned to the pack's bytes, or to 16.
+template <class T, int V>
+ITO_DEVICE_ONLY void load_floats(float (&f)[V], const T* p) {
+  const auto pack = Packed<T, V>::load(p);
+  if constexpr (std::is_same_v<T, bf16> && V % 2 == 0) {
+    const auto* words = reinterpret_cast<const uint32_t*>(pack.v);
+#pragma unroll
+    for (int i = 0; i < V / 2; ++i) {
+      f[2 * i] = __uint_as_float(words[i] << 16);
+      f[2 * i + 1] = __uint_as_float(words[i] & 0xFFFF0000u);
+    }
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; ++v) f[v] = to_float(pack[v]);
+  }
+}
+
+// p[0..V) = f[0..V), rounded to nearest even, two to an instruction.
+template <class T, int V>
+ITO_DEVICE_ONLY void store_floats(T* p, const float (&f)[V]) {
+  Packed<T, V> pack;
+  if constexpr (std::is_same_v<T, bf16> && V % 2 == 0) {
+    auto* words = reinterpret_cast<uint32_t*>(pack.v);
+#pragma unroll
+    for (int i = 0; i < V / 2; ++i)
+      asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(words[i]) : "f"(f[2 * i + 1]), "f"(f[2 * i]));
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; ++v) pack[v] = from_float<T>(f[v]);
+  }
+  pack.store(p);
+}
 
 ITO_DEVICE_ONLY unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));

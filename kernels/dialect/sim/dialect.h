@@ -11,6 +11,7 @@
 #define DEVICE inline
 #define KERNEL static
 
+#include "kernels/dialect/host_math.h"
 #include "kernels/dialect/math.h"
 #include "kernels/dialect/sim/executor.h"
 #include "kernels/dialect/sim/shared_array.h"
@@ -158,6 +159,23 @@ struct Packed {
   T& operator[](int i) { return v[i]; }
   const T& operator[](int i) const { return v[i]; }
 };
+
+template <int V, class Body>
+void for_lanes(Body&& body) {
+  for (int v = 0; v < V; ++v) body(v);
+}
+
+template <class T, int V>
+void load_floats(float (&f)[V], const T* p, dialect::Where where = dialect::Where::current()) {
+  const auto pack = Packed<T, V>::load(p, where);
+  for (int v = 0; v < V; ++v) f[v] = to_float(pack[v]);
+}
+template <class T, int V>
+void store_floats(T* p, const float (&f)[V], dialect::Where where = dialect::Where::current()) {
+  Packed<T, V> pack;
+  for (int v = 0; v < V; ++v) pack[v] = from_float<T>(f[v]);
+  pack.store(p, where);
+}
 
 // valid = false writes sixteen zero bytes and reads nothing: the padding of a gather.
 inline void cp_async16(void* shared, const void* global, bool valid = true,

@@ -38,6 +38,68 @@ int small(uint32_t seed, uint32_t i) {
   return static_cast<int>(random_word(seed, i) % 255) - 127;
 }
 
+// Mantissas in seven binades of [1, 2^126), against the division: all of them on a GPU, where they are not the same.
+KERNEL void reciprocals(int* wrong, int64_t count, int stride) {
+  GRID_LOOP(i, count) {
+    for (int binade = 0; binade < 126; binade += 18) {
+      const float d = float_from_bits((127 + binade) << 23 | (static_cast<int32_t>(i) * stride));
+      if (bits_from_float(reciprocal(d)) != bits_from_float(1.0f / d)) atomic_add(wrong, 1);
+    }
+  }
+}
+
+TEST(Words, ReciprocalsAreRoundedCorrectly) {
+  const int stride = std::strcmp(device_name(), "sim") == 0 ? 4095 : 1;
+  OnDevice<int> wrong(1, 0);
+  launch<reciprocals>("reciprocals", 256, 256, 0, test_stream(), wrong.get(), (int64_t{1} << 23) / stride, stride);
+  EXPECT_EQ(wrong.read()[0], 0);
+}
+
+template <int V>
+KERNEL void round_trip(bf16* narrow, bf16* single, float* wide, const float* x) {
+  const int64_t first = int64_t{threadIdx.x} * V;
+  float f[V];
+  load_floats(f, x + first);
+  store_floats(narrow + first, f);
+  for_lanes<V>([&](int v) { single[first + v] = from_float<bf16>(f[v]); });
+  float back[V];
+  load_floats(back, narrow + first);
+  store_floats(wide + first, back);
+}
+
+template <int V>
+void expect_round_trip() {
+  constexpr int n = 32 * V;
+  std::vector<float> x(n);
+  for (int i = 0; i < n; ++i) {
+    const int32_t bits = static_cast<int32_t>(random_word(12, i));
+    x[i] = float_from_bits(i % 4 == 0 ? (bits & ~0xFFFF) | 0x8000 : bits);  // ties among them
+  }
+  const int32_t special[] = {0x7F800000, 0x7F800001, static_cast<int32_t>(0xFFC00000), 0x7F7FFFFF};
+  for (int i = 0; i < 4; ++i) x[3 * i] = float_from_bits(special[i]);
+  OnDevice<float> in(x), wide(n);
+  OnDevice<bf16> narrow(n), single(n);
+  launch<round_trip<V>>("round_trip", 1, 32, 0, test_stream(), narrow.get(), single.get(), wide.get(),
+                        static_cast<const float*>(in.get()));
+  const std::vector<bf16> got = narrow.read(), alone = single.read();
+  const std::vector<float> back = wide.read();
+  for (int i = 0; i < n; ++i) {
+    uint32_t u = static_cast<uint32_t>(bits_from_float(x[i]));
+    const uint32_t below = u & 0xFFFFu;
+    uint32_t want = (u >> 16) + (below > 0x8000u || (below == 0x8000u && (u >> 16 & 1u)) ? 1u : 0u);
+    if (std::isnan(x[i])) want = 0x7FFFu;
+    ASSERT_EQ(got[i].bits, want) << i << " of " << V;
+    ASSERT_EQ(alone[i].bits, want) << i << " of " << V;
+    ASSERT_EQ(static_cast<uint32_t>(bits_from_float(back[i])), want << 16) << i << " of " << V;
+  }
+}
+
+TEST(Words, PacksAreWidenedAndRounded) {
+  expect_round_trip<8>();
+  expect_round_trip<2>();
+  expect_round_trip<1>();
+}
+
 KERNEL void shuffles(const float* x, const double* wide, float* by_xor, float* down, double* wide_xor) {
   const int lane = static_cast<int>(threadIdx.x);
   by_xor[lane] = shfl_xor(x[lane], 5);
