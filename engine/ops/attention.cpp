@@ -21,8 +21,10 @@ class AttentionOp : public Op {
   std::vector<KernelTiming> time_choices() const override { return time_attention_choices(shape_, type_, backward_); }
   std::string describe() const override {
     std::string text;
-    for (const auto& [key, name] : choices())
-      text += (text.empty() ? "" : " ") + key.substr(10, key.find(',') - 10) + "=" + name;
+    for (const auto& [key, name] : choices()) {  // key: "attention forward, ..."
+      if (!text.empty()) text += ' ';
+      text.append(key, 10, key.find(',') - 10).append("=").append(name);
+    }
     return text;
   }
   size_t forward_workspace() const override { return attention_forward_workspace(shape_, type_); }

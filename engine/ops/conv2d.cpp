@@ -21,13 +21,15 @@ class Conv2dOp : public Op {
   std::string describe() const override { return layer_ ? layer_->implementations() : ""; }
   KernelChoices choices() const override { return layer_ ? layer_->choices() : KernelChoices(); }
   std::vector<KernelTiming> time_choices() const override { return layer_->time_choices(n_); }
-  size_t packed_bytes() const override { return layer_->packed_bytes(); }
+  bool reads_bf16_weights() const override { return layer_->takes_rounded_masters(); }
+  size_t packed_bytes() const override { return reads_bf16_weights() ? 0 : layer_->packed_bytes(); }
   size_t forward_workspace() const override { return layer_->forward_workspace(n_); }
   size_t backward_workspace() const override {
     return scaled_bytes() + std::max(layer_->backward_data_workspace(n_), layer_->backward_weight_workspace(n_));
   }
 
   void pack(Stream& stream, const OpData& data) override {
+    if (reads_bf16_weights()) return layer_->bind(const_cast<bf16*>(data.bf16_parameter(0)));
     layer_->bind(data.packed());
     layer_->pack(stream, data.parameter(0));
   }

@@ -46,6 +46,9 @@ class ConvLayer {
   const ConvShape& shape() const;
   size_t packed_bytes() const;  // device memory for the packed filters, given to bind()
   void bind(void* packed);
+  // Whether those are the masters rounded to bf16, as they stand: bind() then takes any such copy, aligned to 16 bytes,
+  // and pack() is not needed.
+  bool takes_rounded_masters() const;
   void pack(Stream& stream, const float* weight);  // after every change of the masters
 
   size_t forward_workspace(int n) const;  // bytes

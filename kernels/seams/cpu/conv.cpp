@@ -223,6 +223,10 @@ void ConvLayer::bind(void* packed) {
   for (Call& call : m.data.calls) call.fix(kFilters, at(packed, m.data_filters_offset()));
 }
 
+bool ConvLayer::takes_rounded_masters() const {
+  return false;
+}
+
 void ConvLayer::pack(Stream& stream, const float* weight) {
   Impl* m = impl_.get();
   ITO_CHECK(m->packed, "conv ", m->name, ": pack before bind()");

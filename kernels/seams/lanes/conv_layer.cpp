@@ -66,6 +66,14 @@ void ConvLayer::bind(void* packed) {
   impl_->packed = static_cast<char*>(packed);
 }
 
+bool ConvLayer::takes_rounded_masters() const {
+  const Impl& m = *impl_;
+  const auto plain = [&](const ConvRunner* runner) {
+    return !runner || padded_channels(m.shape, runner->channel_multiple()) == m.shape.c;
+  };
+  return m.type == DType::BF16 && plain(m.forward.get()) && plain(m.data.get());
+}
+
 void ConvLayer::pack(Stream& stream, const float* weight) {
   const Impl& m = *impl_;
   m.filters("pack", 0);
