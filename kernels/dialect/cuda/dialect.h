@@ -52,6 +52,7 @@ constexpr int block_threads(int block) {
 #define GRID_LOOP(i, n)                                                                        \
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, i##_end = (n); i < i##_end; \
        i += int64_t{gridDim.x} * blockDim.x)
+#define FRAGMENT_LOOP(i, n) _Pragma("unroll") for (int i = 0; i < (n); ++i)
 #define SHARED(T, name, n) __shared__ __align__(16) T name[n]  // of words that take 16 bytes
 
 template <class T>
@@ -262,6 +263,13 @@ ITO_DEVICE_ONLY void ldmatrix_x4_trans(uint32_t* registers, const void* row) {
                : "=r"(registers[0]), "=r"(registers[1]), "=r"(registers[2]), "=r"(registers[3])
                : "r"(shared_address(row))
                : "memory");
+}
+
+// Two neighbours of a row as an operand of mma_tile holds them, rounded to nearest even.
+ITO_DEVICE_ONLY uint32_t bf16_pair(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
 // acc += a * b over MT x NT tiles of m16n8k16: bf16 products, fp32 sums.

@@ -33,6 +33,7 @@ constexpr int block_threads(int block) {
 #define GRID_LOOP(i, n)                                                                        \
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x, i##_end = (n); i < i##_end; \
        i += int64_t{gridDim.x} * blockDim.x)
+#define FRAGMENT_LOOP(i, n) for (int i = 0; i < (n); ++i)
 #define SHARED(T, name, n)                                                                        \
   static constinit const ::ito::dialect::SharedSite ito_shared_site_##name{                       \
       #name, sizeof(T), (n), alignof(T), std::is_integral_v<T>, std::source_location::current()}; \
@@ -196,6 +197,11 @@ inline void ldmatrix_x4(uint32_t* registers, const void* row, dialect::Where whe
 }
 inline void ldmatrix_x4_trans(uint32_t* registers, const void* row, dialect::Where where = dialect::Where::current()) {
   dialect::load_matrix(registers, row, true, where);
+}
+
+// Two neighbours of a row as an operand of mma_tile holds them, rounded to nearest even.
+inline uint32_t bf16_pair(float low, float high) {
+  return uint32_t{from_float<bf16>(low).bits} | uint32_t{from_float<bf16>(high).bits} << 16;
 }
 
 // acc += a * b over MT x NT tiles of m16n8k16: bf16 products, fp32 sums.

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -255,6 +256,29 @@ TEST(Words, FragmentsHoldTheirElements) {
       ASSERT_EQ(p[4 * l + matrix], at(row, column) | at(row, column + 1) << 16);
       ASSERT_EQ(t[4 * l + matrix], at(column, row) | at(column + 1, row) << 16);
     }
+}
+
+// Ties go to the even neighbour, overflow to infinity; the first of a pair is in the low half.
+KERNEL void pairs(const float* x, uint32_t* y) {
+  const int i = static_cast<int>(threadIdx.x);
+  y[i] = bf16_pair(x[2 * i], x[2 * i + 1]);
+}
+
+TEST(Words, PairsAreRoundedToNearestEven) {
+  std::vector<float> x(64);
+  for (int i = 0; i < 64; ++i) x[i] = 10.0f * random_float(10, i);
+  const float special[] = {1.00390625f, 1.01171875f, -1.00390625f, 3.4e38f, 0.0f, -0.0f, 1e-40f, INFINITY};
+  std::copy(std::begin(special), std::end(special), x.begin());
+  OnDevice<float> dx(x);
+  OnDevice<uint32_t> y(32);
+  launch<pairs>("pairs", 1, 32, 0, test_stream(), static_cast<const float*>(dx.get()), y.get());
+  const std::vector<uint32_t> got = y.read();
+  for (int i = 0; i < 64; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, &x[i], 4);
+    const uint32_t rest = bits & 0xFFFF, up = rest > 0x8000 || (rest == 0x8000 && (bits >> 16 & 1));
+    ASSERT_EQ(got[i / 2] >> 16 * (i % 2) & 0xFFFF, (bits >> 16) + up) << x[i];
+  }
 }
 
 KERNEL void padded_copy(const float* x, float* y) {
