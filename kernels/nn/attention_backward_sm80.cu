@@ -26,7 +26,8 @@
 namespace ito {
 namespace {
 
-constexpr int kMostRows = 128;  // of a block
+constexpr int kMostRows = 128;                // of a block
+constexpr int kDeltaRows = kTileThreads / 8;  // of a block that computes delta
 
 // What a launch makes: dq by queries; dk and dv by keys, or one of the two.
 enum class Makes { Dq, Both, Dk, Dv };
@@ -50,27 +51,31 @@ inline int padded_tokens(int tokens) {
   return static_cast<int>(ceil_div(tokens, kMostRows)) * kMostRows;
 }
 
-// The eight lanes of a row take its chunks in turn.
+// Where the block's head begins.
+DEVICE int64_t head_of(const AttentionStrides& strides, int tokens) {
+  return int64_t{1} * blockIdx.z * tokens * strides.token + static_cast<int>(blockIdx.y) * strides.head;
+}
+
+// The eight lanes of a row take its chunks in turn. The grid covers whole rows of statistics.
 KERNEL void attention_delta_sm80_kernel(float* statistics, const bf16* dout, const bf16* out, const float* lse,
                                         AttentionShape shape, AttentionStrides strides, int padded) {
-  const int64_t rows = int64_t{1} * shape.n * padded * shape.heads;
-  const int64_t item = (int64_t{1} * blockIdx.x * kTileThreads + threadIdx.x) / 8, row = item < rows ? item : rows - 1;
-  const int head = static_cast<int>(row % shape.heads), token = static_cast<int>(row / shape.heads % padded);
-  const int64_t image = row / shape.heads / padded;
+  const int lane = static_cast<int>(threadIdx.x) % 8;
+  const int token = static_cast<int>(blockIdx.x) * kDeltaRows + static_cast<int>(threadIdx.x) / 8;
+  const int64_t head = int64_t{1} * blockIdx.z * shape.heads + blockIdx.y;
   const bool there = token < shape.tokens;
   float sum = 0.0f;
   if (there) {
-    const int64_t at = (image * shape.tokens + token) * strides.token + head * strides.head;
-    for (int d = static_cast<int>(threadIdx.x) % 8 * 8; d < shape.head_dim; d += 64) {
+    const int64_t at = head_of(strides, shape.tokens) + int64_t{1} * token * strides.token;
+    for (int d = 8 * lane; d < shape.head_dim; d += 64) {
       const auto a = Packed<bf16, 8>::load(dout + at + d), b = Packed<bf16, 8>::load(out + at + d);
       FRAGMENT_LOOP(i, 8) sum = fmaf(to_float(a[i]), to_float(b[i]), sum);
     }
   }
   sum = row_sum(sum);
   sum += shfl_xor(sum, 4);
-  if (threadIdx.x % 8 == 0 && item < rows) {
-    float* of_head = statistics + (image * shape.heads + head) * 2 * padded;
-    of_head[token] = there ? lse[(image * shape.heads + head) * shape.tokens + token] * kLog2E : 0.0f;
+  float* of_head = statistics + head * 2 * padded;
+  if (lane == 0) {
+    of_head[token] = there ? lse[head * shape.tokens + token] * kLog2E : 0.0f;
     of_head[padded + token] = sum;
   }
 }
@@ -80,10 +85,6 @@ struct Rows {
   const bf16* data;
   AttentionStrides strides;
 };
-
-DEVICE int64_t head_of(const AttentionStrides& strides, int tokens) {
-  return int64_t{1} * blockIdx.z * tokens * strides.token + static_cast<int>(blockIdx.y) * strides.head;
-}
 
 // Statistics of WALKED queries from `first`, without waiting: lse log2 e, then delta.
 template <int WALKED>
@@ -226,9 +227,9 @@ void attention_sm80_backward(Stream& stream, DataRef dq, DataRef dk, DataRef dv,
   check_attention_sm80("attention_backward", shape, q.type, layout);
   float* statistics = static_cast<float*>(workspace);
   const int padded = padded_tokens(shape.tokens);
-  const int64_t rows = int64_t{1} * shape.n * padded * shape.heads;
-  launch<attention_delta_sm80_kernel>("attention_delta", ceil_div(8 * rows, kTileThreads), kTileThreads, 0, stream,
-                                      statistics, dout.as<bf16>(), out.as<bf16>(), lse, shape, layout.out, padded);
+  launch<attention_delta_sm80_kernel>("attention_delta", Dim3(padded / kDeltaRows, shape.heads, shape.n), kTileThreads,
+                                      0, stream, statistics, dout.as<bf16>(), out.as<bf16>(), lse, shape, layout.out,
+                                      padded);
   const Rows queries[2] = {{q.as<bf16>(), layout.qkv}, {dout.as<bf16>(), layout.out}};
   const Rows keys[2] = {{k.as<bf16>(), layout.qkv}, {v.as<bf16>(), layout.qkv}};
   bf16 *to_q = dq.as<bf16>(), *to_k = dk.as<bf16>(), *to_v = dv.as<bf16>(), *none = nullptr;
