@@ -20,7 +20,7 @@ struct KernelTiming {
 struct KernelTable {
   std::string source;  // for errors: a file, a checkpoint
   std::string device;  // device_name() where it was made
-  KernelChoices choices;
+  KernelChoices choices = {};
   bool binding = true;  // false: a layer that cannot have its choice takes the fixed rule, with a warning
   const std::string* choice(const std::string& key) const {
     const auto at = choices.find(key);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // In sim attention is products with a softmax between them; what else there is runs where a kernel table asks for it.
-#include "kernels/seams/lanes/attention_runner.h"
+#include "kernels/seams/lanes/sm80_attention.h"
 
 namespace ito {
 
 std::span<const AttentionFamily* const> attention_families() {
-  static constexpr const AttentionFamily* kAll[] = {&kProductsAttention};
+  static constexpr const AttentionFamily* kAll[] = {&kProductsAttention, &kSm80Attention};
   return kAll;
 }
 

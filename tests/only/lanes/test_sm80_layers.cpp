@@ -2,9 +2,11 @@
 // Layers on our tensor-core kernels, by way of a kernel table: what a trial says of them, and that a layer runs them.
 #include <gtest/gtest.h>
 
+#include "engine/training/trainer.h"
 #include "kernels/seams/attention.h"
 #include "kernels/seams/conv.h"
 #include "tests/kernels/op_test.h"
+#include "tests/models/unet/tiny_unet.h"
 
 namespace ito::test {
 namespace {
@@ -33,6 +35,47 @@ TEST_F(Sm80Layers, PassTheTrial) {
     }
     EXPECT_EQ(seen, 3);
   }
+}
+
+TEST_F(Sm80Layers, AttentionPassesTheTrial) {
+  for (const auto& [tokens, heads, head_dim] : {std::tuple{49, 2, 32}, {16, 1, 64}}) {
+    const AttentionShape shape{1, tokens, heads, head_dim, 1.0f};
+    int seen = 0;
+    for (const KernelTiming& timing : time_attention_choices(shape, DType::BF16, true)) {
+      if (timing.name != "sm80") continue;
+      EXPECT_EQ(timing.trouble, "") << timing.key;
+      ++seen;
+    }
+    EXPECT_EQ(seen, 2);
+  }
+}
+
+// A whole training step, everything that they take on them: near the portable kernels' losses, and the same bits
+// however the batch is cut into passes.
+TEST_F(Sm80Layers, TrainANetwork) {
+  const auto train = [](bool on_ours, int micro_batch) {
+    use_kernel_table({});
+    TrainSettings settings;
+    settings.batch = 2 * images_per_chunk();
+    settings.micro_batch = micro_batch;
+    settings.compute = DType::BF16;
+    settings.learning_rate.steps = 4;
+    settings.learning_rate.peak = 1e-3;
+    KernelTable table{.source = "test", .device = device_name()};
+    for (const auto& [key, name] : Trainer(tiny_network(), NoiseSchedule({}), settings).kernel_choices())
+      table.choices[key] = on_ours ? "sm80" : name;
+    use_kernel_table(table);
+    Trainer trainer(tiny_network(), NoiseSchedule({}), settings);
+    trainer.set_weights(initial_weights(trainer.layout(), 3));
+    const std::vector<float> x0 = draws(settings.batch * tiny_network().image.size(), 5);
+    for (int step = 0; step < (kSanitized ? 1 : 3); ++step) trainer.step(x0.data(), nullptr);
+    return std::pair{trainer.state().loss_sum, trainer.download(Trainer::Arena::Weights)};
+  };
+  const auto ours = train(true, 0);
+  EXPECT_EQ(ours.second, train(true, images_per_chunk()).second);
+  const auto portable = train(false, 0);
+  EXPECT_NE(ours.second, portable.second);
+  EXPECT_NEAR(ours.first, portable.first, 0x1p-7 * portable.first);
 }
 
 // The filters stand in the packed form that the layer's runners want, in one copy or two.
