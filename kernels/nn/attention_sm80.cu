@@ -42,7 +42,7 @@ DEVICE void online_softmax(Fragment<MT> (&s)[COUNT], Fragment<MT> (&acc)[ACROSS]
     float highest = top[row];
     FRAGMENT_LOOP(n, COUNT) FRAGMENT_LOOP(i, 4) {
       const float v = s[n].c[m][i / 2][at + i % 2];
-      highest = v > highest ? v : highest;
+      highest = fmaxf(highest, v);
     }
     highest = row_max(highest);
     const float offset = scale_log2 * highest;

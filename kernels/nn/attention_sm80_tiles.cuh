@@ -46,6 +46,14 @@ DEVICE int tile_place(int row, int chunk) {
     return row * WIDTH + ((chunk & ~3) + ((chunk ^ (row >> 1)) & 3)) * 8;
 }
 
+// From the place of a lane's chunk 0 or 1 to an even number of chunks along the row: the permutation is an exclusive
+// or, so that one address serves a whole row, and rows 16 apart are a constant apart.
+template <int WIDTH>
+DEVICE int chunks_along(int place, int chunks) {
+  constexpr int kPermuted = WIDTH % 64 == 0 ? 8 : 4;
+  return (place ^ (chunks % kPermuted * 8)) + chunks / kPermuted * kPermuted * 8;
+}
+
 // A thread's share of a tile: one column of chunks and every kPass-th row.
 template <int WIDTH, int ROWS>
 struct TileShare {
@@ -108,14 +116,15 @@ DEVICE void set_zero(Fragment<MT> (&acc)[COUNT]) {
 template <int WIDTH, int COUNT, int MT>
 DEVICE void multiply_rows(Fragment<MT> (&acc)[COUNT], const bf16* a, int first_row, const bf16* b) {
   const int l = static_cast<int>(threadIdx.x) % 32;
+  const int at_a = tile_place<WIDTH>(first_row + (l & 15), l >> 4);
+  const int at_b = tile_place<WIDTH>((l & 7) + 8 * (l >> 4), (l >> 3) & 1);
   set_zero(acc);
   FRAGMENT_LOOP(k, WIDTH / 16) {
     uint32_t left[MT][4];
-    FRAGMENT_LOOP(m, MT)
-    ldmatrix_x4(left[m], a + tile_place<WIDTH>(first_row + 16 * m + (l & 15), 2 * k + (l >> 4)));
+    FRAGMENT_LOOP(m, MT) ldmatrix_x4(left[m], a + chunks_along<WIDTH>(at_a, 2 * k) + 16 * m * WIDTH);
     FRAGMENT_LOOP(n, COUNT) {
       uint32_t right[2][2];
-      ldmatrix_x4(&right[0][0], b + tile_place<WIDTH>(16 * n + (l & 7) + 8 * (l >> 4), 2 * k + ((l >> 3) & 1)));
+      ldmatrix_x4(&right[0][0], b + chunks_along<WIDTH>(at_b, 2 * k) + 16 * n * WIDTH);
       mma_tile(acc[n].c, left, right);
     }
   }
@@ -126,6 +135,7 @@ DEVICE void multiply_rows(Fragment<MT> (&acc)[COUNT], const bf16* a, int first_r
 template <int WIDTH, int COUNT, int MT>
 DEVICE void multiply_add(Fragment<MT> (&acc)[WIDTH / 16], const Fragment<MT> (&p)[COUNT], const bf16* b) {
   const int l = static_cast<int>(threadIdx.x) % 32;
+  const int at_b = tile_place<WIDTH>((l & 7) + 8 * ((l >> 3) & 1), l >> 4);
   FRAGMENT_LOOP(k, COUNT) {
     uint32_t left[MT][4];
     FRAGMENT_LOOP(m, MT) FRAGMENT_LOOP(i, 4) {
@@ -134,7 +144,7 @@ DEVICE void multiply_add(Fragment<MT> (&acc)[WIDTH / 16], const Fragment<MT> (&p
     }
     FRAGMENT_LOOP(n, WIDTH / 16) {
       uint32_t right[2][2];
-      ldmatrix_x4_trans(&right[0][0], b + tile_place<WIDTH>(16 * k + (l & 7) + 8 * ((l >> 3) & 1), 2 * n + (l >> 4)));
+      ldmatrix_x4_trans(&right[0][0], b + chunks_along<WIDTH>(at_b, 2 * n) + 16 * k * WIDTH);
       mma_tile(acc[n].c, left, right);
     }
   }
