@@ -14,13 +14,14 @@ class GroupNormOp : public Op {
       : shape_(shape), temb_input_(temb ? 1 : -1), scale_shift_input_(scale_shift ? (temb ? 2 : 1) : -1) {}
 
   const char* kind() const override { return "group_norm"; }
+  size_t forward_workspace() const override { return group_norm_forward_workspace(shape_); }
   size_t backward_workspace() const override {
-    return sizeof(float) * 2 * shape_.n * shape_.c;  // gamma's and beta's, an image
+    return sizeof(float) * 2 * shape_.n * shape_.c + group_norm_backward_workspace(shape_);  // gamma's, beta's an image
   }
 
   void forward(Stream& stream, const OpData& data) override {
     group_norm_forward(stream, data.out(0), data.out(1).as<float>(), data.in(0), data.parameter(0), data.parameter(1),
-                       modulation(data), shape_);
+                       modulation(data), shape_, static_cast<float*>(data.workspace()));
   }
 
   void backward(Stream& stream, const OpData& data) override {
@@ -34,7 +35,7 @@ class GroupNormOp : public Op {
     gradients.dtemb = row_gradient(data, temb_input_);
     gradients.dscale_shift = row_gradient(data, scale_shift_input_);
     group_norm_backward(stream, gradients, data.dout(0), data.in(0), data.out(1).as<float>(), data.parameter(0),
-                        data.parameter(1), modulation(data), shape_);
+                        data.parameter(1), modulation(data), shape_, partials + 2 * nc);
     if (float* dgamma = data.dparameter(0)) {
       fold_tree(stream, dgamma, gradients.dgamma_partial, shape_.n, images_per_chunk(), shape_.c);
       fold_tree(stream, data.dparameter(1), gradients.dbeta_partial, shape_.n, images_per_chunk(), shape_.c);

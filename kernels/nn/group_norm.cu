@@ -6,7 +6,7 @@
 // Memory: x is read three times (mean, variance about the mean, result) and y written once; the second and third read
 // find the slice in L2 (CPU: L1 or L2), so that DRAM sees 2 sizeof(T) bytes an element.
 // Refused: variance as E[u^2] - mean^2 in one read. It loses digits as (mean / deviation)^2, and the read it saves is
-// from cache. Refused: a group over several blocks, which would need a second launch or a grid barrier.
+// from cache. Large images on a GPU: group_norm_spread.cu.
 #include "kernels/nn/group_norm.h"
 
 #include "dialect.h"
@@ -106,9 +106,14 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
 // ---------------------------------------------------------------------------------------------------------------------
 
 void group_norm_forward(Stream& stream, DataRef y, float* stats, ConstDataRef x, const float* gamma, const float* beta,
-                        const GroupNormModulation& modulation, const GroupNormShape& shape) {
+                        const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
   check_group_norm("group_norm_forward", shape, x.data);
   check_group_norm("group_norm_forward", shape, y.data);
+  if (group_norm_spreads(shape)) {
+    group_norm_statistics(stream, stats, x, modulation, shape, workspace);
+    group_norm_apply(stream, y, x, stats, gamma, beta, modulation, shape);
+    return;
+  }
   by_type(x.type, [&](auto zero) {
     using T = decltype(zero);
     by_strip<T>(shape.c, [&](auto strip) {
@@ -127,6 +132,15 @@ void group_norm_forward(Stream& stream, DataRef y, float* stats, ConstDataRef x,
       }
     });
   });
+}
+
+size_t group_norm_forward_workspace(const GroupNormShape& shape) {
+  return group_norm_spreads(shape) ? sizeof(float) * 2 * shape.n * group_norm_segments(shape.hw) * shape.c : 0;
+}
+
+size_t group_norm_backward_workspace(const GroupNormShape& shape) {
+  if (!group_norm_spreads(shape)) return 0;
+  return sizeof(float) * shape.n * (int64_t{3} * group_norm_segments(shape.hw) * shape.c + 2 * shape.groups);
 }
 
 }  // namespace ito

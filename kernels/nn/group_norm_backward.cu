@@ -6,9 +6,10 @@
 //   m1 = sum_{c in group} gamma (1 + scale) S1 / M;  m2 = the same of S2;  M = HW C / G
 //   dx = A dz - rstd m1 - rstd^2 m2 d;  dtemb = sum over pixels of dx = A S1 - HW rstd m1 - rstd^2 m2 S3
 // (the chain rule through mean and variance, e.g. Ioffe and Szegedy 2015, section 3.)
-// Shapes: dy, x, dx (N, HW, C); partials, dtemb (N, C). The cut: see group_norm_slice.cuh.
+// Shapes: dy, x, dx (N, HW, C); partials, dtemb (N, C). The cut: see group_norm_slice.cuh; large images on
+// a GPU: group_norm_backward_spread.cu.
 // Memory: dy and x are read twice (once from cache), dx written once (read, too, for Write::Add): 3 sizeof(T) bytes an
-// element from DRAM. silu'(z) is computed in both passes. Refused: keeping dz from the first pass, which would double
+// element from memory. silu'(z) is computed in both passes. Refused: keeping dz from the first pass, which would double
 // the cache footprint to save one exponential.
 #include "kernels/nn/group_norm.h"
 
@@ -26,7 +27,6 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
   const int64_t image = blockIdx.x / slices;
   const int first = static_cast<int>(blockIdx.x % slices) * width;
   const int c = shape.c, hw = shape.hw;
-  const int group_size = c / shape.groups, slice_groups = width / group_size, first_group = first / group_size;
   const SliceWalk walk(width, V, kGroupNormThreads, static_cast<int>(threadIdx.x));
 
   double* fold = dyn_shared<double>();  // (3, rows, width)
@@ -37,22 +37,12 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
   float* constant = shift + width;  // (width): rstd m1
   float* slope = constant + width;  // (width): rstd^2 m2
 
-  const float* temb = modulation.temb ? modulation.temb + image * modulation.temb_stride + first : nullptr;
-  const float* modulate =
-      modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
-  const float* group_stats = stats + (image * shape.groups + first_group) * 2;
   const int64_t slice = image * hw * c + first;
   const T* x_slice = x + slice;
   const T* dy_slice = dy + slice;
   T* dx_slice = dx + slice;
 
-  BLOCK_LOOP(j, width) {
-    const int g = static_cast<int>(j) / group_size;
-    const float gain = modulate ? 1.0f + modulate[j] : 1.0f;
-    offset[j] = (temb ? temb[j] : 0.0f) - group_stats[2 * g];
-    scale[j] = gamma[first + j] * group_stats[2 * g + 1] * gain;
-    shift[j] = modulate ? fmaf(beta[first + j], gain, modulate[c + j]) : beta[first + j];
-  }
+  set_chain({offset, scale, shift}, stats, gamma, beta, modulation, shape, image, first, width);
   block_sync();
 
   sum_pixels<3, V>(fold, walk, width, hw, [&](int j) {
@@ -73,44 +63,9 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
       });
     };
   });
-  const double* sum_dz = fold;
-  const double* sum_dz_d = fold + sum_distance;
-  const double* sum_d = fold + 2 * sum_distance;
-
-  BLOCK_LOOP(g, slice_groups) {
-    const double rstd = group_stats[2 * g + 1];
-    double m1 = 0, m2 = 0;
-    for (int i = 0; i < group_size; ++i) {
-      const int j = static_cast<int>(g) * group_size + i;
-      const double weight = static_cast<double>(gamma[first + j]) * (modulate ? 1.0 + modulate[j] : 1.0);
-      m1 += weight * sum_dz[j];
-      m2 += weight * rstd * sum_dz_d[j];
-    }
-    const double count = static_cast<double>(hw) * group_size;
-    for (int i = 0; i < group_size; ++i) {
-      constant[g * group_size + i] = static_cast<float>(rstd * m1 / count);
-      slope[g * group_size + i] = static_cast<float>(rstd * rstd * m2 / count);
-    }
-  }
-  block_sync();
-
-  BLOCK_LOOP(j, width) {
-    const double rstd = group_stats[2 * (static_cast<int>(j) / group_size) + 1];
-    const double gain = modulate ? 1.0 + modulate[j] : 1.0;
-    const double s1 = sum_dz[j], s2 = rstd * sum_dz_d[j];
-    const int64_t at = image * c + first + j;
-    if (gradients.dbeta_partial) gradients.dbeta_partial[at] = static_cast<float>(gain * s1);
-    if (gradients.dgamma_partial) gradients.dgamma_partial[at] = static_cast<float>(gain * s2);
-    if (gradients.dscale_shift) {
-      float* row = gradients.dscale_shift + image * modulation.scale_shift_stride + first;
-      row[j] = static_cast<float>(gamma[first + j] * s2 + beta[first + j] * s1);
-      row[c + j] = static_cast<float>(s1);
-    }
-    if (gradients.dtemb) {
-      gradients.dtemb[image * modulation.temb_stride + first + j] = static_cast<float>(
-          gamma[first + j] * rstd * gain * s1 - hw * static_cast<double>(constant[j]) - slope[j] * sum_d[j]);
-    }
-  }
+  const ChannelSums sums{fold, fold + sum_distance, fold + 2 * sum_distance};
+  set_group_terms(constant, slope, sums, stats, gamma, modulation, shape, image, first, width);
+  write_channel_gradients(gradients, constant, slope, sums, stats, gamma, beta, modulation, shape, image, first, width);
 
   for_pixels<V>(walk, hw, [&](int j) {
     const auto o = Packed<float, V>::load(offset + j);
@@ -141,7 +96,7 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
 
 void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
                          const float* stats, const float* gamma, const float* beta,
-                         const GroupNormModulation& modulation, const GroupNormShape& shape) {
+                         const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
   check_group_norm("group_norm_backward", shape, x.data);
   check_group_norm("group_norm_backward", shape, dy.data);
   check_group_norm("group_norm_backward", shape, gradients.dx.data);
@@ -149,6 +104,10 @@ void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, Co
             "group_norm_backward: rows of dtemb at distance ", modulation.temb_stride, "; expected at least ", shape.c);
   ITO_CHECK(!gradients.dscale_shift || modulation.scale_shift,
             "group_norm_backward: dscale_shift is wanted but the norm has no scale_shift");
+  if (group_norm_spreads(shape)) {
+    group_norm_backward_spread(stream, gradients, dy, x, stats, gamma, beta, modulation, shape, workspace);
+    return;
+  }
   by_type(x.type, [&](auto zero) {
     using T = decltype(zero);
     by_strip<T>(shape.c, [&](auto strip) {

@@ -70,6 +70,108 @@ DEVICE void for_pixels(const SliceWalk& walk, int hw, Begin&& begin) {
   }
 }
 
+// A slice's chain from u to z, a channel: d = x + offset, z = d scale + shift.
+struct SliceChain {
+  float *offset, *scale, *shift;  // (width): temb - mean; A = gamma rstd (1 + scale); beta (1 + scale) + shift
+};
+
+// Fills the chain for an image's channels first, ..., first + width - 1 (any width: groups may straddle its ends).
+DEVICE void set_chain(const SliceChain& chain, const float* stats, const float* gamma, const float* beta,
+                      const GroupNormModulation& modulation, const GroupNormShape& shape, int64_t image, int first,
+                      int width) {
+  const float* temb = modulation.temb ? modulation.temb + image * modulation.temb_stride + first : nullptr;
+  const float* modulate =
+      modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
+  const int group_size = shape.c / shape.groups;
+  BLOCK_LOOP(j, width) {
+    const float* of_group = stats + 2 * (image * shape.groups + (first + static_cast<int>(j)) / group_size);
+    const float gain = modulate ? 1.0f + modulate[j] : 1.0f;
+    chain.offset[j] = (temb ? temb[j] : 0.0f) - of_group[0];
+    chain.scale[j] = gamma[first + j] * of_group[1] * gain;
+    chain.shift[j] = modulate ? fmaf(beta[first + j], gain, modulate[shape.c + j]) : beta[first + j];
+  }
+}
+
+// A block's part of a layer that is spread over segments of pixels: neighbouring blocks have neighbouring slices.
+struct SegmentPlace {
+  int64_t image;
+  int segment, first, p0, p1;
+  DEVICE SegmentPlace(int64_t block, const GroupNormShape& shape, int width, int segment_pixels) {
+    const int slices = shape.c / width, segments = (shape.hw + segment_pixels - 1) / segment_pixels;
+    first = static_cast<int>(block % slices) * width;
+    segment = static_cast<int>(block / slices % segments);
+    image = block / slices / segments;
+    p0 = segment * segment_pixels;
+    p1 = p0 + segment_pixels < shape.hw ? p0 + segment_pixels : shape.hw;
+  }
+};
+
+// Calls batch(pixel, U) for the row's pixels of [p0, p1) in batches of U (at distance walk.rows), then batch(pixel, 1)
+// for what remains; the counts are integral constants.
+template <int U, class Batch>
+DEVICE void for_batches(const SliceWalk& walk, int p0, int p1, Batch&& batch) {
+  int p = p0 + walk.row;
+  for (; p + (U - 1) * walk.rows < p1; p += U * walk.rows) batch(p, std::integral_constant<int, U>{});
+  for (; p < p1; p += walk.rows) batch(p, std::integral_constant<int, 1>{});
+}
+
+// What the backward's sums over pixels become, by channel: the header of group_norm_backward.cu has the formulas.
+struct ChannelSums {
+  const double *dz, *dz_d, *d;  // (width)
+};
+
+// constant, slope (width): rstd m1, rstd^2 m2 of each channel's group. Whole groups a slice; a barrier at the end.
+DEVICE void set_group_terms(float* constant, float* slope, const ChannelSums& sums, const float* stats,
+                            const float* gamma, const GroupNormModulation& modulation, const GroupNormShape& shape,
+                            int64_t image, int first, int width) {
+  const float* modulate =
+      modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
+  const int group_size = shape.c / shape.groups;
+  BLOCK_LOOP(g, width / group_size) {
+    const double rstd = stats[2 * (image * shape.groups + first / group_size + g) + 1];
+    double m1 = 0, m2 = 0;
+    for (int i = 0; i < group_size; ++i) {
+      const int j = static_cast<int>(g) * group_size + i;
+      const double weight = static_cast<double>(gamma[first + j]) * (modulate ? 1.0 + modulate[j] : 1.0);
+      m1 += weight * sums.dz[j];
+      m2 += weight * rstd * sums.dz_d[j];
+    }
+    const double count = static_cast<double>(shape.hw) * group_size;
+    for (int i = 0; i < group_size; ++i) {
+      constant[g * group_size + i] = static_cast<float>(rstd * m1 / count);
+      slope[g * group_size + i] = static_cast<float>(rstd * rstd * m2 / count);
+    }
+  }
+  block_sync();
+}
+
+// The gradients that are a number a channel.
+DEVICE void write_channel_gradients(const GroupNormGradients& gradients, const float* constant, const float* slope,
+                                    const ChannelSums& sums, const float* stats, const float* gamma, const float* beta,
+                                    const GroupNormModulation& modulation, const GroupNormShape& shape, int64_t image,
+                                    int first, int width) {
+  const float* modulate =
+      modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
+  const int group_size = shape.c / shape.groups;
+  BLOCK_LOOP(j, width) {
+    const double rstd = stats[2 * (image * shape.groups + (first + static_cast<int>(j)) / group_size) + 1];
+    const double gain = modulate ? 1.0 + modulate[j] : 1.0;
+    const double s1 = sums.dz[j], s2 = rstd * sums.dz_d[j];
+    const int64_t at = image * shape.c + first + j;
+    if (gradients.dbeta_partial) gradients.dbeta_partial[at] = static_cast<float>(gain * s1);
+    if (gradients.dgamma_partial) gradients.dgamma_partial[at] = static_cast<float>(gain * s2);
+    if (gradients.dscale_shift) {
+      float* row = gradients.dscale_shift + image * modulation.scale_shift_stride + first;
+      row[j] = static_cast<float>(gamma[first + j] * s2 + beta[first + j] * s1);
+      row[shape.c + j] = static_cast<float>(s1);
+    }
+    if (gradients.dtemb) {
+      gradients.dtemb[image * modulation.temb_stride + first + j] = static_cast<float>(
+          gamma[first + j] * rstd * gain * s1 - shape.hw * static_cast<double>(constant[j]) - slope[j] * sums.d[j]);
+    }
+  }
+}
+
 // Host side: the slice's channels, a function of the layer and the storage type alone.
 template <class T, int V>
 int group_norm_slice(const GroupNormShape& shape) {
@@ -92,6 +194,10 @@ size_t group_norm_fold_bytes(int width, int sums) {
   return sizeof(double) * sums * rows * width;
 }
 
+inline Dim3 group_norm_segment_grid(const GroupNormShape& shape, int width) {
+  return Dim3(int64_t{1} * shape.n * group_norm_segments(shape.hw) * (shape.c / width));
+}
+
 // Calls f with the widest strip that divides the layer's channels, as an integral_constant.
 template <class T, class F>
 void by_strip(int c, F&& f) {
@@ -102,6 +208,11 @@ void by_strip(int c, F&& f) {
     f(std::integral_constant<int, wide / 4>{});
   else
     f(std::integral_constant<int, 1>{});
+}
+
+// Whether a layer's groups are spread over several blocks: by its shape alone, never by the number of images.
+inline bool group_norm_spreads(const GroupNormShape& shape) {
+  return WARP > 1 && group_norm_segments(shape.hw) > 1;
 }
 
 inline void check_group_norm(const char* kernel, const GroupNormShape& shape, const void* activations) {

@@ -48,15 +48,36 @@ Values gather(const Values& rows, int width, int stride) {
   return out;
 }
 
-template <class T>
-class GroupNorm : public ::testing::Test {};
-TYPED_TEST_SUITE(GroupNorm, StorageTypes);
+// The launchers as a layer calls them, or over several blocks a group whatever the device and the shape.
+enum class Form { Chosen, Spread };
 
-TYPED_TEST(GroupNorm, MatchesLoops) {
-  using T = TypeParam;
-  for_each_case(cases::group_norm_cases(), [](Stream& stream, const cases::GroupNormCase& c) {
-    const std::string what =
-        join_text("group_norm n=", c.n, " hw=", c.hw, " c=", c.c, " g=", c.groups, " ", name_of(dtype_of<T>));
+void forward(Stream& stream, Form form, DataRef y, float* stats, ConstDataRef x, const float* gamma, const float* beta,
+             const GroupNormModulation& modulation, const GroupNormShape& shape) {
+  DeviceArray<float> workspace(stream, size_t(2) * shape.n * group_norm_segments(shape.hw) * shape.c);
+  EXPECT_LE(group_norm_forward_workspace(shape), workspace.bytes());
+  if (form == Form::Chosen) {
+    group_norm_forward(stream, y, stats, x, gamma, beta, modulation, shape, workspace);
+  } else {
+    group_norm_statistics(stream, stats, x, modulation, shape, workspace);
+    group_norm_apply(stream, y, x, stats, gamma, beta, modulation, shape);
+  }
+}
+
+void backward(Stream& stream, Form form, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
+              const float* stats, const float* gamma, const float* beta, const GroupNormModulation& modulation,
+              const GroupNormShape& shape) {
+  DeviceArray<float> workspace(stream,
+                               shape.n * (size_t(3) * group_norm_segments(shape.hw) * shape.c + 2 * shape.groups));
+  EXPECT_LE(group_norm_backward_workspace(shape), workspace.bytes());
+  (form == Form::Chosen ? group_norm_backward : group_norm_backward_spread)(stream, gradients, dy, x, stats, gamma,
+                                                                            beta, modulation, shape, workspace);
+}
+
+template <class T>
+void expect_loops(const std::vector<cases::GroupNormCase>& all, Form form) {
+  for_each_case(all, [form](Stream& stream, const cases::GroupNormCase& c) {
+    const std::string what = join_text(form == Form::Chosen ? "" : "spread ", "group_norm n=", c.n, " hw=", c.hw,
+                                       " c=", c.c, " g=", c.groups, " ", name_of(dtype_of<T>));
     const NormCase s = make<T>(c);
     DeviceArray<T> x(stream, s.in.x), y(stream, s.in.x.size()), dy(stream, s.dy);
     DeviceArray<float> gamma(stream, s.in.gamma), beta(stream, s.in.beta), stats(stream, size_t(c.n) * c.groups * 2);
@@ -68,7 +89,7 @@ TYPED_TEST(GroupNorm, MatchesLoops) {
     if (c.temb) modulation.temb = temb;
     if (c.scale_shift) modulation.scale_shift = scale_shift;
 
-    group_norm_forward(stream, y.data(), stats, x.data(), gamma, beta, modulation, s.shape);
+    forward(stream, form, y.data(), stats, x.data(), gamma, beta, modulation, s.shape);
     const ref::GroupNormForward want = ref::group_norm_forward(s.in, s.shape);
     expect_close(what + " y", y.values(), want.y, kRound<T>, kElementUnits, want.y_magnitude);
     Values mean, rstd, want_mean, want_rstd, rstd_size;
@@ -93,7 +114,7 @@ TYPED_TEST(GroupNorm, MatchesLoops) {
         stream, what + " dx", grad.dx, kRound<T>, kElementUnits, grad.dx_magnitude,
         [&](DeviceArray<T>& dx, Write write) {
           out.dx = dx.data(), out.write = write;
-          group_norm_backward(stream, out, dy.data(), x.data(), stats, gamma, beta, modulation, s.shape);
+          backward(stream, form, out, dy.data(), x.data(), stats, gamma, beta, modulation, s.shape);
           expect_close(what + " dgamma", dgamma.values(), grad.dgamma, kRoundFloat, kSumUnits, grad.dgamma_magnitude);
           expect_close(what + " dbeta", dbeta.values(), grad.dbeta, kRoundFloat, kSumUnits, grad.dbeta_magnitude);
         });
@@ -106,11 +127,57 @@ TYPED_TEST(GroupNorm, MatchesLoops) {
   });
 }
 
+template <class T>
+class GroupNorm : public ::testing::Test {};
+TYPED_TEST_SUITE(GroupNorm, StorageTypes);
+
+TYPED_TEST(GroupNorm, MatchesLoops) {
+  expect_loops<TypeParam>(cases::group_norm_cases(), Form::Chosen);
+}
+
+// One segment, several, a last one of a single pixel; strips of each width; groups over all channels of a slice.
+TYPED_TEST(GroupNorm, MatchesLoopsOverSeveralBlocks) {
+  expect_loops<TypeParam>({{2, 7, 6, 2, true, true, false, 0.0},
+                           {1, 257, 5, 5, true, false, true, 1.0},
+                           {1, 600, 40, 4, false, true, true, 0.0},
+                           {2, 513, 48, 1, true, true, false, 50.0},
+                           {1, 16641, 8, 2, true, false, true, 0.5}},
+                          Form::Spread);
+}
+
+// Partials of segments of another size, as a convolution's epilogue might deliver them.
+TYPED_TEST(GroupNorm, FoldsPartialsOfOthers) {
+  using T = TypeParam;
+  Stream stream;
+  const cases::GroupNormCase c{2, 150, 24, 3, false, true, false, 0.3};
+  const NormCase s = make<T>(c);
+  constexpr int kPixels = 64, kSegments = 3;
+  Values partials;
+  for (int n = 0; n < c.n; ++n)
+    for (int p0 = 0; p0 < c.hw; p0 += kPixels)
+      for (int k = 0; k < c.c; ++k) {
+        const int p1 = std::min(p0 + kPixels, c.hw);
+        double mean = 0, square = 0;
+        for (int p = p0; p < p1; ++p) mean += s.in.x[(size_t(n) * c.hw + p) * c.c + k] / (p1 - p0);
+        for (int p = p0; p < p1; ++p) square += std::pow(s.in.x[(size_t(n) * c.hw + p) * c.c + k] - mean, 2);
+        partials.push_back(mean), partials.push_back(square);
+      }
+  ASSERT_EQ(partials.size(), size_t(2) * c.n * kSegments * c.c);
+  DeviceArray<float> device_partials(stream, partials), temb(stream, s.in.temb),
+      stats(stream, size_t(c.n) * c.groups * 2);
+  GroupNormModulation modulation;
+  modulation.temb = temb, modulation.temb_stride = c.c;
+  group_norm_fold_statistics(stream, stats, device_partials, kPixels, modulation, s.shape);
+  const Values want = ref::group_norm_forward(s.in, s.shape).stats;
+  expect_close("folded statistics", stats.values(), want, 8 * kRoundFloat, 4 * kRoundFloat);
+}
+
 TYPED_TEST(GroupNorm, AnImageDoesNotDependOnTheOthers) {
   using T = TypeParam;
   Stream stream;
-  const NormCase s = make<T>({3, 100, 64, 8, true, false, false, 0.0});
-  const size_t image = 100 * 64;
+  constexpr int kPixels = 300;  // over several blocks on a GPU
+  const NormCase s = make<T>({3, kPixels, 64, 8, true, false, false, 0.0});
+  const size_t image = kPixels * 64;
   DeviceArray<T> x(stream, s.in.x), dy(stream, s.dy), y3(stream, 3 * image), y1(stream, image), dx3(stream, 3 * image),
       dx1(stream, image);
   DeviceArray<float> gamma(stream, s.in.gamma), beta(stream, s.in.beta), stats3(stream, 48), stats1(stream, 16);
@@ -120,8 +187,8 @@ TYPED_TEST(GroupNorm, AnImageDoesNotDependOnTheOthers) {
     shape.n = n;
     GroupNormGradients out;
     out.dx = dx, out.dgamma_partial = dgamma, out.dbeta_partial = dbeta;
-    group_norm_forward(stream, y, stats, in, gamma, beta, {}, shape);
-    group_norm_backward(stream, out, grad, in, stats, gamma, beta, {}, shape);
+    forward(stream, Form::Chosen, y, stats, in, gamma, beta, {}, shape);
+    backward(stream, Form::Chosen, out, grad, in, stats, gamma, beta, {}, shape);
   };
   run(3, y3, stats3, x, dy, dx3, dgamma3, dbeta3);
   for (int i : {0, 2}) {
@@ -161,7 +228,7 @@ TEST(GroupNormChecks, RefusesGroupsThatDoNotDivide) {
   DeviceArray<float> x(stream, 12), row(stream, 12);
   GroupNormShape shape;
   shape.n = 1, shape.hw = 2, shape.c = 6, shape.groups = 4;
-  EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape), Error);
+  EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape, nullptr), Error);
 }
 
 // More than a GPU's block has memory for, refused alike on every device.
@@ -173,7 +240,7 @@ TEST(GroupNormChecks, RefusesGroupsThatAreTooWide) {
   shape.n = 1, shape.hw = 1, shape.groups = 1;
   for (const int channels : {kMost, kMost + 1}) {
     shape.c = channels;
-    const auto run = [&] { group_norm_forward(stream, x.data(), stats, x.data(), x, x, {}, shape); };
+    const auto run = [&] { group_norm_forward(stream, x.data(), stats, x.data(), x, x, {}, shape, nullptr); };
     if (channels == kMost)
       EXPECT_NO_THROW(run());
     else
@@ -196,7 +263,7 @@ TEST(GroupNormChecks, RefusesRowsOfDtembThatOverlap) {
     modulation.temb = dtemb, modulation.temb_stride = stride;
     GroupNormGradients out;
     out.dx = dx.data(), out.dgamma_partial = dgamma, out.dbeta_partial = dbeta, out.dtemb = dtemb;
-    group_norm_backward(stream, out, x.data(), x.data(), stats, gamma, gamma, modulation, shape);
+    group_norm_backward(stream, out, x.data(), x.data(), stats, gamma, gamma, modulation, shape, nullptr);
     stream.synchronize();
   };
   EXPECT_THROW(run(2, 0), Error);
