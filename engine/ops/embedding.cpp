@@ -11,6 +11,7 @@ class SinusoidOp : public Op {
  public:
   SinusoidOp(int n, int c, float freq_shift, bool flip) : n_(n), c_(c), freq_shift_(freq_shift), flip_(flip) {}
   const char* kind() const override { return "sinusoid"; }
+  bool by_rows() const override { return true; }
   void forward(Stream& stream, const OpData& data) override {
     sinusoidal_embedding(stream, data.out(0).as<float>(), data.in(0).as<float>(), n_, c_, freq_shift_, flip_);
   }
@@ -26,6 +27,7 @@ class FourierOp : public Op {
  public:
   FourierOp(int n, int c, bool flip) : n_(n), c_(c), flip_(flip) {}
   const char* kind() const override { return "fourier"; }
+  bool by_rows() const override { return true; }
   void forward(Stream& stream, const OpData& data) override {
     fourier_embedding(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.parameter(0), n_, c_, flip_);
   }
@@ -41,6 +43,7 @@ class EmbeddingOp : public Op {
  public:
   EmbeddingOp(int n, int rows, int d, bool from_timestep) : n_(n), rows_(rows), d_(d), from_timestep_(from_timestep) {}
   const char* kind() const override { return "embedding"; }
+  bool by_rows() const override { return true; }
   size_t forward_workspace() const override { return from_timestep_ ? sizeof(int32_t) * n_ : 0; }
   size_t backward_workspace() const override { return forward_workspace(); }
   void forward(Stream& stream, const OpData& data) override {

@@ -11,6 +11,7 @@ class LinearOp : public Op {
   explicit LinearOp(const LinearShape& shape) : shape_(shape) {}
 
   const char* kind() const override { return "linear"; }
+  bool by_rows() const override { return true; }
 
   void forward(Stream& stream, const OpData& data) override {
     linear_forward(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.parameter(0), data.parameter(1),

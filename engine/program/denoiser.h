@@ -3,15 +3,21 @@
 // pull-back (d prediction / d sample)^T v, which guidance by measurements, Hutchinson's trace and the ODE likelihood
 // ask for. All calls enqueue work and can be captured. The bits of an image do not depend on the others of its batch.
 #pragma once
+#include <optional>
+
 #include "engine/program/network.h"
+#include "kernels/diffusion/time_lines.h"
 
 namespace ito {
 
 class Denoiser {
  public:
   enum class Gradient : uint8_t { None, Input };
-  // Plans and allocates nothing, so that planned_bytes can be asked first.
-  Denoiser(const Network& network, int batch, DType compute, Gradient gradient = Gradient::None);
+  // Plans and allocates nothing, so that planned_bytes can be asked first. times: of calls that are known ahead; what
+  // the network makes of the time alone is then made once for all of them, in pack, and a call takes its line
+  // (take_time).
+  Denoiser(const Network& network, int batch, DType compute, Gradient gradient = Gradient::None,
+           std::vector<float> times = {});
   // weights: an arena in device memory, in the layout's order, that outlives this object. Allocates planned_bytes().
   void bind(const float* weights);
   void pack(Stream& stream);  // after bind, and after every change of the weights
@@ -19,7 +25,7 @@ class Denoiser {
   const Network& network() const { return network_; }
   int batch() const { return program_.options().n; }
   const Program& program() const { return program_; }
-  size_t planned_bytes() const { return program_.plan().bytes(); }  // weights not included
+  size_t planned_bytes() const;  // weights not included
 
   // To be filled in before evaluate; they keep what they hold.
   DataRef sample() const { return program_.data(inputs_.sample); }                 // (N, H, W, C), compute type
@@ -28,6 +34,9 @@ class Denoiser {
   DataRef labels() const;
   // (N, 2) alpha and sigma of the sample; null unless the network asks for them.
   float* level() const { return inputs_.level ? program_.data(inputs_.level).as<float>() : nullptr; }
+  // Of a denoiser with times, before evaluate and beside timestep(): the following calls are at times[*row], row in
+  // device memory. Does nothing without.
+  void take_time(Stream& stream, const int64_t* row);
   void evaluate(Stream& stream) { program_.forward(stream); }
   ConstDataRef prediction() const { return program_.data(program_.output()); }  // (N, H, W, out_channels), compute type
 
@@ -42,6 +51,11 @@ class Denoiser {
   Network network_;
   Program program_;
   NetworkInputs inputs_;
+  std::vector<float> times_;
+  std::optional<Program> of_times_;    // what the network makes of the times alone, a row each
+  Value times_input_;                  // of it
+  std::vector<Value> lines_, tables_;  // the same values in program_ and in of_times_
+  DeviceBuffer<TimeLine> copies_;      // from tables_ to lines_
 };
 
 }  // namespace ito

@@ -34,9 +34,14 @@ ParameterLayout parameters_of(const Network& network) {
   return program.declared();
 }
 
-NetworkInputs plan_network(Program& program, const Network& network) {
+NetworkInputs append_network(Program& program, const Network& network) {
   const NetworkInputs inputs = add_inputs(program, network);
   program.set_output(network.append(program, inputs));
+  return inputs;
+}
+
+NetworkInputs plan_network(Program& program, const Network& network) {
+  const NetworkInputs inputs = append_network(program, network);
   program.finish();
   return inputs;
 }

@@ -48,6 +48,8 @@ void check_timestep_count(const TimeDomain& time, const std::string& where, int 
 // Names and shapes alone: makes no layer, tries no library, takes no device memory.
 ParameterLayout parameters_of(const Network& network);
 
+// The inputs, the network, the answer as the output; not finished.
+NetworkInputs append_network(Program& program, const Network& network);
 // Makes the program a whole: the network's inputs for its N images, the network, the answer as its output, and
 // finish(). The sample wants a gradient in Mode::InputGradient.
 NetworkInputs plan_network(Program& program, const Network& network);

@@ -95,6 +95,9 @@ class Op {
   // Whether it reads OpData::bf16_parameter. One copy of all weights is made for all ops that do. Asked once the op is
   // prepared.
   virtual bool reads_bf16_weights() const { return false; }
+  // Whether row n of what it makes is a function of row n of what it reads, with the same bits whatever N is: such rows
+  // can be made ahead of the calls that read them (Program::split).
+  virtual bool by_rows() const { return false; }
 
   // Filled in by Program::add from the OpSpec.
   std::string name;

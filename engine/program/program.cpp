@@ -131,6 +131,7 @@ void Program::plan_memory() {
   }
   for (size_t id = 0; id < values_.size(); ++id) {
     Stored& s = values_[id];
+    if (s.absent) continue;
     const size_t bytes = s.info.bytes();
     const int first = s.persistent ? 0 : forward_time(s.producer);
     const int last = s.persistent ? end : last_read[id];

@@ -37,6 +37,11 @@ class Program {
   Value input(const std::string& name, int h, int w, int c, DType type, bool wants_gradient = false);
   Value add(std::unique_ptr<Op> op, OpSpec spec);  // appends the op; returns its result
   void set_output(Value value);
+  // Before finish(). Tells the ops that make rows of `cause` alone, each row of its own (Op::by_rows), from the rest,
+  // and drops one of the two; parameters stay declared. Returns what the former make and the latter read: inputs if the
+  // rest is kept, else alive throughout. Nothing is dropped where there is no such value.
+  enum class Keep : uint8_t { Rest, RowsOfCause };
+  std::vector<Value> split(Value cause, Keep keep);
   ParameterLayout declared() const;  // of the ops so far; needs no finish()
   // Derives the backward, makes what the ops run with (Op::prepare) and plans memory; nothing is allocated yet.
   void finish();
@@ -75,6 +80,7 @@ class Program {
     ValueInfo info;
     int producer = -1;  // op; -1: an input
     bool persistent = false;
+    bool absent = false;                  // dropped by split: has no memory
     int block = -1, gradient_block = -1;  // in the plan
   };
   struct OpPlan {

@@ -10,9 +10,11 @@
 namespace ito {
 namespace {
 
-Denoiser planned(const Network& network, const ReverseSettings& s) {
+Denoiser planned(const Network& network, const ReverseTable& table, const ReverseSettings& s) {
   ITO_USER_CHECK(s.batch >= 1, "sampling: a batch of ", s.batch, " images; expected at least 1");
-  return Denoiser(network, s.batch, s.compute);
+  std::vector<float> times;
+  for (const ReverseRow& row : table.rows) times.push_back(row.timestep);
+  return Denoiser(network, s.batch, s.compute, Denoiser::Gradient::None, std::move(times));
 }
 
 // Rows begin .. begin+n-1 of `values`, filled up to `size` rows with zeros; empty for null.
@@ -45,7 +47,7 @@ struct ReverseProcess::Batch {
 ReverseProcess::ReverseProcess(const Network& network, const ReverseTable& table, const float* weights,
                                const ReverseSettings& settings, LoopHooks* hooks)
     : settings_(settings),
-      denoiser_(planned(network, settings)),
+      denoiser_(planned(network, table, settings)),
       loop_(denoiser_, table, settings.seed, settings.capture, hooks, buffers_, settings.step_noise.draws),
       delivery_(static_cast<size_t>(settings.batch * network.image.size()), settings.delivered, buffers_) {
   check_memory("sampling",

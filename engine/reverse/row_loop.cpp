@@ -68,6 +68,7 @@ void RowLoop::launch_row() {
   const int64_t count = static_cast<int64_t>(x_.count());
   const auto copy_for_network = [&] { scale_input(stream_, state.x_network, state.x, state.rows, state.row, count); };
   set_timesteps(stream_, denoiser_.timestep(), state.rows, state.row, state.n);
+  denoiser_.take_time(stream_, state.row);
   if (network.asks_level)
     set_levels(stream_, denoiser_.level(), state.rows, state.row, state.first_input_scale, state.n);
   denoiser_.evaluate(stream_);

@@ -97,6 +97,60 @@ TEST_P(DenoiserTest, PlansBeforeItAllocates) {
   EXPECT_EQ(device_bytes_in_use(), before + denoiser.planned_bytes());
 }
 
+// What depends on the time alone, made once for all times: a call then has the bits of one that makes it itself.
+TEST(Denoiser, RowsOfTimesMadeAheadChangeNoBit) {
+  const std::vector<float> times = {999, 500, 17, 17, 1};
+  for (
+      const char* overrides :
+      {"{}", R"({"time_embedding_type": "fourier"})", R"({"num_class_embeds": 3})",
+       R"({"time_embedding_type": "learned", "num_train_timesteps": 1000, "resnet_time_scale_shift": "scale_shift"})"}) {
+    Stream stream;
+    const Network network = tiny_network(overrides);
+    const std::vector<float> host = busy_weights(parameters_of(network), 17);
+    DeviceBuffer<float> weights(host.size(), "weights");
+    DeviceBuffer<int64_t> row(1, "row");
+    Denoiser plain(network, kImages, DType::F32), ahead(network, kImages, DType::F32, Denoiser::Gradient::None, times);
+    EXPECT_LT(ahead.program().ops().size(), plain.program().ops().size()) << overrides;
+    EXPECT_EQ(ahead.program().layout(), plain.program().layout()) << overrides;
+    const int64_t count = kImages * network.image.size();
+    for (Denoiser* denoiser : {&plain, &ahead}) {
+      denoiser->bind(weights.data());
+      put(stream, denoiser->sample(), draws(count, 3, 1.5f));
+      if (denoiser->labels()) copy_to_device(stream, denoiser->labels().as<int32_t>(), kLabels, sizeof kLabels);
+    }
+    for (const float factor : {1.0f, 0.5f}) {  // other weights, packed anew, make other rows
+      std::vector<float> scaled = host;
+      for (float& w : scaled) w *= factor;
+      weights.upload(stream, scaled.data());
+      for (Denoiser* denoiser : {&plain, &ahead}) denoiser->pack(stream);
+      for (int64_t at = static_cast<int64_t>(times.size()) - 1; at >= 0; at -= 2) {
+        row.upload(stream, &at);
+        std::vector<std::vector<uint8_t>> answers;
+        for (Denoiser* denoiser : {&plain, &ahead}) {
+          const std::vector<float> t(kImages, times[at]);
+          copy_to_device(stream, denoiser->timestep(), t.data(), t.size() * sizeof(float));
+          denoiser->take_time(stream, row.data());
+          denoiser->evaluate(stream);
+          answers.push_back(bytes_of(stream, denoiser->prediction(), count));
+        }
+        EXPECT_EQ(answers[0], answers[1]) << overrides << ", row " << at;
+      }
+    }
+  }
+}
+
+TEST(Denoiser, PlansItsRowsOfTimesToo) {
+  const Network network = tiny_network();
+  DeviceBuffer<float> weights(parameters_of(network).arena_floats(), "weights");
+  const size_t before = device_bytes_in_use();
+  Denoiser denoiser(network, kImages, DType::F32, Denoiser::Gradient::None, std::vector<float>(50, 1.0f));
+  EXPECT_EQ(device_bytes_in_use(), before);
+  denoiser.bind(weights.data());
+  EXPECT_EQ(device_bytes_in_use(), before + denoiser.planned_bytes());
+  EXPECT_LT(denoiser.planned_bytes(), Denoiser(network, kImages, DType::F32).planned_bytes() + 50 * 4 * 1000)
+      << "images of the rows, which nobody asks for, would take more";
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, DenoiserTest, ::testing::Values(DType::F32, DType::BF16),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 

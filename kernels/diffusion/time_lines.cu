@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// A row of each of a network's tables of time to all images of a batch, in one launch: a block owns a line of an image.
+// Bytes an element: 4 read (from cache but for the first image), 4 written.
+// Refused: norms that read the table themselves, by the row's number: a load more before each could begin, to spare
+// kilobytes an image.
+#include "kernels/diffusion/time_lines.h"
+
+#include "dialect.h"
+
+namespace ito {
+namespace {
+
+constexpr int kThreads = 128;
+
+KERNEL void take_time_lines_kernel(const TimeLine* lines, const int64_t* row, int n) {
+  const TimeLine line = lines[blockIdx.x / n];
+  const int64_t image = blockIdx.x % n;
+  const float* from = line.from + *row * line.width;
+  float* to = line.to + image * line.width;
+  BLOCK_LOOP(i, line.width) to[i] = from[i];
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void take_time_lines(Stream& stream, const TimeLine* lines, int count, const int64_t* row, int n) {
+  ITO_CHECK(lines && row && count > 0 && n > 0, "take_time_lines: ", count, " lines for N ", n,
+            ", expected positive numbers, and no null");
+  launch<take_time_lines_kernel>("take_time_lines", Dim3(int64_t{1} * count * n), kThreads, 0, stream, lines, row, n);
+}
+
+}  // namespace ito
