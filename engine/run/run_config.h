@@ -106,12 +106,10 @@ struct RunConfig {
                                        join_text("most images a pass, to save memory; a pass takes ",
                                                  images_per_chunk(), " times a power of two"),
                                        between(0, kMaxBatch), "the whole batch"});
-    visitor(
-        run.max_memory,
-        RunOption{"max_memory",
-                  "MiB that training may take of the device's memory, previews beside it; without micro_batch, passes "
-                  "are as large as fits",
-                  between(0, 0x1p40), "what is free, and the whole batch a pass"});
+    visitor(run.max_memory,
+            RunOption{"max_memory",
+                      "MiB that training may take, previews beside it; passes are as large as fits, if not given",
+                      between(0, 0x1p40), "what is free, and the whole batch a pass"});
     visitor(run.seed, RunOption{"seed", "seed of weights, order, noise"});
     visitor(run.lr, RunOption{"lr", "peak learning rate", inside(0, 10), {}, Numbers});
     visitor(run.lr_schedule,
