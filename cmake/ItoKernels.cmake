@@ -42,7 +42,9 @@ function(ito_kernel_library target)
   if(hopper)
     set_source_files_properties(${hopper} PROPERTIES LANGUAGE CUDA)
     add_library(${target}_sm90 OBJECT ${hopper})
-    set_target_properties(${target}_sm90 PROPERTIES CUDA_ARCHITECTURES 90a-real)
+    set_target_properties(${target}_sm90 PROPERTIES
+                          CUDA_ARCHITECTURES 90a-real
+                          RULE_LAUNCH_COMPILE ${PROJECT_SOURCE_DIR}/cmake/refuse_serialised_wgmma.sh)
     target_include_directories(${target}_sm90 PRIVATE ${root}/dialect/${arg_DIALECT})
     target_link_libraries(${target}_sm90 PRIVATE ito_options)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_sm90>)

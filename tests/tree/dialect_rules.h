@@ -89,9 +89,13 @@ inline std::vector<FunctionBody> device_functions(std::string_view code) {
   std::vector<FunctionBody> functions;
   for (const char* word : {"KERNEL", "DEVICE"}) {
     for (size_t at = find_word(code, word); at != std::string_view::npos; at = find_word(code, word, at + 1)) {
-      const size_t open = code.find('(', at);
+      size_t open = code.find('(', at);
       if (open == std::string_view::npos) break;
       size_t last = open;
+      // KERNEL LAUNCH_THREADS(384) void name(...): the name is in front of the next parenthesis.
+      if (ends_with(code.substr(at, open - at), "LAUNCH_THREADS"))
+        open = last = code.find('(', matching_close(code, open, '(', ')'));
+      if (open == std::string_view::npos) break;
       while (last > at && !is_word(code[last - 1])) --last;
       size_t first = last;
       while (first > at && is_word(code[first - 1])) --first;
@@ -141,8 +145,9 @@ inline size_t find_last_call(std::string_view body, const std::set<std::string>&
 // No return in front of a barrier: the threads that left would never arrive. Helpers that contain a barrier count as
 // one, across all files given, so the rule takes the kernel files together.
 inline Violations check_return_before_barrier(const std::vector<SourceFile>& files) {
-  std::set<std::string> barriers = {"block_sync", "block_sum", "block_max", "last_block", "warp_sum",
-                                    "warp_max",   "shfl_xor",  "shfl_down", "mma_tile",   "cp_async_wait"};
+  std::set<std::string> barriers = {"block_sync", "block_sum", "block_max", "last_block",    "warp_sum",   "warp_max",
+                                    "shfl_xor",   "shfl_down", "mma_tile",  "cp_async_wait", "named_sync", "bar_wait",
+                                    "wg_mma",     "wg_wait",   "regs_inc",  "regs_dec"};
   struct Body {
     const SourceFile* file;
     std::string code;

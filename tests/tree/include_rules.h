@@ -65,10 +65,14 @@ inline Violations check_include_direction(const SourceFile& file) {
   Violations found;
   for (const Include& include : views_of(file.text).includes) {
     if (!include.quoted) continue;
-    if (include.target == "dialect.h") {
+    if (include.target == "dialect.h" || include.target == "hopper.h") {
       if (!starts_with(file.path, "kernels/") && !starts_with(file.path, "tests/"))
+        found.push_back(at_line(file.path, include.line) + "includes \"" + include.target +
+                        "\", which is for kernels and their tests");
+      if (include.target == "hopper.h" && starts_with(file.path, "kernels/") && !ends_with(file.path, "_sm90.cu") &&
+          !ends_with(file.path, "_sm90.cuh"))
         found.push_back(at_line(file.path, include.line) +
-                        "includes \"dialect.h\", which is for kernels and their tests");
+                        "includes \"hopper.h\", whose words only a *_sm90.cu file is compiled for");
     } else if (!may_include(file.path, include.target)) {
       found.push_back(at_line(file.path, include.line) + "includes \"" + include.target +
                       "\"; includes point downward only (tools, tests -> models -> engine -> kernels' plain headers) "
@@ -127,8 +131,9 @@ inline Violations check_plain_header(const SourceFile& file) {
                       "; a header with words of the dialect is a .cuh");
   }
   for (const Include& include : views.includes)
-    if (include.target == "dialect.h" || starts_with(include.target, "kernels/dialect/") ||
-        ends_with(include.target, ".cuh") || is_seam_inside(include.target))
+    if (include.target == "dialect.h" || include.target == "hopper.h" ||
+        starts_with(include.target, "kernels/dialect/") || ends_with(include.target, ".cuh") ||
+        is_seam_inside(include.target))
       found.push_back(at_line(file.path, include.line) + "the plain header includes " + include.target);
   return found;
 }

@@ -73,6 +73,16 @@ TEST(ReturnBeforeBarrier, IsRefused) {
                  "KERNEL void k(unsigned* t) {\n  if (*t) { return; }\n  if (last_block(t, gridDim.x)) *t = 1;\n}\n");
 }
 
+TEST(ReturnBeforeBarrier, HoppersWordsAndBoundsCount) {
+  expect_refused(return_rule, "kernels/nn/planted_sm90.cu",
+                 "KERNEL LAUNCH_THREADS(256) void k(TMA_PARAMETER map, int n) {\n  if (!n) return;\n"
+                 "  named_sync(1, 128);\n}\n");
+  const SourceFile kernel{"kernels/nn/planted_sm90.cu",
+                          "KERNEL LAUNCH_THREADS(256) void k(int n) {\n  bar_wait(full, 0);\n}\n"
+                          "DEVICE void f(int n) {\n  if (n) return;\n  k(n);\n}\n"};
+  EXPECT_EQ(check_return_before_barrier({kernel}).size(), 1u);  // by the kernel's own name
+}
+
 TEST(ReturnBeforeBarrier, HelpersOfOtherFilesCount) {
   const SourceFile helper{"kernels/nn/planted.cuh", "DEVICE void gather(float* s) { s[0] = 1; block_sync(); }\n"};
   const SourceFile kernel{"kernels/nn/planted.cu", "KERNEL void k(float* s) { if (!s) return; gather(s); }\n"};

@@ -43,6 +43,12 @@ TEST(IncludeDirection, TheInsideOfKernelsIsRefused) {
       expect_refused(kDirection, path, including(target));
 }
 
+TEST(IncludeDirection, HoppersWordsInOtherFilesAreRefused) {
+  for (const char* path :
+       {"kernels/nn/conv.cu", "kernels/nn/conv_sm80.cu", "kernels/nn/rows.cuh", "engine/ops/conv2d.cpp"})
+    expect_refused(kDirection, path, including("hopper.h"));
+}
+
 TEST(IncludeDirection, FormatsKnowNoDevice) {
   for (const char* path : {"engine/io/image.cpp", "engine/data/dataset.h"})
     for (const char* target :
@@ -58,6 +64,8 @@ TEST(IncludeDirection, PathsStartAtTheRoot) {
 TEST(IncludeDirection, DownwardIsAccepted) {
   for (const auto& [path, target] : std::vector<std::pair<std::string, std::string>>{
            {"kernels/nn/conv.cu", "dialect.h"},
+           {"kernels/nn/conv_sm90.cu", "hopper.h"},
+           {"tests/only/lanes/test_words_sm90.cpp", "hopper.h"},
            {"kernels/nn/conv.cu", "kernels/nn/rows.cuh"},
            {"kernels/seams/cpu/conv.cpp", "kernels/seams/cpu/onednn.h"},
            {"engine/io/image.cpp", "kernels/error.h"},

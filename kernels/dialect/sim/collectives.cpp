@@ -4,15 +4,16 @@
 #include <bit>
 #include <cmath>
 
-#include "kernels/dialect/sim/worker.h"
+#include "kernels/dialect/sim/hopper_state.h"
 
 namespace ito::dialect {
-namespace {
 
 bool same_place(Where a, Where b) {
   return a.line() == b.line() && a.column() == b.column() &&
          (a.file_name() == b.file_name() || std::string_view(a.file_name()) == b.file_name());
 }
+
+namespace {
 
 template <class T>
 T add(T a, T b) {
@@ -118,8 +119,10 @@ void multiply(Thread* lane) {
   }
 }
 
-void arrive(Worker& w, State state, Op op, Number type, void* value, int parameter, Where where) {
-  Thread& t = w.thread[w.current];
+}  // namespace
+
+void Worker::park(State state, Op op, Number type, void* value, int parameter, Where where) {
+  Thread& t = thread[current];
   t.state = state;
   t.op = op;
   t.type = type;
@@ -127,8 +130,6 @@ void arrive(Worker& w, State state, Op op, Number type, void* value, int paramet
   t.parameter = parameter;
   t.where = where;
 }
-
-}  // namespace
 
 const char* word_of(Op op) {
   switch (op) {
@@ -154,6 +155,18 @@ const char* word_of(Op op) {
       return "ldmatrix_x4_trans";
     case Op::Mma:
       return "mma_tile";
+    case Op::WgMma:
+      return "wg_mma";
+    case Op::WgCommit:
+      return "wg_commit";
+    case Op::WgWait:
+      return "wg_wait";
+    case Op::SetRegisters:
+      return "regs_inc or regs_dec";
+    case Op::NamedSync:
+      return "named_sync";
+    case Op::BarWait:
+      return "bar_wait";
   }
   return "?";
 }
@@ -177,13 +190,15 @@ void block_collective(Op op, Number type, void* value, Where where) {
   if (op != Op::BlockSync && w.threads % kLanes)
     w.abort_block(join_text("partial warp: ", word_of(op), " in a block of ", w.threads,
                             " threads, which is not a multiple of 32 (", w.place(where), ")"));
-  arrive(w, State::AtBarrier, op, type, value, 0, where);
+  w.park(State::AtBarrier, op, type, value, 0, where);
   w.wait_at_barrier();
 }
 
 void Worker::wait_at_barrier() {
-  const unsigned parity = epoch & 1;  // a fast thread's next barrier must not be seen by one still leaving this
+  // A fast thread's next barrier must not be seen by one still leaving this.
+  const unsigned parity = block_barriers & 1;
   if (under_tsan()) __tsan_release(&barrier_token[parity]);
+  if (hopper->used) publish_fence(*this);
   if (++at_barrier == threads) {
     for (unsigned i = 1; i < threads; ++i)
       if (thread[i].op != thread[0].op || !same_place(thread[i].where, thread[0].where)) report_stuck();
@@ -191,6 +206,7 @@ void Worker::wait_at_barrier() {
     complete_block();
     at_barrier = 0;
     ++epoch;
+    ++block_barriers;
     release(0, threads, false);
   }
   wait();
@@ -216,7 +232,7 @@ void warp_collective(Op op, Number type, void* value, int parameter, Where where
   if (w.threads - first < kLanes)
     w.abort_block(
         join_text("partial warp: ", word_of(op), " in a warp of ", w.threads - first, " lanes (", w.place(where), ")"));
-  arrive(w, State::AtWarp, op, type, value, parameter, where);
+  w.park(State::AtWarp, op, type, value, parameter, where);
   w.wait_at_warp();
 }
 
@@ -281,7 +297,7 @@ std::string Worker::groups_of(unsigned first, unsigned count) const {
   for (unsigned i = first; i < first + count; ++i) {
     const Thread& t = thread[i];
     if (t.state == State::Exited) ++gone;
-    if (t.state != State::AtBarrier && t.state != State::AtWarp) continue;
+    if (t.state == State::Unstarted || t.state == State::Running || t.state == State::Exited) continue;
     const auto alike = [&](const Thread& u) {
       return u.state == t.state && u.op == t.op && same_place(u.where, t.where);
     };
@@ -305,6 +321,10 @@ void Worker::report_stuck() {
   if (unwritten) abort_block(unwritten_text());
   const std::string block =
       join_text("block (", block_index.x, ", ", block_index.y, ", ", block_index.z, ") of ", threads, " threads");
+  for (unsigned i = 0; i < threads; ++i)
+    if (thread[i].op >= Op::WgMma && thread[i].state != State::Exited)
+      abort_block(
+          join_text("deadlock: nothing can run any more: ", groups_of(0, threads), bar_texts(*this), " (", block, ")"));
   for (unsigned w = 0; w * kLanes < threads; ++w)
     if (at_warp[w])
       abort_block(join_text("incomplete shuffle: ", at_warp[w], " of 32 lanes of warp ", w,

@@ -11,8 +11,8 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/dialect/sim/hopper_state.h"
 #include "kernels/dialect/sim/switch.h"
-#include "kernels/dialect/sim/worker.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -127,7 +127,10 @@ Worker::Worker()
       order(new uint16_t[kMaxThreads]),
       ready(new uint16_t[kRing]),
       idle(new Fiber*[kMaxThreads + 1]),
-      copies(new Copy[kMaxCopies]) {}
+      hopper(static_cast<Hopper*>(calloc(1, sizeof(Hopper)))),
+      copies(new Copy[kMaxCopies]) {
+  ITO_CHECK(hopper, "sim: no memory for barriers and copies");
+}
 
 Worker::~Worker() {
   for (const auto& fiber : fibers) {
@@ -135,6 +138,7 @@ Worker::~Worker() {
     munmap(fiber->stack - kGuardBytes, fiber->bytes + kGuardBytes);
   }
   free(cells);
+  free(hopper);
 #if defined(__SANITIZE_ADDRESS__)
   if (arena) __asan_unpoison_memory_region(arena, arena_bytes);
 #endif
@@ -218,6 +222,7 @@ void Worker::run_thread(Fiber* fiber) {
   if (under_tsan()) __tsan_acquire(&started_token);
   try {
     launch->run(launch->arguments);
+    if (hopper->used) check_exit(*this);
   } catch (...) {
     exception = std::current_exception();
   }
@@ -237,15 +242,24 @@ int Worker::pick() {
   return started < threads ? order[started++] : -1;
 }
 
+// A copy lands at the latest when nothing else can run.
+int Worker::pick_or_land() {
+  int next = pick();
+  while (next < 0 && hopper->used && land_one(*this)) next = pick();
+  return next;
+}
+
 void Worker::finish_thread(Fiber* fiber) {
-  const int next = pick();
+  int next = -1;
+  try {
+    next = pick_or_land();
+    if (next < 0 && exited != threads) report_stuck();
+  } catch (...) {
+    exception = std::current_exception();
+  }
+  if (exception) fail_block(fiber);
+  if (under_tsan()) __tsan_release(&ended_token);  // of what landed here
   if (next < 0) {
-    try {
-      if (exited != threads) report_stuck();
-    } catch (...) {
-      exception = std::current_exception();
-    }
-    if (exception) fail_block(fiber);
     idle[idle_count++] = fiber;
     jump(fiber, &main, false);
     return;
@@ -271,9 +285,15 @@ void Worker::transfer(unsigned next) {
 }
 
 void Worker::wait() {
-  const int next = pick();
+  const int next = pick_or_land();
   if (next < 0) report_stuck();
   transfer(static_cast<unsigned>(next));
+}
+
+// Behind all who can run.
+void Worker::yield() {
+  ready[(ready_head + ready_count++) % kRing] = static_cast<uint16_t>(current);
+  wait();
 }
 
 void Worker::release(unsigned first, unsigned count, bool front) {
@@ -349,6 +369,7 @@ void Worker::run_block(int64_t linear) {
     t.groups = 0;
   }
   order_threads(linear);
+  hopper->used = false;
   while (under_tsan() && fibers.size() < threads) new_fiber();
   open_arena();
   if (under_tsan()) {

@@ -55,6 +55,12 @@ enum class Op : uint8_t {
   LdMatrix,
   LdMatrixTrans,
   Mma,
+  WgMma,
+  WgCommit,
+  WgWait,
+  SetRegisters,
+  NamedSync,
+  BarWait,
 };
 enum class Number : uint8_t { Float, Double, Int, Bits4, Bits8 };
 

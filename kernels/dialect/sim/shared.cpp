@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "kernels/dialect/sim/worker.h"
+#include "kernels/dialect/sim/hopper_state.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -215,6 +215,7 @@ void Worker::check_write(SharedState& array, size_t index, Where where, bool in_
 }
 
 void Worker::check_range(const void* p, size_t bytes, bool write, bool in_flight, Where where) {
+  if (hopper->used) check_ordinary(*this, p, bytes, write, where);
   SharedState* array = find(p);
   const size_t at = array ? static_cast<size_t>(static_cast<const char*>(p) - array->data) : 0;
   if (!array || at + bytes > array->element * array->count)
@@ -318,6 +319,7 @@ void copy_async_wait(int pending_groups, Where where) {
     if (copy.group + static_cast<unsigned>(pending_groups) >= t.groups) break;
     copy16(copy.to, copy.from);
     if (under_tsan()) __tsan_write_range(copy.to, 16);
+    if (w.hopper->used) mark_written(w, copy.to, 16, where);
     SharedState* array = w.find(copy.to);
     const size_t at = static_cast<size_t>(copy.to - array->data);
     for (size_t i = at / array->element; i <= (at + 15) / array->element; ++i) {

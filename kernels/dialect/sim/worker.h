@@ -42,7 +42,9 @@ struct Fiber {
   void* asan = nullptr;  // AddressSanitizer's frames of this stack while it is away
 };
 
-enum class State : uint8_t { Unstarted, Running, AtBarrier, AtWarp, Exited };
+enum class State : uint8_t { Unstarted, Running, AtBarrier, AtWarp, AtWarpgroup, AtNamed, AtPhase, Exited };
+
+struct Hopper;  // hopper_state.h
 
 struct Thread {
   Fiber* fiber;
@@ -102,12 +104,15 @@ struct Worker {
   void run_block(int64_t linear);
   void order_threads(int64_t linear);
   void run_thread(Fiber* fiber);
-  int pick();                        // the next thread, -1: none left
+  int pick();  // the next thread, -1: none left
+  int pick_or_land();
   void finish_thread(Fiber* fiber);  // runs something else; returns when the fiber has a new thread
   void wait();                       // the current thread gave up the processor
+  void yield();
   void wait_at_barrier();
   void wait_at_warp();
   void release(unsigned first, unsigned count, bool front);
+  void park(State state, Op op, Number type, void* value, int parameter, Where where);
   void transfer(unsigned next);
   void jump(Fiber* from, Fiber* to, bool synchronize);
   Fiber* new_fiber();
@@ -165,6 +170,7 @@ struct Worker {
   SharedState* dynamic = nullptr;
   Cell* cells = nullptr;
   uint32_t epoch = 1, block_epoch = 1;
+  unsigned block_barriers = 0;
   // The first read of an element nobody had written: reported at the next barrier, because a write before it makes
   // the read a missing barrier instead.
   SharedState* unwritten = nullptr;
@@ -172,6 +178,7 @@ struct Worker {
   unsigned unwritten_thread = 0;
   Where unwritten_where;
 
+  Hopper* hopper;  // zeroed pages that a launch without Hopper's words never touches
   std::unique_ptr<Copy[]> copies;
   unsigned free_copy = kNoCopy, copies_used = 0;
 
@@ -183,6 +190,7 @@ inline constinit thread_local Worker* current_worker = nullptr;
 
 Worker& worker_in_block(const char* word, Where where);
 const char* word_of(Op op);
+bool same_place(Where a, Where b);
 std::string text_of(Where where);
 SimSchedule schedule_kind();
 uint64_t schedule_seed();
