@@ -11,8 +11,6 @@ namespace ito {
 
 // The block's size, without which ptxas cannot split its registers (regs_inc, regs_dec), and one block an SM.
 #define LAUNCH_THREADS(threads) __launch_bounds__(threads, 1)
-// Before a loop over accumulators: an index that changes would put them into local memory.
-#define UNROLLED _Pragma("unroll")
 #define TMA_PARAMETER const __grid_constant__ ::ito::TmaMap
 
 // Tiles: the launch's dynamic shared memory from its first multiple of 1024 bytes; the launch has kTileSlack bytes

@@ -9,7 +9,6 @@
 namespace ito {
 
 #define LAUNCH_THREADS(threads)
-#define UNROLLED
 #define TMA_PARAMETER const ::ito::TmaMap
 
 using TmaMap = TmaBox;

@@ -171,9 +171,9 @@ KERNEL LAUNCH_THREADS(128) void product(TMA_PARAMETER a, TMA_PARAMETER b, const 
   }
   const int l = static_cast<int>(threadIdx.x) % WARP, w = static_cast<int>(threadIdx.x) / WARP;
   float acc[kN / 2];
-  UNROLLED for (int i = 0; i < kN / 2; ++i) acc[i] = 1.0f;
+  FRAGMENT_LOOP(i, kN / 2) acc[i] = 1.0f;
   uint32_t registers[4][4];
-  UNROLLED for (int k = 0; k < 4; ++k) UNROLLED for (int i = 0; i < 4; ++i) {
+  FRAGMENT_LOOP(k, 4) FRAGMENT_LOOP(i, 4) {
     const bf16* pair = plain_a + (16 * w + l / 4 + 8 * (i & 1)) * 64 + 16 * k + 2 * (l % 4) + 8 * (i >> 1);
     registers[k][i] = pair[0].bits | static_cast<uint32_t>(pair[1].bits) << 16;
   }
@@ -182,7 +182,7 @@ KERNEL LAUNCH_THREADS(128) void product(TMA_PARAMETER a, TMA_PARAMETER b, const 
     wg_fence(acc, registers);
   else
     wg_fence(acc);
-  UNROLLED for (int k = 0; k < 4; ++k) {
+  FRAGMENT_LOOP(k, 4) {
     const int tile = 16 * k / kWide, inside = 16 * k % kWide * 2;
     const uint64_t da = kAMn ? mn_major(as + k * 2048, kPanel) : k_major<kRows>(as + tile * 64 * kRow + inside);
     const uint64_t db = kBMn ? mn_major(bs + k * 2048, kPanel) : k_major<kRows>(bs + tile * kDeep * kRow + inside);
@@ -193,8 +193,8 @@ KERNEL LAUNCH_THREADS(128) void product(TMA_PARAMETER a, TMA_PARAMETER b, const 
   }
   wg_commit();
   wg_wait<0>(acc);
-  UNROLLED for (int j = 0; j < kN / 2; ++j)
-      c[(16 * w + l / 4 + 8 * (j >> 1 & 1)) * kN + 8 * (j >> 2) + 2 * (l % 4) + (j & 1)] = acc[j];
+  FRAGMENT_LOOP(j, kN / 2)
+  c[(16 * w + l / 4 + 8 * (j >> 1 & 1)) * kN + 8 * (j >> 2) + 2 * (l % 4) + (j & 1)] = acc[j];
 }
 
 TmaMap matrix_map(const bf16* base, int rows, int columns, int box_columns, int row_bytes) {
@@ -264,7 +264,7 @@ KERNEL LAUNCH_THREADS(128) void two_groups(float* c) {
   proxy_fence();
   block_sync();
   float first[32], second[32];
-  UNROLLED for (int i = 0; i < 32; ++i) first[i] = second[i] = 0.0f;
+  FRAGMENT_LOOP(i, 32) first[i] = second[i] = 0.0f;
   const uint64_t d = k_major<TileRows::Bytes128>(tile);
   wg_fence(first);
   wg_fence(second);
@@ -275,9 +275,9 @@ KERNEL LAUNCH_THREADS(128) void two_groups(float* c) {
   wg_commit();
   wg_wait<1>(first);
   float sum = 0.0f;
-  UNROLLED for (int i = 0; i < 32; ++i) sum += first[i];
+  FRAGMENT_LOOP(i, 32) sum += first[i];
   wg_wait<0>(second);
-  UNROLLED for (int i = 0; i < 32; ++i) sum -= 0.5f * second[i];
+  FRAGMENT_LOOP(i, 32) sum -= 0.5f * second[i];
   c[threadIdx.x] = sum;
 }
 
