@@ -2,7 +2,7 @@
 // On a GPU attention takes the first that passes its trial: cuDNN's where it is asked for, our tensor-core kernels,
 // products with a softmax between them. ITO_PORTABLE_KERNELS=1 and ITO_TENSOR_KERNELS=0 leave the last alone.
 #include "kernels/seams/cuda/cudnn_attention.h"
-#include "kernels/seams/lanes/sm80_attention.h"
+#include "kernels/seams/lanes/tensor_attention.h"
 #include "kernels/seams/lanes/tensor_kernels.h"
 
 namespace ito {

@@ -42,7 +42,8 @@ class AttentionRunner {
 
 struct AttentionFamily {
   const char* name;
-  bool tried;
+  bool tried = true;        // a runner must pass its trial before a layer depends on it
+  bool on_request = false;  // only a kernel table takes it, and whoever makes one times it
   std::vector<std::string> (*proposals)(const AttentionTask& task);                              // best first
   std::unique_ptr<AttentionRunner> (*make)(const AttentionTask& task, const std::string& name);  // null: no such one
 };

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a layer comes to a runner, for every kind of layer: what the kernel table says, untried; without a line there the
-// first proposal of the device's families that passes its trial. A family has `name`, `tried` and `proposals(task)`;
-// make(family, name) makes a runner or null; try_one(runner) says why a layer may not depend on it, or "".
+// first proposal of the device's families that passes its trial. A family has `name`, `tried`, `on_request` and
+// `proposals(task)`; make(family, name) makes a runner or null; try_one(runner) says why a layer may not depend on it,
+// or "".
 #pragma once
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <span>
 #include <string>
@@ -49,7 +52,9 @@ std::string first_that_passes(std::span<const Family* const> families, const Tas
                               const Try& try_one) {
   std::string chosen, refused, last;
   const Family* of = nullptr;
-  for_proposals(families, task, make, try_one, [&](const Family& family, const Proposal& proposal) {
+  std::vector<const Family*> free;
+  std::ranges::copy_if(families, std::back_inserter(free), [](const Family* family) { return !family->on_request; });
+  for_proposals<Family>(free, task, make, try_one, [&](const Family& family, const Proposal& proposal) {
     if (of && of != &family && !last.empty()) refused += (refused.empty() ? "" : "; ") + last;
     if (of != &family) last.clear();
     of = &family;

@@ -50,7 +50,8 @@ class ConvRunner {
 
 struct ConvFamily {
   const char* name;
-  bool tried;  // a runner must pass try_conv() before a layer depends on it
+  bool tried = true;        // a runner must pass its trial before a layer depends on it
+  bool on_request = false;  // only a kernel table takes it, and whoever makes one times it
   // Names for the task, best first; none where the family does not take it. Throws RunnerRefused.
   std::vector<std::string> (*proposals)(const ConvTask& task);
   // null: there is none of this name for the task. layer: for errors.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // In sim attention is products with a softmax between them; what else there is runs where a kernel table asks for it.
-#include "kernels/seams/lanes/sm80_attention.h"
+#include "kernels/seams/lanes/tensor_attention.h"
 
 namespace ito {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See sm80_attention.h.
-#include "kernels/seams/lanes/sm80_attention.h"
+// See tensor_attention.h.
+#include "kernels/seams/lanes/tensor_attention.h"
 
 #include "kernels/nn/attention_sm80.h"
 
