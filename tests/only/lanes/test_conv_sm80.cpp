@@ -3,6 +3,8 @@
 // epilogues and inputs; the same bits of an image at any place.
 #include "kernels/nn/conv_sm80.h"
 
+#include "dialect.h"
+#include "kernels/nn/conv_sm80_tiles.cuh"
 #include "tests/kernels/nn/conv_sm80_run.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/conv.h"
@@ -153,6 +155,20 @@ TEST(ConvSm80, WeightGradientMatchesLoops) {
     expect_close("dv", got, ref::conv_backward_weight(t.dy, t.shortcut, cut, one.n, one.n), 0, sum_unit(terms),
                  ref::conv_backward_weight(absolute(t.dy), absolute(t.shortcut), cut, one.n, one.n));
   });
+}
+
+// Around multiples of the divisor, which is where a quotient by multiplication would err, up to the largest number.
+DEVICE void divide_body(int64_t i, int* wrong, FastDivide by, int divisor) {
+  const int64_t most = 2147483647, near = i < 3000 ? i * divisor / 3 : most - (i - 3000);
+  if (near <= most && by(static_cast<int>(near)) != static_cast<int>(near / divisor)) atomic_add(wrong, 1);
+}
+
+TEST(ConvSm80, QuotientsByMultiplicationAreExact) {
+  Stream stream;
+  DeviceArray<int> wrong(stream, Values(1));
+  for (int d = 1; d < 1000000000; d = d < 100 ? d + 1 : d / 7 * 10 + 1)
+    for_each<divide_body>("divide", 6000, stream, wrong.data(), FastDivide(d), d);
+  EXPECT_EQ(wrong.raw()[0], 0);
 }
 
 // The bits of row `row` of `rows` equal ones.
