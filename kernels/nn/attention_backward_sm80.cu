@@ -10,11 +10,11 @@
 // nothing of them passes through shared memory. Both are one kernel. That is 7 products where 5 would do in one pass
 // with atomics into dq: the price of bits that do not depend on the order of blocks, and of no scratch but delta.
 //   width  own rows x walked  scores at a time  shared KiB  registers dq; dk and dv (sm_80, sm_90)
-//      32          128 x 32   32                16 + 8      160, 166; 215, 218
-//      64          128 x 32   32, by keys 16    32 + 16     203, 210; 240, 238
-//     128           64 x 32   32                32 + 32     174, 172; 249, 249
-//     256           64 x 16   16                64 + 32     240, 240; dk 246, 248
-//           dv      64 x 32   32                32 + 64     243, 252
+//      32          128 x 32   32                16 + 8      160, 161; 195, 199
+//      64          128 x 32   32, by keys 16    32 + 16     207, 205; 238, 241
+//     128           64 x 32   32                32 + 32     159, 161; 242, 245
+//     256           64 x 16   16                64 + 32     238, 232; dk 235, 230
+//           dv      64 x 32   32                32 + 64     239, 240
 // and in a pass by keys the statistics of the walked queries, at most 512 bytes. No spills; 128 threads, so registers
 // allow two blocks an SM or more.
 // At width 256 the registers hold one gradient of 64 rows: dk and dv have a launch each, with p computed in both.

@@ -8,16 +8,16 @@
 // of a row know nothing of the other rows. Copies of the next keys and values are under way while the present ones are
 // multiplied; one barrier a tile.
 //   width  rows x keys  shared KiB: q + 2 (k + v)  registers (sm_80, sm_90)
-//      32     128 x 64  8 + 16                     175, 172
-//      64     128 x 64  16 + 32                    234, 254
-//     128      64 x 64  16 + 64                    170, 168
-//     256      64 x 32  32 + 64                    248, 254
+//      32     128 x 64  8 + 16                     168, 168
+//      64     128 x 64  16 + 32                    224, 254
+//     128      64 x 64  16 + 64                    164, 167
+//     256      64 x 32  32 + 64                    235, 241
 // 32 rows a warp where registers hold them: a fragment of keys read from shared memory serves twice the products.
-// Work: 4 tokens^2 head_dim FLOPs a head, tokens^2 exponentials (12 instructions each, none of them of the slow units).
+// Work: 4 tokens^2 head_dim FLOPs a head, and 15 instructions a score for its exponential, maximum and sum, which at
+// width 64 are two thirds of all.
 // Memory: q and out once; k and v once from memory and tokens / kRows times from L2. Nothing of size tokens^2.
 // Refused: splitting keys over blocks (a second launch to merge, and bits that follow the split); the hardware's
-// approximate exponential (not the same bits elsewhere, and no faster here: a quarter of the rate of a fused
-// multiply-add would have to serve every score).
+// approximate exponential (two instructions in place of twelve, but bits that no other build has).
 #include <climits>
 
 #include "dialect.h"

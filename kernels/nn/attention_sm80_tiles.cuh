@@ -98,10 +98,9 @@ DEVICE void round_rows(bf16* tile, int first_row, const Fragment<MT> (&acc)[WIDT
       FRAGMENT_LOOP(i, 4) {  // i / 2: which eight columns, i % 2: which eight rows
         const int row = first_row + 16 * m + 8 * (i % 2) + lane / 4;
         const float* c = acc[n].c[m][i / 2] + 2 * (i % 2);
-        Packed<bf16, 2> pair;
-        pair[0] = from_float<bf16>(c[0] * factor[2 * m + i % 2]);
-        pair[1] = from_float<bf16>(c[1] * factor[2 * m + i % 2]);
-        pair.store(tile + tile_place<WIDTH>(row, 2 * n + i / 2) + 2 * (lane % 4));
+        Packed<uint32_t, 1> pair;
+        pair[0] = bf16_pair(c[0] * factor[2 * m + i % 2], c[1] * factor[2 * m + i % 2]);
+        pair.store(reinterpret_cast<uint32_t*>(tile + tile_place<WIDTH>(row, 2 * n + i / 2) + 2 * (lane % 4)));
       }
     }
   }
