@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times our CPU engine against PyTorch, one repetition of each in turn, and prints a Markdown table.
 
-  compare_cpu.py [--ours "build/ito-cpu bench --serve"] [--peer "python3 tools/bench/peer_torch_cpu.py"]
-                 [--what "train 64,sample 1,sample 16,sample 64"] [--repetitions 20]
+  compare_cpu.py [--peer-python PATH] [--precision fp32|bf16] [--what "train 64,sample 1,sample 16,sample 64"]
+                 [--repetitions 20] [--ours "build/ito bench --serve"] [--peer "python3 tools/bench/peer_torch_cpu.py"]
 
-Both sides speak the line protocol of peer_torch_cpu.py. Each case is warmed up, then timed A-B-A-B...; the table
+--peer-python is the Python whose PyTorch is to be the peer, of a virtual environment for example. Both sides speak the line protocol of peer_torch_cpu.py. Each case is warmed up, then timed A-B-A-B...; the table
 has medians with min and max, and the ratio peer/ours as the median of the pairs with its quartiles. Seconds per
 command become images per second (or image steps per second) by the batch size.
 """
@@ -60,8 +60,10 @@ def processor():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--ours", default="build/ito-cpu bench --serve")
-    parser.add_argument("--peer", default=f"{shlex.quote(sys.executable)} {shlex.quote(HERE)}/peer_torch_cpu.py")
+    parser.add_argument("--ours", default="build/ito bench --serve")
+    parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--peer", help="in place of peer_torch_cpu.py under --peer-python")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--what", default="train 64,sample 1,sample 16,sample 64")
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
@@ -69,9 +71,11 @@ def main():
     args = parser.parse_args()
     env = dict(os.environ, OMP_NUM_THREADS=str(args.threads))
     peer_env = {name: value for name, value in env.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    ours, peer = Server(args.ours, env), Server(args.peer, peer_env)
-    print(f"{processor()}; {args.threads} threads a side; {args.repetitions} repetitions of each, alternating; "
-          f"load average before {os.getloadavg()[0]:.2f}\n")
+    peer = args.peer or f"{shlex.quote(args.peer_python)} {shlex.quote(HERE)}/peer_torch_cpu.py"
+    ours, peer = (Server(f"{command} --precision {args.precision}", environment)
+                  for command, environment in ((args.ours, env), (peer, peer_env)))
+    print(f"{processor()}; {args.precision}; {args.threads} threads a side; {args.repetitions} repetitions of each, "
+          f"alternating; load average before {os.getloadavg()[0]:.2f}\n")
     print("| case | ours ms (min to max) | PyTorch ms (min to max) | ours img/s | PyTorch img/s | ratio (quartiles) "
           "| PyTorch layout |\n|---|---|---|---|---|---|---|")
     for what in args.what.split(","):
