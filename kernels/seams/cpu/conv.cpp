@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolution on the cpu: oneDNN, one image (or row band of one) a call for the forward and the data gradient, one
-// chunk of images a call for the weight gradient, our own OpenMP around them. A layer holds memory objects a worker:
-// one call on a layer at a time.
+// Convolution on the cpu: oneDNN's direct kernels, or Winograd's tiles around its matrix products. One image (or row
+// band of one) a call for the forward and the data gradient, one chunk of images a call for the weight gradient, our
+// own OpenMP around them. A layer holds memory objects a worker: one call on a layer at a time.
 #include "kernels/seams/conv.h"
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "dialect.h"
 #include "kernels/nn/sum_tree.cuh"
 #include "kernels/seams/cpu/conv_plan.h"
+#include "kernels/seams/cpu/winograd.h"
 #include "kernels/seams/host/stream.h"
 
 namespace ito {
@@ -67,21 +69,28 @@ struct ConvLayer::Impl {
   ImagePlan forward, data;
   onednn::WeightPlan weight;
   Call pack_forward, pack_data, weight_out;
+  // In place of the plans above, where the layer gains by it.
+  std::optional<winograd::ImageConv> tiled_forward, tiled_data;
+  std::optional<winograd::WeightGradient> tiled_weight;
   bool data_shares_filters = false;  // the data gradient reads the forward's copy
   std::vector<float> no_bias;
   void* packed = nullptr;
 
   int64_t x_count() const { return int64_t{1} * shape.h * shape.w * shape.c; }
   int64_t y_count() const { return int64_t{1} * shape.out_h() * shape.out_w() * shape.k; }
-  size_t data_filters_offset() const { return data_shares_filters ? 0 : aligned(forward.filters.get_size()); }
+  size_t data_filters_offset() const {
+    if (tiled_forward) return aligned(tiled_forward->packed_bytes());
+    return data_shares_filters ? 0 : aligned(forward.filters.get_size());
+  }
 
   // Workspace of the weight gradient: the sums of finished subtrees (filters, bias), then a wave of partials alike. A
   // wave is a subtree: a power of two of chunks.
-  int64_t filters_count() const { return static_cast<int64_t>(weight.filters.get_size() / sizeof(float)); }
+  size_t filters_bytes() const { return tiled_weight ? sizeof(float) * shape.weights() : weight.filters.get_size(); }
+  int64_t filters_count() const { return static_cast<int64_t>(filters_bytes() / sizeof(float)); }
   int64_t partial_count() const {
-    return static_cast<int64_t>(aligned(weight.filters.get_size()) + aligned(sizeof(float) * shape.k)) / sizeof(float);
+    return static_cast<int64_t>(aligned(filters_bytes()) + aligned(sizeof(float) * shape.k)) / sizeof(float);
   }
-  int64_t bias_offset() const { return static_cast<int64_t>(aligned(weight.filters.get_size()) / sizeof(float)); }
+  int64_t bias_offset() const { return static_cast<int64_t>(aligned(filters_bytes()) / sizeof(float)); }
   int64_t wave(int n) const {
     const int64_t fit = kWaveBytes / (partial_count() * static_cast<int64_t>(sizeof(float)));
     const auto most = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max(fit, kMinWave))));
@@ -108,6 +117,8 @@ struct ConvLayer::Impl {
   }
 
   void run_forward(DataRef y, ConstDataRef x, const ConvEpilogue& e, int n) {
+    if (tiled_forward)
+      return tiled_forward->run(y.as<float>(), x.as<float>(), {e.bias, e.residual.as<float>(), e.scale}, n);
     const size_t element = size_of(type);
     const void* bias = e.bias ? e.bias : no_bias.data();
     each_band(forward, n, [&](Call& call, const Band& band, int64_t image, int worker) {
@@ -123,6 +134,11 @@ struct ConvLayer::Impl {
   }
 
   void run_backward_data(DataRef dx, Write write, ConstDataRef dy, int n) {
+    if (tiled_data) {
+      winograd::Epilogue epilogue;
+      epilogue.add = write == Write::Add;
+      return tiled_data->run(dx.as<float>(), dy.as<float>(), epilogue, n);
+    }
     const size_t element = size_of(type);
     each_band(data, n, [&](Call& call, const Band& band, int64_t image, int worker) {
       const char* in = at(dy.data, element * (image * y_count() + band.consumed_offset));
@@ -150,7 +166,10 @@ struct ConvLayer::Impl {
   }
 
   void run_backward_weight(float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n, float* workspace) {
-    weight.call.prepare(device_threads());
+    if (tiled_weight)
+      tiled_weight->prepare(device_threads());
+    else
+      weight.call.prepare(device_threads());
     const int64_t element = static_cast<int64_t>(size_of(type));
     float* sums = workspace;
     float* partials = workspace + tree_slots(waves(n)) * partial_count();
@@ -160,6 +179,10 @@ struct ConvLayer::Impl {
       onednn::parallel_items(count, [&](int64_t i, int worker) {
         const int64_t image = (first + i) * chunk;
         float* partial = partials + i * partial_count();
+        if (tiled_weight)
+          return tiled_weight->run(worker, partial, partial + bias_offset(), x.as<float>() + image * x_count(),
+                                   dy.as<float>() + image * y_count(),
+                                   static_cast<int>(std::min<int64_t>(chunk, n - image)));
         weight.call.run(worker, {chunk_images(onednn::Scratch::X, x.data, element * x_count(), image, n),
                                  chunk_images(onednn::Scratch::Dy, dy.data, element * y_count(), image, n), partial,
                                  partial + bias_offset()});
@@ -168,9 +191,13 @@ struct ConvLayer::Impl {
       fold(sums, partials, count, arrival, partial_count(), filters_count());
       fold(sums + bias_offset(), partials + bias_offset(), count, arrival, partial_count(), shape.k);
     }
-    const onednn::OneThread one;
-    weight_out.prepare(1);
-    weight_out.run(0, {sums, dweight});
+    if (tiled_weight) {
+      memcpy(dweight, sums, filters_bytes());
+    } else {
+      const onednn::OneThread one;
+      weight_out.prepare(1);
+      weight_out.run(0, {sums, dweight});
+    }
     if (dbias) memcpy(dbias, sums + bias_offset(), sizeof(float) * shape.k);
   }
 };
@@ -191,6 +218,12 @@ ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvG
   m.type = type;
   m.gradients = gradients;
   m.no_bias.assign(static_cast<size_t>(shape.k), 0.0f);
+  if (winograd::takes(shape, type)) {
+    m.tiled_forward.emplace(winograd::forward_geometry(shape), false);
+    if (gradients.data) m.tiled_data.emplace(winograd::data_geometry(shape), true);
+    if (gradients.weight) m.tiled_weight.emplace(shape);
+    return;
+  }
   m.forward = onednn::plan_forward(name, shape, type);
   m.pack_forward = onednn::plan_reorder(onednn::masters(shape), m.forward.filters);
   if (gradients.data) {
@@ -211,6 +244,8 @@ const ConvShape& ConvLayer::shape() const {
 
 size_t ConvLayer::packed_bytes() const {
   const Impl& m = *impl_;
+  if (m.tiled_forward)
+    return aligned(m.tiled_forward->packed_bytes()) + (m.tiled_data ? aligned(m.tiled_data->packed_bytes()) : 0);
   const bool second = m.gradients.data && !m.data_shares_filters;
   return aligned(m.forward.filters.get_size()) + (second ? aligned(m.data.filters.get_size()) : 0);
 }
@@ -219,6 +254,8 @@ void ConvLayer::bind(void* packed) {
   Impl& m = *impl_;
   constexpr size_t kFilters = 1;
   m.packed = packed;
+  if (m.tiled_forward) m.tiled_forward->bind(packed);
+  if (m.tiled_data) m.tiled_data->bind(at(packed, m.data_filters_offset()));
   for (Call& call : m.forward.calls) call.fix(kFilters, packed);
   for (Call& call : m.data.calls) call.fix(kFilters, at(packed, m.data_filters_offset()));
 }
@@ -231,6 +268,11 @@ void ConvLayer::pack(Stream& stream, const float* weight) {
   Impl* m = impl_.get();
   ITO_CHECK(m->packed, "conv ", m->name, ": pack before bind()");
   submit(stream, m->pack_name.c_str(), [m, weight] {
+    if (m->tiled_forward) {
+      m->tiled_forward->pack(weight);
+      if (m->tiled_data) m->tiled_data->pack(weight);
+      return;
+    }
     const bool second = m->gradients.data && !m->data_shares_filters;
     m->pack_forward.prepare(2);
     if (second) m->pack_data.prepare(2);
@@ -292,6 +334,12 @@ std::string ConvLayer::implementations() const {
   const auto append = [&](const char* what, const std::vector<Call>& calls) {
     for (const Call& call : calls) out += std::string(out.empty() ? "" : " ") + what + "=" + call.name();
   };
+  if (m.tiled_forward) {
+    out = "forward=" + m.tiled_forward->name();
+    if (m.tiled_data) out += " data=" + m.tiled_data->name();
+    if (m.tiled_weight) out += " weight=" + m.tiled_weight->name();
+    return out;
+  }
   append("forward", m.forward.calls);
   append("data", m.data.calls);
   if (m.gradients.weight) append("weight", {m.weight.call});

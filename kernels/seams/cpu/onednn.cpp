@@ -31,7 +31,7 @@ void* thread_scratch(Scratch which, size_t bytes) {
     std::unique_ptr<void, Free> memory;
     size_t capacity = 0;
   };
-  thread_local Block blocks[4];
+  thread_local Block blocks[5];
   Block& block = blocks[static_cast<int>(which)];
   if (bytes > block.capacity) {
     block.memory.reset();

@@ -25,8 +25,8 @@ inline dnnl::memory::data_type data_type(DType type) {
 }
 
 // The calling thread's scratch memory, at least that many bytes, 64-byte aligned: the library's scratchpad, images,
-// and the rows of a softmax.
-enum class Scratch { Library, X, Dy, Attention };
+// the rows of a softmax, and transformed tiles.
+enum class Scratch { Library, X, Dy, Attention, Winograd };
 void* thread_scratch(Scratch which, size_t bytes);
 
 // While it lives, OpenMP regions of the calling thread have one thread: around the making of primitives, and inside
