@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nearest upsampling and 2x2 mean pooling, NHWC. Every output row (n, h) is one block, which walks w and spreads over
-// channels: reads and writes are contiguous and no element divides. The gradients gather: each element of dx sums the
-// few dy that read it, in order, so nothing is added atomically.
+// packs of channels: reads and writes are wide and contiguous and no element divides. The gradients gather: each
+// element of dx sums the few dy that read it, in order, so nothing is added atomically.
 //   nearest: y[n,i,j] = x[n, source(i), source(j)], source(i) = min(floor(i * (float(H) / out_h)), H - 1), the product
 //   in fp32 as PyTorch computes it (from ratios of 41 up it can fall one short of floor(i * H / out_h)).
 // Bytes an output element: one read and one write (upsample), four reads and one write (pool).
@@ -41,7 +41,7 @@ DEVICE Readers readers_of(const Axis& axis, int i) {
   return {begin, end};
 }
 
-template <class T>
+template <class T, int V>
 KERNEL void upsample_nearest_kernel(T* y, const T* x, Axis rows, Axis columns, int c) {
   const int64_t image = blockIdx.x / rows.out;
   const int i = static_cast<int>(blockIdx.x % rows.out);
@@ -49,25 +49,30 @@ KERNEL void upsample_nearest_kernel(T* y, const T* x, Axis rows, Axis columns, i
   T* to = y + int64_t{blockIdx.x} * columns.out * c;
   for (int j = 0; j < columns.out; ++j) {
     const T* pixel = from + int64_t{source(columns, j)} * c;
-    BLOCK_LOOP(k, c) to[int64_t{j} * c + k] = pixel[k];
+    BLOCK_LOOP(k, c / V) Packed<T, V>::load(pixel + k * V).store(to + int64_t{j} * c + k * V);
   }
 }
 
-template <class T>
+template <class T, int V>
 KERNEL void upsample_nearest_backward_kernel(T* dx, bool add, const T* dy, Axis rows, Axis columns, int c) {
   const int64_t image = blockIdx.x / rows.size;
   const Readers lines = readers_of(rows, static_cast<int>(blockIdx.x % rows.size));
   T* to = dx + int64_t{blockIdx.x} * columns.size * c;
   for (int j = 0; j < columns.size; ++j) {
     const Readers pixels = readers_of(columns, j);
-    BLOCK_LOOP(k, c) {
-      float sum = 0.0f;
+    BLOCK_LOOP(k, c / V) {
+      float sum[V] = {};
       for (int p = lines.begin; p < lines.end; ++p) {
         for (int q = pixels.begin; q < pixels.end; ++q) {
-          sum += to_float(dy[((image * rows.out + p) * columns.out + q) * c + k]);
+          const auto in = Packed<T, V>::load(dy + ((image * rows.out + p) * columns.out + q) * c + k * V);
+          for (int v = 0; v < V; ++v) sum[v] += to_float(in[v]);
         }
       }
-      write_element(to, int64_t{j} * c + k, add, sum);
+      T* own = to + int64_t{j} * c + k * V;
+      Packed<T, V> out;
+      if (add) out = Packed<T, V>::load(own);
+      for (int v = 0; v < V; ++v) out[v] = from_float<T>(add ? to_float(out[v]) + sum[v] : sum[v]);
+      out.store(own);
     }
   }
 }
@@ -114,8 +119,11 @@ void upsample_nearest(Stream& stream, DataRef y, ConstDataRef x, int n, int h, i
   ITO_CHECK(out_h > 0 && out_w > 0, "upsample_nearest: output ", out_h, " x ", out_w, ", expected positive sizes");
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
-    launch<upsample_nearest_kernel<T>>("upsample_nearest", Dim3(int64_t{n} * out_h), row_threads(c), 0, stream,
-                                       y.as<T>(), x.as<T>(), make_axis(h, out_h), make_axis(w, out_w), c);
+    by_pack<T>({c}, {y.data, x.data}, [&](auto pack) {
+      constexpr int V = decltype(pack)::value;
+      launch<upsample_nearest_kernel<T, V>>("upsample_nearest", Dim3(int64_t{n} * out_h), row_threads(c / V), 0, stream,
+                                            y.as<T>(), x.as<T>(), make_axis(h, out_h), make_axis(w, out_w), c);
+    });
   });
 }
 
@@ -126,9 +134,12 @@ void upsample_nearest_backward(Stream& stream, DataRef dx, Write write, ConstDat
             ", expected positive sizes");
   by_type(dx.type, [&](auto tag) {
     using T = decltype(tag);
-    launch<upsample_nearest_backward_kernel<T>>("upsample_nearest_backward", Dim3(int64_t{n} * h), row_threads(c), 0,
-                                                stream, dx.as<T>(), write == Write::Add, dy.as<T>(),
-                                                make_axis(h, out_h), make_axis(w, out_w), c);
+    by_pack<T>({c}, {dx.data, dy.data}, [&](auto pack) {
+      constexpr int V = decltype(pack)::value;
+      launch<upsample_nearest_backward_kernel<T, V>>("upsample_nearest_backward", Dim3(int64_t{n} * h),
+                                                     row_threads(c / V), 0, stream, dx.as<T>(), write == Write::Add,
+                                                     dy.as<T>(), make_axis(h, out_h), make_axis(w, out_w), c);
+    });
   });
 }
 

@@ -2,6 +2,8 @@
 // How kernels over rows of C channels are cut, so that one text coalesces on a GPU and runs with unit stride on a CPU.
 // Include after "dialect.h".
 #pragma once
+#include <initializer_list>
+
 #include "kernels/types.h"
 
 namespace ito {
@@ -17,6 +19,24 @@ inline int row_threads(int64_t c) {
 template <class T>
 DEVICE void write_element(T* y, int64_t i, bool add, float v) {
   y[i] = from_float<T>(add ? to_float(y[i]) + v : v);
+}
+
+// Channels that are read and written at a time where a row divides into them: 16 bytes on a GPU; on a CPU 32, a loop
+// that the compiler keeps until it vectorises.
+template <class T>
+inline constexpr int kPack = WARP == 1 ? 32 : 16 / static_cast<int>(sizeof(T));
+
+// Calls f(integral_constant) with kPack<T> where all of `channels` divide into packs and the addresses are aligned to
+// them, else with 1.
+template <class T, class F>
+void by_pack(std::initializer_list<int> channels, std::initializer_list<const void*> addresses, F&& f) {
+  bool whole = true;
+  for (const int c : channels) whole = whole && c % kPack<T> == 0;
+  for (const void* p : addresses) whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+  if (whole)
+    f(std::integral_constant<int, kPack<T>>{});
+  else
+    f(std::integral_constant<int, 1>{});
 }
 
 // A strip of kWidth columns owned by a block of kColumns threads: a thread owns kWidth / kColumns of them, which is one
