@@ -11,6 +11,7 @@
 #include "dialect.h"
 #include "kernels/nn/sum_tree.cuh"
 #include "kernels/seams/cpu/conv_plan.h"
+#include "kernels/seams/cpu/few_outputs.h"
 #include "kernels/seams/cpu/winograd.h"
 #include "kernels/seams/host/stream.h"
 
@@ -72,20 +73,25 @@ struct ConvLayer::Impl {
   // In place of the plans above, where the layer gains by it.
   std::optional<winograd::ImageConv> tiled_forward, tiled_data;
   std::optional<winograd::WeightGradient> tiled_weight;
+  std::optional<FewOutputs> few;     // forward and weight gradient
   bool data_shares_filters = false;  // the data gradient reads the forward's copy
   std::vector<float> no_bias;
   void* packed = nullptr;
 
   int64_t x_count() const { return int64_t{1} * shape.h * shape.w * shape.c; }
   int64_t y_count() const { return int64_t{1} * shape.out_h() * shape.out_w() * shape.k; }
-  size_t data_filters_offset() const {
-    if (tiled_forward) return aligned(tiled_forward->packed_bytes());
-    return data_shares_filters ? 0 : aligned(forward.filters.get_size());
+  size_t forward_filters_bytes() const {
+    if (tiled_forward) return tiled_forward->packed_bytes();
+    return few ? few->packed_bytes() : forward.filters.get_size();
   }
+  size_t data_filters_bytes() const { return tiled_data ? tiled_data->packed_bytes() : data.filters.get_size(); }
+  bool second_filters() const { return gradients.data && !data_shares_filters; }
+  size_t data_filters_offset() const { return data_shares_filters ? 0 : aligned(forward_filters_bytes()); }
 
   // Workspace of the weight gradient: the sums of finished subtrees (filters, bias), then a wave of partials alike. A
   // wave is a subtree: a power of two of chunks.
-  size_t filters_bytes() const { return tiled_weight ? sizeof(float) * shape.weights() : weight.filters.get_size(); }
+  bool own_weight() const { return tiled_weight || (few && gradients.weight); }  // partials are as the masters
+  size_t filters_bytes() const { return own_weight() ? sizeof(float) * shape.weights() : weight.filters.get_size(); }
   int64_t filters_count() const { return static_cast<int64_t>(filters_bytes() / sizeof(float)); }
   int64_t partial_count() const {
     return static_cast<int64_t>(aligned(filters_bytes()) + aligned(sizeof(float) * shape.k)) / sizeof(float);
@@ -119,6 +125,7 @@ struct ConvLayer::Impl {
   void run_forward(DataRef y, ConstDataRef x, const ConvEpilogue& e, int n) {
     if (tiled_forward)
       return tiled_forward->run(y.as<float>(), x.as<float>(), {e.bias, e.residual.as<float>(), e.scale}, n);
+    if (few) return few->forward(y, x, e, n);
     const size_t element = size_of(type);
     const void* bias = e.bias ? e.bias : no_bias.data();
     each_band(forward, n, [&](Call& call, const Band& band, int64_t image, int worker) {
@@ -168,6 +175,8 @@ struct ConvLayer::Impl {
   void run_backward_weight(float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n, float* workspace) {
     if (tiled_weight)
       tiled_weight->prepare(device_threads());
+    else if (few)
+      few->prepare(device_threads());
     else
       weight.call.prepare(device_threads());
     const int64_t element = static_cast<int64_t>(size_of(type));
@@ -179,10 +188,13 @@ struct ConvLayer::Impl {
       onednn::parallel_items(count, [&](int64_t i, int worker) {
         const int64_t image = (first + i) * chunk;
         float* partial = partials + i * partial_count();
+        const int have = static_cast<int>(std::min<int64_t>(chunk, n - image));
         if (tiled_weight)
           return tiled_weight->run(worker, partial, partial + bias_offset(), x.as<float>() + image * x_count(),
-                                   dy.as<float>() + image * y_count(),
-                                   static_cast<int>(std::min<int64_t>(chunk, n - image)));
+                                   dy.as<float>() + image * y_count(), have);
+        if (few)
+          return few->backward_weight(worker, partial, partial + bias_offset(), at(x.data, element * image * x_count()),
+                                      at(dy.data, element * image * y_count()), have);
         weight.call.run(worker, {chunk_images(onednn::Scratch::X, x.data, element * x_count(), image, n),
                                  chunk_images(onednn::Scratch::Dy, dy.data, element * y_count(), image, n), partial,
                                  partial + bias_offset()});
@@ -191,7 +203,7 @@ struct ConvLayer::Impl {
       fold(sums, partials, count, arrival, partial_count(), filters_count());
       fold(sums + bias_offset(), partials + bias_offset(), count, arrival, partial_count(), shape.k);
     }
-    if (tiled_weight) {
+    if (own_weight()) {
       memcpy(dweight, sums, filters_bytes());
     } else {
       const onednn::OneThread one;
@@ -224,14 +236,18 @@ ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvG
     if (gradients.weight) m.tiled_weight.emplace(shape);
     return;
   }
-  m.forward = onednn::plan_forward(name, shape, type);
-  m.pack_forward = onednn::plan_reorder(onednn::masters(shape), m.forward.filters);
+  if (FewOutputs::takes(shape)) {
+    m.few.emplace(shape, type, gradients.weight);
+  } else {
+    m.forward = onednn::plan_forward(name, shape, type);
+    m.pack_forward = onednn::plan_reorder(onednn::masters(shape), m.forward.filters);
+  }
   if (gradients.data) {
     m.data = onednn::plan_backward_data(name, shape, type);
-    m.data_shares_filters = m.data.filters == m.forward.filters;
+    m.data_shares_filters = !m.few && m.data.filters == m.forward.filters;
     if (!m.data_shares_filters) m.pack_data = onednn::plan_reorder(onednn::masters(shape), m.data.filters);
   }
-  if (!gradients.weight) return;
+  if (!gradients.weight || m.few) return;
   m.weight = onednn::plan_backward_weight(name, shape, type, m.chunk);
   m.weight_out = onednn::plan_reorder(m.weight.filters, onednn::masters(shape));
 }
@@ -244,10 +260,7 @@ const ConvShape& ConvLayer::shape() const {
 
 size_t ConvLayer::packed_bytes() const {
   const Impl& m = *impl_;
-  if (m.tiled_forward)
-    return aligned(m.tiled_forward->packed_bytes()) + (m.tiled_data ? aligned(m.tiled_data->packed_bytes()) : 0);
-  const bool second = m.gradients.data && !m.data_shares_filters;
-  return aligned(m.forward.filters.get_size()) + (second ? aligned(m.data.filters.get_size()) : 0);
+  return aligned(m.forward_filters_bytes()) + (m.second_filters() ? aligned(m.data_filters_bytes()) : 0);
 }
 
 void ConvLayer::bind(void* packed) {
@@ -255,6 +268,7 @@ void ConvLayer::bind(void* packed) {
   constexpr size_t kFilters = 1;
   m.packed = packed;
   if (m.tiled_forward) m.tiled_forward->bind(packed);
+  if (m.few) m.few->bind(packed);
   if (m.tiled_data) m.tiled_data->bind(at(packed, m.data_filters_offset()));
   for (Call& call : m.forward.calls) call.fix(kFilters, packed);
   for (Call& call : m.data.calls) call.fix(kFilters, at(packed, m.data_filters_offset()));
@@ -273,14 +287,15 @@ void ConvLayer::pack(Stream& stream, const float* weight) {
       if (m->tiled_data) m->tiled_data->pack(weight);
       return;
     }
-    const bool second = m->gradients.data && !m->data_shares_filters;
-    m->pack_forward.prepare(2);
+    if (m->few) m->few->pack(weight);
+    const bool second = m->second_filters();
+    if (m->pack_forward) m->pack_forward.prepare(2);
     if (second) m->pack_data.prepare(2);
     onednn::parallel_items(second ? 2 : 1, [&](int64_t i, int worker) {
-      if (i == 0)
-        m->pack_forward.run(worker, {weight, m->packed});
-      else
+      if (i == 1)
         m->pack_data.run(worker, {weight, at(m->packed, m->data_filters_offset())});
+      else if (m->pack_forward)
+        m->pack_forward.run(worker, {weight, m->packed});
     });
   });
 }
@@ -340,12 +355,15 @@ std::string ConvLayer::implementations() const {
     if (m.tiled_weight) out += " weight=" + m.tiled_weight->name();
     return out;
   }
-  append("forward", m.forward.calls);
+  if (m.few)
+    out = "forward=" + m.few->name();
+  else
+    append("forward", m.forward.calls);
   append("data", m.data.calls);
-  if (m.gradients.weight) append("weight", {m.weight.call});
-  append("reorder", {m.pack_forward});
+  if (m.weight.call) append("weight", {m.weight.call});
+  if (m.pack_forward) append("reorder", {m.pack_forward});
   if (m.pack_data) append("reorder", {m.pack_data});
-  if (m.gradients.weight) append("reorder", {m.weight_out});
+  if (m.weight_out) append("reorder", {m.weight_out});
   return out;
 }
 

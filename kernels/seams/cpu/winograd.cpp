@@ -13,7 +13,7 @@ using onednn::Call;
 using onednn::Desc;
 
 constexpr int kLanes = 16;
-typedef float Vec __attribute__((vector_size(64), aligned(4), may_alias));
+using Vec [[gnu::vector_size(64), gnu::aligned(4), gnu::may_alias]] = float;
 
 constexpr int64_t kBandBytes = 640 << 10;    // transformed tiles of a band, both sides
 constexpr int64_t kMostFilters = 128 * 128;  // C x K whose transformed filters stay in the second cache

@@ -31,6 +31,7 @@ const Case kSmall[] = {
     {{7, 7, 3, 8, 5, 5, 1, 2, 2, 2, 2}, "5x5"},
     {{6, 6, 4, 4, 3, 3, 1, 0, 0, 0, 0}, "no padding"},
     {{7, 6, 18, 3, 2, 3, 2, 1, 2, 0, 1}, "2x3 filters, every padding another"},
+    {{6, 7, 32, 3, 3, 3, 1, 0, 1, 2, 1}, "32 to 3, paddings above and below"},
 };
 const Case kLarge[] = {
     {{16, 16, 64, 64, 3, 3, 1, 1, 1, 1, 1}, "bands"},
@@ -143,6 +144,7 @@ TYPED_TEST(ConvSeam, Epilogues) {
   for (int bits = 0; bits < 8; ++bits) {
     check_forward<TypeParam>(this->stream, kSmall[0], 3, bits);
     check_forward<TypeParam>(this->stream, kSmall[6], 2, bits);
+    check_forward<TypeParam>(this->stream, kSmall[11], 2, bits);
   }
   check_forward<TypeParam>(this->stream, kLarge[0], 2, 7);
 }
@@ -211,7 +213,7 @@ TYPED_TEST(ConvSeam, NullBiasGradientIsLeftOut) {
 // Image i of y and dx has the same bits in every batch, at every place in it, on any number of threads.
 TYPED_TEST(ConvSeam, ImagesDoNotKnowTheirBatch) {
   using T = TypeParam;
-  for (const Case& c : {kSmall[0], kSmall[3], kLarge[0]}) {
+  for (const Case& c : {kSmall[0], kSmall[3], kSmall[11], kLarge[0]}) {
     SCOPED_TRACE(c.what);
     const int most = 8;
     Layer<T> l(this->stream, c.shape, most);
@@ -246,7 +248,7 @@ TYPED_TEST(ConvSeam, ImagesDoNotKnowTheirBatch) {
 TYPED_TEST(ConvSeam, WeightGradientsJoinTheirChunksByTheTree) {
   using T = TypeParam;
   const int chunk = images_per_chunk(), n = 7 * chunk - 1;
-  for (const Case& c : {kSmall[0], kSmall[1], kSmall[2], kSmall[4], kSmall[6]}) {
+  for (const Case& c : {kSmall[0], kSmall[1], kSmall[2], kSmall[4], kSmall[6], kSmall[11]}) {
     SCOPED_TRACE(c.what);
     Layer<T> l(this->stream, c.shape, n);
     DeviceArray<float> dweight(this->stream, l.s.weights()), dbias(this->stream, l.s.k);
