@@ -350,8 +350,11 @@ std::string ConvLayer::implementations() const {
     for (const Call& call : calls) out += std::string(out.empty() ? "" : " ") + what + "=" + call.name();
   };
   if (m.tiled_forward) {
-    out = "forward=" + m.tiled_forward->name();
-    if (m.tiled_data) out += " data=" + m.tiled_data->name();
+    const auto tiled = [&](const char* what, const winograd::ImageConv& conv) {
+      for (int band = 0; band < conv.bands(); ++band) out += std::string(out.empty() ? "" : " ") + what + conv.name();
+    };
+    tiled("forward=", *m.tiled_forward);
+    if (m.tiled_data) tiled("data=", *m.tiled_data);
     if (m.tiled_weight) out += " weight=" + m.tiled_weight->name();
     return out;
   }
@@ -360,6 +363,7 @@ std::string ConvLayer::implementations() const {
   else
     append("forward", m.forward.calls);
   append("data", m.data.calls);
+  if (m.few && m.gradients.weight) out += " weight=" + m.few->weight_name();
   if (m.weight.call) append("weight", {m.weight.call});
   if (m.pack_forward) append("reorder", {m.pack_forward});
   if (m.pack_data) append("reorder", {m.pack_data});

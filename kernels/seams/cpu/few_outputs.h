@@ -24,6 +24,7 @@ class FewOutputs {
   // Of so many images: dweight (K, R, S, C), dbias (K), set.
   void backward_weight(int worker, float* dweight, float* dbias, const void* x, const void* dy, int images);
   std::string name() const { return "rows:" + product_.name(); }
+  std::string weight_name() const { return "rows:" + set_.name(); }
 
  private:
   int rows() const { return shape_.k * shape_.r * shape_.s; }

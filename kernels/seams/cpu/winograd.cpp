@@ -33,12 +33,18 @@ int64_t component(int64_t tiles, int channels) {
   return tiles * channels + kGap;
 }
 
-// Tile rows a band: as equal as they can be.
-int band_rows(const Geometry& g) {
+// Tile rows of at least so many bands, as equal as they can be.
+int band_rows(const Geometry& g, int64_t least) {
   const int64_t row =
       int64_t{kComponents} * g.tile_columns() * (g.in_c + g.out_c) * static_cast<int64_t>(sizeof(float));
   const int64_t most = std::max<int64_t>(kBandBytes / row, 1);
-  return static_cast<int>(ceil_div(g.tile_rows(), ceil_div(g.tile_rows(), most)));
+  return static_cast<int>(ceil_div(g.tile_rows(), std::max(least, ceil_div(g.tile_rows(), most))));
+}
+
+// An image alone uses two cores where that is worth the smaller products; more bands would cost every batch.
+int64_t least_bands(const Geometry& g) {
+  constexpr int64_t kWorthTwo = int64_t{8} << 20;  // multiply-adds of the direct sum
+  return int64_t{9} * g.out_h * g.out_w * g.in_c * g.out_c >= kWorthTwo ? 2 : 1;
 }
 
 // v[component][tile][c] = B^T d B of a row of tiles.
@@ -236,9 +242,8 @@ bool takes(const ConvShape& s, DType type) {
 }
 
 ImageConv::ImageConv(const Geometry& geometry, bool flipped)
-    : g_(geometry), flipped_(flipped), band_rows_(band_rows(geometry)) {
-  const int bands = static_cast<int>(ceil_div(g_.tile_rows(), band_rows_));
-  for (const int rows : {band_rows_, g_.tile_rows() - (bands - 1) * band_rows_})
+    : g_(geometry), flipped_(flipped), band_rows_(band_rows(geometry, least_bands(geometry))) {
+  for (const int rows : {band_rows_, g_.tile_rows() - (bands() - 1) * band_rows_})
     product_.push_back(plan_products(int64_t{1} * rows * g_.tile_columns(), g_.out_c, g_.in_c, false, 0, kGap, false));
 }
 
@@ -266,7 +271,7 @@ void ImageConv::pack(const float* weight) const {
 void ImageConv::run(float* out, const float* in, const Epilogue& e, int n) {
   for (Call& call : product_) call.prepare(device_threads());
   const int columns = g_.tile_columns(), rows = g_.tile_rows();
-  const int64_t bands = ceil_div(rows, band_rows_);
+  const int64_t bands = this->bands();
   const int64_t in_image = int64_t{1} * g_.in_h * g_.in_w * g_.in_c,
                 out_image = int64_t{1} * g_.out_h * g_.out_w * g_.out_c;
   onednn::parallel_items(n * bands, [&](int64_t item, int worker) {
@@ -301,7 +306,7 @@ std::string ImageConv::name() const {
   return "winograd:" + product_.front().name();
 }
 
-WeightGradient::WeightGradient(const ConvShape& shape) : g_(forward_geometry(shape)), band_rows_(band_rows(g_)) {
+WeightGradient::WeightGradient(const ConvShape& shape) : g_(forward_geometry(shape)), band_rows_(band_rows(g_, 1)) {
   const int bands = static_cast<int>(ceil_div(g_.tile_rows(), band_rows_));
   const auto plan = [&](int rows, bool add) {
     return plan_products(g_.out_c, g_.in_c, int64_t{1} * rows * g_.tile_columns(), true, kGap, 0, add);

@@ -45,6 +45,7 @@ class ImageConv {
   void bind(void* packed);
   void pack(const float* weight) const;  // masters (K, 3, 3, C)
   void run(float* out, const float* in, const Epilogue& epilogue, int n);
+  int bands() const { return static_cast<int>(ceil_div(g_.tile_rows(), band_rows_)); }
   std::string name() const;
 
  private:
