@@ -38,7 +38,7 @@ DEVICE float exp2_below(float x) {
 
 // Where chunk `chunk` of row `row` lies in a tile of WIDTH elements a row.
 template <int WIDTH>
-DEVICE int tile_place(int row, int chunk) {
+DEVICE int head_place(int row, int chunk) {
   static_assert(WIDTH % 32 == 0);
   if constexpr (WIDTH % 64 == 0)
     return row * WIDTH + ((chunk & ~7) + ((chunk ^ row) & 7)) * 8;
@@ -56,7 +56,7 @@ DEVICE int chunks_along(int place, int chunks) {
 
 // A thread's share of a tile: one column of chunks and every kPass-th row.
 template <int WIDTH, int ROWS>
-struct TileShare {
+struct HeadTileShare {
   static constexpr int kChunks = WIDTH / 8, kPass = kTileThreads / kChunks, kPasses = ROWS / kPass;
   static_assert(kTileThreads % kChunks == 0 && ROWS % kPass == 0);
   int row = static_cast<int>(threadIdx.x) / kChunks, chunk = static_cast<int>(threadIdx.x) % kChunks;
@@ -65,12 +65,12 @@ struct TileShare {
 // Rows first to first + ROWS of a head into a tile, without waiting: 0 behind the tokens and behind the head's width.
 template <int WIDTH, int ROWS>
 DEVICE void copy_rows(bf16* tile, const bf16* head, int distance, int first, int tokens, int width) {
-  using Share = TileShare<WIDTH, ROWS>;
+  using Share = HeadTileShare<WIDTH, ROWS>;
   const Share own;
   const int rows = own.chunk * 8 < width ? tokens - first - own.row : 0;  // that are there, from the thread's first
   const bf16* from = head + int64_t{1} * (first + own.row) * distance + own.chunk * 8;
   FRAGMENT_LOOP(pass, Share::kPasses) {
-    cp_async16(tile + tile_place<WIDTH>(own.row + pass * Share::kPass, own.chunk), from, pass * Share::kPass < rows);
+    cp_async16(tile + head_place<WIDTH>(own.row + pass * Share::kPass, own.chunk), from, pass * Share::kPass < rows);
     from += int64_t{1} * Share::kPass * distance;  // one address in registers
   }
 }
@@ -78,12 +78,12 @@ DEVICE void copy_rows(bf16* tile, const bf16* head, int distance, int first, int
 // The tile's rows below `tokens` back to a head's rows.
 template <int WIDTH, int ROWS>
 DEVICE void store_rows(bf16* head, const bf16* tile, int distance, int first, int tokens, int width) {
-  using Share = TileShare<WIDTH, ROWS>;
+  using Share = HeadTileShare<WIDTH, ROWS>;
   const Share own;
   FRAGMENT_LOOP(pass, Share::kPasses) {
     const int row = own.row + pass * Share::kPass;
     if (first + row < tokens && own.chunk * 8 < width)
-      Packed<bf16, 8>::load(tile + tile_place<WIDTH>(row, own.chunk))
+      Packed<bf16, 8>::load(tile + head_place<WIDTH>(row, own.chunk))
           .store(head + int64_t{1} * (first + row) * distance + own.chunk * 8);
   }
 }
@@ -100,7 +100,7 @@ DEVICE void round_rows(bf16* tile, int first_row, const Fragment<MT> (&acc)[WIDT
         const float* c = acc[n].c[m][i / 2] + 2 * (i % 2);
         Packed<uint32_t, 1> pair;
         pair[0] = bf16_pair(c[0] * factor[2 * m + i % 2], c[1] * factor[2 * m + i % 2]);
-        pair.store(reinterpret_cast<uint32_t*>(tile + tile_place<WIDTH>(row, 2 * n + i / 2) + 2 * (lane % 4)));
+        pair.store(reinterpret_cast<uint32_t*>(tile + head_place<WIDTH>(row, 2 * n + i / 2) + 2 * (lane % 4)));
       }
     }
   }
@@ -115,8 +115,8 @@ DEVICE void set_zero(Fragment<MT> (&acc)[COUNT]) {
 template <int WIDTH, int COUNT, int MT>
 DEVICE void multiply_rows(Fragment<MT> (&acc)[COUNT], const bf16* a, int first_row, const bf16* b) {
   const int l = static_cast<int>(threadIdx.x) % 32;
-  const int at_a = tile_place<WIDTH>(first_row + (l & 15), l >> 4);
-  const int at_b = tile_place<WIDTH>((l & 7) + 8 * (l >> 4), (l >> 3) & 1);
+  const int at_a = head_place<WIDTH>(first_row + (l & 15), l >> 4);
+  const int at_b = head_place<WIDTH>((l & 7) + 8 * (l >> 4), (l >> 3) & 1);
   set_zero(acc);
   FRAGMENT_LOOP(k, WIDTH / 16) {
     uint32_t left[MT][4];
@@ -134,7 +134,7 @@ DEVICE void multiply_rows(Fragment<MT> (&acc)[COUNT], const bf16* a, int first_r
 template <int WIDTH, int COUNT, int MT>
 DEVICE void multiply_add(Fragment<MT> (&acc)[WIDTH / 16], const Fragment<MT> (&p)[COUNT], const bf16* b) {
   const int l = static_cast<int>(threadIdx.x) % 32;
-  const int at_b = tile_place<WIDTH>((l & 7) + 8 * ((l >> 3) & 1), l >> 4);
+  const int at_b = head_place<WIDTH>((l & 7) + 8 * ((l >> 3) & 1), l >> 4);
   FRAGMENT_LOOP(k, COUNT) {
     uint32_t left[MT][4];
     FRAGMENT_LOOP(m, MT) FRAGMENT_LOOP(i, 4) {
