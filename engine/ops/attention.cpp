@@ -27,6 +27,11 @@ class AttentionOp : public Op {
     }
     return text;
   }
+  // Two products forward; backward the scores once more and a product for each of dP, dQ, dK and dV.
+  double flop(Part part) const override {
+    const double product = 2.0 * shape_.n * shape_.heads * shape_.tokens * shape_.tokens * shape_.head_dim;
+    return part == Part::Forward ? 2 * product : part == Part::Data ? 5 * product : 0;
+  }
   size_t forward_workspace() const override { return attention_forward_workspace(shape_, type_); }
   size_t backward_workspace() const override { return attention_backward_workspace(shape_, type_); }
 

@@ -28,6 +28,10 @@ class Conv2dOp : public Op {
     return scaled_bytes() + std::max(layer_->backward_data_workspace(n_), layer_->backward_weight_workspace(n_));
   }
 
+  double flop(Part) const override {
+    return 2.0 * static_cast<double>(output_elements()) * shape_.r * shape_.s * shape_.c;
+  }
+
   void pack(Stream& stream, const OpData& data) override {
     if (reads_bf16_weights()) return layer_->bind(const_cast<bf16*>(data.bf16_parameter(0)));
     layer_->bind(data.packed());

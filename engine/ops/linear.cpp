@@ -12,6 +12,7 @@ class LinearOp : public Op {
 
   const char* kind() const override { return "linear"; }
   bool by_rows() const override { return true; }
+  double flop(Part) const override { return 2.0 * shape_.n * shape_.c * shape_.k; }
 
   void forward(Stream& stream, const OpData& data) override {
     linear_forward(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.parameter(0), data.parameter(1),

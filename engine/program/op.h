@@ -73,6 +73,9 @@ struct WantedGradients {
   std::vector<bool> inputs;  // of each
 };
 
+// What an op does, for counting it: its result; the gradients of its inputs; those of its parameters.
+enum class Part : uint8_t { Forward, Data, Weight };
+
 class Op {
  public:
   virtual ~Op() = default;
@@ -98,6 +101,7 @@ class Op {
   // Whether row n of what it makes is a function of row n of what it reads, with the same bits whatever N is: such rows
   // can be made ahead of the calls that read them (Program::split).
   virtual bool by_rows() const { return false; }
+  virtual double flop(Part) const { return 0; }        // of its matrix products (engine/program/cost.h)
 
   // Filled in by Program::add from the OpSpec.
   std::string name;

@@ -55,6 +55,10 @@ class Program {
   bool reads_bf16_weights() const;  // any op; once finished
   bool wants_gradient(Value v) const { return v && values_.at(v.id).info.wants_gradient; }
 
+  const Parameter& parameter(int declared) const { return declared_.at(declared); }  // as Op::parameters numbers them
+  // Whether the backward sets the gradient of an op's input or adds to it; once finished.
+  Write gradient_write(int op, int input) const { return op_plans_.at(op).din_writes.at(input); }
+
   // Running. bind takes the arenas of the parameters (gradients null unless training) and allocates what the plan says,
   // unless it is given that memory: plan().bytes() at least, aligned to 256 bytes. Programs may share it that are run
   // one after the other; each is packed anew after another has run. bf16_weights: the whole arena of weights rounded,
