@@ -101,7 +101,7 @@ class Op {
   // Whether row n of what it makes is a function of row n of what it reads, with the same bits whatever N is: such rows
   // can be made ahead of the calls that read them (Program::split).
   virtual bool by_rows() const { return false; }
-  virtual double flop(Part) const { return 0; }        // of its matrix products (engine/program/cost.h)
+  virtual double flop(Part) const { return 0; }  // of its matrix products (engine/program/cost.h)
 
   // Filled in by Program::add from the OpSpec.
   std::string name;

@@ -196,6 +196,7 @@ void Program::pack(Stream& stream) {
 
 void Program::forward(Stream& stream) {
   in_backward_ = false;
+  const Range pass("forward");
   for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
     const Range range(ops_[i]->name);
     ops_[i]->forward(stream, OpData(*this, i));
@@ -217,6 +218,7 @@ void Program::set_gradients(float* gradients) {
 void Program::backward(Stream& stream) {
   ITO_CHECK(options_.mode != Mode::Inference, "backward of a program planned for inference");
   in_backward_ = true;
+  const Range pass("backward");
   for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
     const bool wanted =
         std::any_of(ops_[i]->outputs.begin(), ops_[i]->outputs.end(), [&](Value v) { return wants_gradient(v); });

@@ -2,7 +2,10 @@
 // The ranges seam: names on a timeline. Launch verbs open one range a launch; the engine opens one a layer. Where
 // NVTX is present, a profiler sees the same ranges in the domain "ito".
 #pragma once
+#include <cstddef>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace ito {
 
@@ -22,5 +25,22 @@ class Range {
 // The Chrome-trace timeline (chrome://tracing, Perfetto): off until started; write stops it and saves the file.
 void timeline_start();
 void timeline_write(const std::string& path);
+
+// A range that has ended, for who makes a table of the timeline.
+struct TimelineEvent {
+  std::string name;
+  std::vector<std::string> inside;  // names of the ranges around it, outermost first
+  double start_us = 0, duration_us = 0;
+  int thread = 0;
+  size_t first_node = 0, end_node = 0;  // what timeline_counts gave at its start and end
+};
+// Stops the timeline; in the order in which the ranges ended.
+std::vector<TimelineEvent> timeline_take();
+void timeline_save(const std::vector<TimelineEvent>& events, const std::string& path);
+// Asked at both ends of every recorded range, by the range's thread: how many nodes a capture has so far. Empty: none.
+void timeline_counts(std::function<size_t()> count);
+
+// This thread's name, for a profiler and for the timeline.
+void name_thread(const char* name);
 
 }  // namespace ito

@@ -2,10 +2,13 @@
 // Streams, events and captured graphs on a GPU.
 #include "kernels/seams/cuda/stream.h"
 
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include "kernels/seams/profiler.h"
 
 #if ITO_NVTX
 #include <nvtx3/nvToolsExtCudaRt.h>
@@ -22,8 +25,8 @@ bool graph_loops() {
   return cudaDriverGetVersion(&version) == cudaSuccess && version >= 12040;
 }
 
-bool blocking_launches() {
-  static const bool blocking = [] {
+std::atomic<bool>& blocking_launches() {
+  static std::atomic<bool> blocking = [] {
     const char* text = std::getenv("ITO_BLOCKING_LAUNCHES");
     return text && std::strcmp(text, "1") == 0;
   }();
@@ -71,6 +74,10 @@ void fail_cuda(cudaError_t status, const char* name) {
 void check_launch(Stream& stream, const char* name) {
   check_cuda(cudaGetLastError(), name);
   if (blocking_launches() && !stream.capturing()) check_cuda(cudaStreamSynchronize(stream.impl().handle), name);
+}
+
+void wait_for_each_launch(bool wait) {
+  blocking_launches() = wait;
 }
 
 void fail_shared_memory(size_t bytes, const char* name) {

@@ -112,10 +112,9 @@ void Stream::synchronize(const Event&) {
 }
 
 void submit(Stream& stream, const char* name, std::function<void()> work) {
-  if (stream.capturing())
-    stream.impl().recording->nodes.push_back({intern(name), std::move(work)});
-  else
-    run_named(name, work);
+  if (!stream.capturing()) return run_named(name, work);
+  const Range range(name);  // as on a GPU: a captured launch is named at its capture
+  stream.impl().recording->nodes.push_back({intern(name), std::move(work)});
 }
 
 }  // namespace ito

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a profiler sees: every layer a range, every launch a range inside its layer's, in the domain "ito". Read back
-// through NVTX's own way in, a library that it loads.
+// What a profiler sees: the pass a range, every layer a range in it, every launch one in its layer's, in the domain
+// "ito". Read back through NVTX's own way in, a library that it loads.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
@@ -44,7 +44,7 @@ TEST(Ranges, NvtxNamesLayersAndLaunches) {
   denoiser.evaluate(stream);
   stream.synchronize();
 
-  std::map<std::string, int> layers, launches;  // names at depth 0 and below
+  std::map<std::string, int> passes, layers, launches;  // names at depth 0, at depth 1 and below
   int depth = 0;
   std::istringstream lines(recorded().substr(before));
   for (std::string line; std::getline(lines, line);) {
@@ -53,10 +53,12 @@ TEST(Ranges, NvtxNamesLayersAndLaunches) {
       --depth;
     } else {
       ASSERT_TRUE(line.starts_with("push ")) << line;
-      ++(depth++ == 0 ? layers : launches)[line.substr(5)];
+      ++(depth == 0 ? passes : depth == 1 ? layers : launches)[line.substr(5)];
+      ++depth;
     }
   }
   EXPECT_EQ(depth, 0);
+  EXPECT_EQ(passes["forward"], 1);
   for (const char* name : {"conv_in", "down_blocks.0.resnets.0.conv1", "mid_block.attentions.0.group_norm", "conv_out"})
     EXPECT_EQ(layers[name], 1) << name;
   EXPECT_GT(launches["group_norm_forward"], 5);
