@@ -20,4 +20,9 @@ inline std::vector<AttentionShape> attention_shapes() {
           attention(2, 49, 1, 64), attention(1, 70, 1, 130), attention(1, 40, 1, 512)};
 }
 
+// ddpm-cifar10's; n images.
+inline std::vector<AttentionShape> model_attention_shapes(int n) {
+  return {attention(n, 256, 1, 256), attention(n, 16, 1, 256)};
+}
+
 }  // namespace ito::cases

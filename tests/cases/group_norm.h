@@ -22,4 +22,9 @@ inline std::vector<GroupNormCase> group_norm_cases() {
           {2, 16, 256, 1, true, false, false, 0.0}};
 }
 
+// ddpm-cifar10's; n images.
+inline std::vector<GroupNormCase> model_group_norm_cases(int n) {
+  return {{n, 1024, 128, 32, true, false, false, 0.0}, {n, 256, 256, 32, true, true, false, 0.0}};
+}
+
 }  // namespace ito::cases

@@ -54,9 +54,47 @@ TEST(BenchCommand, RowsOfSamplersBesideACopy) {
   }
 }
 
+TEST(BenchCommand, OpsOfTheTestsCases) {
+  const Json all = bench_json({"kernels", "linear", "--batch", "1", "--largest", "64", "--repetitions", "3"});
+  EXPECT_EQ(all.at("what"), "kernels");
+  EXPECT_GT(all.at("roofline").at("copy_bytes_moved_per_second").get<double>(), 0);
+  const Json& first = all.at("kernels_timed").at(0);
+  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 6u) << "six shapes, both passes";
+  EXPECT_EQ(first.at("op"), "linear");
+  EXPECT_EQ(first.at("pass"), "forward");
+  EXPECT_EQ(first.at("flop"), 2) << "one number by one";
+  EXPECT_EQ(first.at("bytes"), 4 * 4) << "x, w, b and y";
+  for (const Json& line : all.at("kernels_timed")) {
+    EXPECT_LE(line.at("least_seconds").get<double>(), line.at("seconds").get<double>());
+    EXPECT_NEAR(line.at("flop_per_second").get<double>() * line.at("seconds").get<double>(), line.at("flop"),
+                1e-9 * line.at("flop").get<double>());
+    EXPECT_GT(line.at("of_roofline").get<double>(), 0);
+  }
+  EXPECT_NE(refusal({"bench", "kernels", "linaer"}).find("did you mean 'linear'?"), std::string::npos);
+}
+
+// In place of the peer: a program that answers every line in 3 seconds of its own account.
+TEST(BenchCommand, TakesTurnsWithAPeer) {
+  const TempFolder folder;
+  const std::string peer = folder.write("peer.py",
+                                        "import sys\nfor line in sys.stdin:\n"
+                                        "    print('{\"seconds\": 3, \"what\": \"%s\"}' % line.strip(), flush=True)\n");
+  const Json all =
+      bench_json({"sample", "--batch", "2", "--repetitions", "3", "--against", "pytorch", "--peer-script", peer});
+  EXPECT_EQ(all.at("pytorch").at("seconds"), 3);
+  EXPECT_EQ(all.at("pytorch").at("answer").at("what"), "sample 2");
+  EXPECT_NEAR(all.at("ratio").at("median").get<double>() * all.at("ours").at("seconds").get<double>(), 3, 1e-9);
+  const std::string broken = folder.write("broken.py", "pass\n");
+  EXPECT_NE(refusal({"bench", "sample", "--batch", "2", "--against", "pytorch", "--peer-script", broken})
+                .find("broken.py ended at 'sample 2'"),
+            std::string::npos);
+}
+
 TEST(BenchCommand, StepsOfTrainingAndSampling) {
   for (const char* what : {"train", "sample"}) {
-    const Json line = bench_json({what, "--batch", "2", "--repetitions", "3"});
+    const Json line = bench_json({what, "--batch", "2", "--repetitions", "3", "--largest", "64"});
+    EXPECT_GT(line.at("network_flop").get<double>(), 0);
+    EXPECT_GT(line.at("mfu").get<double>(), 0);
     EXPECT_EQ(line.at("what"), what);
     EXPECT_EQ(line.at("model"), "demo");
     EXPECT_EQ(line.at("precision"), "fp32");

@@ -57,7 +57,7 @@ inline bool may_include(std::string_view path, std::string_view target) {
   if (starts_with(path, "engine/")) return below_models;
   if (starts_with(path, "models/")) return in("models/") || below_models;
   // Benchmarks run the tests' cases.
-  if (starts_with(path, "tools/bench/") && in("tests/cases/")) return true;
+  if (starts_with(path, "tools/commands/bench/") && in("tests/cases/")) return true;
   return in("tools/") || in("models/") || below_models;
 }
 

@@ -31,7 +31,7 @@ TEST(IncludeDirection, UpwardIsRefused) {
                                                         {"engine/program/program.h", "tests/ref/conv.h"},
                                                         {"models/unet/unet.cpp", "tools/train.h"},
                                                         {"tools/commands/train.cpp", "tests/ref/conv.h"},
-                                                        {"tools/bench/bench_op.cpp", "tests/ref/conv.h"}})
+                                                        {"tools/commands/bench/kernels.cpp", "tests/ref/conv.h"}})
     expect_refused(kDirection, path, including(target));
 }
 
@@ -76,7 +76,7 @@ TEST(IncludeDirection, DownwardIsAccepted) {
            {"engine/ops/conv2d.cpp", "kernels/nn/conv.h"},
            {"models/unet/unet.cpp", "engine/program/program.h"},
            {"tools/commands/train.cpp", "models/unet/unet.h"},
-           {"tools/bench/bench_op.cpp", "tests/cases/conv.h"},
+           {"tools/commands/bench/kernels.cpp", "tests/cases/conv.h"},
            {"tests/kernels/nn/test_conv.cpp", "dialect.h"},
            {"tests/only/sim/test_executor.cpp", "kernels/dialect/sim/executor.h"}})
     expect_accepted(kDirection, path, including(target));

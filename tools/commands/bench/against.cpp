@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito bench train|sample --against pytorch: our peer script (tools/bench/peer_torch_cpu.py or _gpu.py) as a child,
+// which takes turns with us: one repetition of each, so that both see the same machine. It is set up and warmed by its
+// first command.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "tools/commands/bench/models.h"
+#include "tools/commands/bench/timing.h"
+#include "tools/terminal/results.h"
+
+namespace ito {
+namespace {
+
+// A child that answers every line with a line.
+class Peer {
+ public:
+  explicit Peer(const std::vector<std::string>& command) : name_(command.at(1)) {
+    int to[2], from[2];
+    ITO_CHECK(pipe2(to, O_CLOEXEC) == 0 && pipe2(from, O_CLOEXEC) == 0, "pipe: ", strerror(errno));
+    std::vector<char*> words;
+    for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+    words.push_back(nullptr);
+    child_ = fork();
+    ITO_CHECK(child_ >= 0, "fork: ", strerror(errno));
+    if (child_ == 0) {
+      dup2(to[0], STDIN_FILENO);
+      dup2(from[1], STDOUT_FILENO);
+      execvp(words[0], words.data());
+      _exit(127);
+    }
+    close(to[0]);
+    close(from[1]);
+    to_ = fdopen(to[1], "w");
+    from_ = fdopen(from[0], "r");
+    ITO_CHECK(to_ && from_, "fdopen: ", strerror(errno));
+    previous_ = signal(SIGPIPE, SIG_IGN);
+  }
+  ~Peer() {
+    fclose(to_);
+    fclose(from_);
+    waitpid(child_, nullptr, 0);
+    signal(SIGPIPE, previous_);
+  }
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  Json run(const std::string& line) {
+    std::fprintf(to_, "%s\n", line.c_str());
+    std::fflush(to_);
+    char* text = nullptr;
+    size_t capacity = 0;
+    const ssize_t length = getline(&text, &capacity, from_);
+    const std::string answer = length > 0 ? std::string(text, static_cast<size_t>(length)) : "";
+    free(text);
+    ITO_USER_CHECK(!answer.empty(), "--against pytorch: ", name_, " ended at '", line,
+                   "'; see its message above, and give a Python that has PyTorch with --peer-python");
+    const Json json = parse_json(answer, "the answer of " + name_);
+    ITO_USER_CHECK(json.contains("seconds"), "--against pytorch: ", name_, " answered '", line, "' with ", answer);
+    return json;
+  }
+
+ private:
+  std::string name_;
+  pid_t child_ = -1;
+  FILE *to_ = nullptr, *from_ = nullptr;
+  void (*previous_)(int) = SIG_DFL;
+};
+
+// The one asked for, or that of the sources: a build folder is in them, or in a folder of them.
+std::string script_of(const BenchOptions& o) {
+  namespace fs = std::filesystem;
+  if (!o.peer_script.empty()) {
+    ITO_USER_CHECK(fs::exists(o.peer_script), "--peer-script ", o.peer_script, ": no such file");
+    return o.peer_script;
+  }
+  const char* name = std::string(device_name()) == "cpu" ? "peer_torch_cpu.py" : "peer_torch_gpu.py";
+  const fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
+  for (const char* folder : {"../tools/bench", "../../tools/bench", "."})
+    if (fs::exists(program / folder / name)) return (program / folder / name).lexically_normal().string();
+  fail<UserError>("--against pytorch: found no ", name, " near ", program.string(), "; give its path, tools/bench/",
+                  name, " of the sources, with --peer-script");
+}
+
+}  // namespace
+
+void check_against(const BenchOptions& o) {
+  if (o.against.empty()) return;
+  ITO_USER_CHECK(o.against == "pytorch", "--against ", o.against, ": expected pytorch");
+  ITO_USER_CHECK(o.what == "train" || o.what == "sample", "--against: is for train and sample, not for ", o.what);
+  (void)script_of(o);
+}
+
+void measure_against(const BenchOptions& o) {
+  const std::string script = script_of(o);
+  std::vector<std::string> command{o.peer_python, script};
+  // The peer for GPUs knows models and precisions by our names; the one for CPUs runs the demo, or a config.json.
+  if (script.find("_gpu") != std::string::npos)
+    command.insert(command.end(), {"--model", o.model, "--precision", o.precision});
+  else if (o.model != "demo")
+    command.push_back(o.model);
+  Peer peer(command);
+  ModelBench bench(o);
+  const std::string line = o.what + " " + std::to_string(o.batch);
+  Json answer = peer.run(line);
+  bench.run(o.what, o.batch);
+  std::vector<double> ours, theirs, ratios;
+  for (int i = 0; i < o.repetitions; ++i) {
+    ours.push_back(bench.run(o.what, o.batch));
+    answer = peer.run(line);
+    theirs.push_back(answer.at("seconds").get<double>());
+    ratios.push_back(theirs.back() / ours.back());
+  }
+  const Spread of_ours(ours), of_theirs(theirs), ratio(ratios);
+  const double low = ratio.times[ratio.times.size() / 4], high = ratio.times[3 * ratio.times.size() / 4];
+  if (o.json) {
+    Json all = machine();
+    all.update({{"what", o.what}, {"model", o.model}, {"batch", o.batch}, {"precision", o.precision}});
+    all.update({{"repetitions", o.repetitions}, {"ours", seconds_json(of_ours)}, {"pytorch", seconds_json(of_theirs)}});
+    all["pytorch"]["answer"] = answer;
+    all["ratio"] = {{"median", ratio.median()},
+                    {"lower_quartile", low},
+                    {"upper_quartile", high},
+                    {"least", ratio.least()},
+                    {"most", ratio.most()}};
+    return print_json(all);
+  }
+  std::printf(
+      "%s, batch %d, %s: ours %.2f ms (%.2f to %.2f), PyTorch %.2f ms (%.2f to %.2f); PyTorch / ours %.2f "
+      "(quartiles %.2f to %.2f, all %.2f to %.2f, %d pairs in turn)\n",
+      o.what.c_str(), o.batch, o.precision.c_str(), 1e3 * of_ours.median(), 1e3 * of_ours.least(), 1e3 * of_ours.most(),
+      1e3 * of_theirs.median(), 1e3 * of_theirs.least(), 1e3 * of_theirs.most(), ratio.median(), low, high,
+      ratio.least(), ratio.most(), o.repetitions);
+}
+
+}  // namespace ito

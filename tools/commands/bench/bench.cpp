@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// ito bench: what takes how long, a kind of work a file of this folder.
+#include <algorithm>
+#include <memory>
+
+#include "engine/io/atomic_file.h"
+#include "engine/io/json_file.h"
+#include "kernels/seams/device.h"
+#include "tools/commands/bench/options.h"
+#include "tools/commands/commands.h"
+#include "tools/commands/flag_checks.h"
+
+namespace ito {
+
+void add_bench_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "bench", "time the training step, the reverse step, kernels, samplers' rows, or copies and products");
+  auto o = std::make_shared<BenchOptions>();
+  command->option_defaults()->always_capture_default();
+  command->add_option("what,--what", o->what, "train, sample, rows, ceilings or kernels");
+  command->add_option("name,--op", o->name, "kernels: of this op alone");
+  command->add_option("--model", o->model, "a named model, or the path of a config.json or checkpoint");
+  command->add_option("--batch", o->batch, "images a step");
+  command->add_option("--repetitions", o->repetitions, "timed steps");
+  command->add_option("--precision", o->precision, "fp32 or bf16");
+  command->add_option("--size", o->size, "image size; 0: as the model says");
+  command->add_option("--threads", o->threads, "threads; 0: all cores");
+  command->add_option("--timeline", o->timeline, "write a Chrome-trace timeline of one repetition to this file");
+  command->add_option("--largest", o->largest,
+                      "ceilings, kernels: the longest side of a matrix; 0: as the product says; rows: the images");
+  command->add_option("--against", o->against, "train and sample: pytorch, a repetition of each in turn");
+  command->add_option("--peer-python", o->peer_python, "the Python that has PyTorch");
+  command->add_option(
+      "--peer-script", o->peer_script,
+      "the peer's program; empty: peer_torch_cpu.py or peer_torch_gpu.py of the sources that this was built in");
+  command->add_flag("--json", o->json, "print one JSON object");
+  command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
+  command->callback([o] {
+    const std::vector<std::string> known{"train", "sample", "rows", "ceilings", "kernels"};
+    ITO_USER_CHECK(std::find(known.begin(), known.end(), o->what) != known.end(), "bench '", o->what,
+                   "': expected train, sample, rows, ceilings or kernels", did_you_mean(o->what, known));
+    check_batch(o->batch);
+    check_range("--repetitions", o->repetitions, 1, 1 << 20);
+    check_range("--size", o->size, 0, kMaxImageSide, " (0: as the model says)");
+    check_range("--largest", o->largest, 0, 1 << 20, " (0: as the product says)");
+    check_threads(o->threads);
+    if (!o->timeline.empty()) const AtomicFile probe(o->timeline);  // known before the work
+    ITO_USER_CHECK(o->name.empty() || o->what == "kernels", "bench ", o->what, " '", o->name,
+                   "': only kernels takes a name");
+    check_kernel_name(o->name);
+    check_against(*o);
+    set_device_threads(o->threads);
+    if (o->what == "ceilings") return measure_ceilings(*o);
+    if (o->what == "rows") return measure_rows(*o);
+    if (o->what == "kernels") return measure_kernels(*o);
+    if (!o->against.empty()) return measure_against(*o);
+    if (o->serve)
+      serve_models(*o);
+    else
+      measure_models(*o);
+  });
+}
+
+}  // namespace ito

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `ito bench` was asked for, and the kinds of work it knows, a file each.
+#pragma once
+#include <string>
+
+namespace ito {
+
+struct BenchOptions {
+  std::string model = "demo", precision = "fp32", what = "train", name, timeline, against, peer_python = "python3",
+              peer_script;
+  int batch = 64, repetitions = 20, threads = 0, size = 0, largest = 0;
+  bool serve = false, json = false;
+};
+
+void measure_ceilings(const BenchOptions& options);
+void measure_rows(const BenchOptions& options);
+void measure_kernels(const BenchOptions& options);
+void measure_models(const BenchOptions& options);
+void serve_models(const BenchOptions& options);
+void measure_against(const BenchOptions& options);
+void check_kernel_name(const std::string& name);  // UserError with the names; "" is all of them
+void check_against(const BenchOptions& options);
+
+}  // namespace ito
