@@ -10,6 +10,7 @@
 #include "engine/io/json_file.h"
 #include "engine/io/option_name.h"
 #include "kernels/seams/device.h"
+#include "kernels/seams/ranges.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/whole_numbers.h"
@@ -130,6 +131,7 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file past ulimit -f is then an error that names it, not the end of the process
   ito::warning_sink = ito::print_warning;
   ito::option_spelling = ito::flag_of;
+  ito::name_thread("main");
   CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
   app.require_subcommand(1);
   app.fallthrough();  // --device may stand after the sub-command too
@@ -150,6 +152,7 @@ int main(int argc, char** argv) {
     ito::add_measure_command(app);
     ito::add_restore_command(app);
     ito::add_bench_command(app);
+    ito::add_profile_command(app);
     ito::read_whole_numbers_in_decimal(app);
     app.parse(argc, argv);
     return ito::finish_results();

@@ -16,7 +16,7 @@ TEST_F(BadInput, CommandLine) {
   check({
       row({},
           "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, "
-          "likelihood, measure, restore, bench (see ito --help)"),
+          "likelihood, measure, restore, bench, profile (see ito --help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
           "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
@@ -47,7 +47,13 @@ TEST_F(BadInput, CommandLine) {
       row({"train", "--flip=maybe"}, "--flip 'maybe': expected *" + see),
       row({"train", "--seed", "-1"}, "--seed '-1': " + natural + see),
       row({"sample", "--seed", "-1"}, "--seed '-1': " + natural + see_sample),
-      row({"bench", "trian"}, "bench 'trian': expected train, sample, rows or ceilings; did you mean 'train'?"),
+      row({"bench", "trian"},
+          "bench 'trian': expected train, sample, rows, ceilings or kernels; did you mean 'train'?"),
+      row({"bench", "train", "--against", "jax"}, "--against jax: expected pytorch"),
+      row({"bench", "train", "conv2d"}, "bench train 'conv2d': only kernels takes a name"),
+      row({"profile", "trian"}, "profile 'trian': expected train or sample; did you mean 'train'?"),
+      row({"train", "--data", "x", "--out", "y", "--profile-steps", "9"},
+          "--profile-steps '9': expected two steps A:B with 1 <= A <= B, such as 20:29"),
       row({"bench", "train", "--repetitions", "0"}, "--repetitions 0: expected 1 to 1048576"),
       row({"bench", "train", "--model", "demi"},
           "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json*"),

@@ -6,7 +6,7 @@
 namespace ito {
 namespace {
 
-const Words kSubcommands{"train", "sample", "predict", "inspect", "convert", "eval", "likelihood", "bench"};
+const Words kSubcommands{"train", "sample", "predict", "inspect", "convert", "eval", "likelihood", "bench", "profile"};
 
 TEST(Command, HelpShowsEverySubcommandAndDefaults) {
   const ChildResult help = run_ito({"--help"});

@@ -80,7 +80,8 @@ TEST(TrainCommand, WritesEveryOptionToTheConfiguration) {
   const Json config = read_json_file(tiny / "run/config.json");
   std::set<std::string> found, documented = documented_keys();
   for (const auto& [key, value] : config.items()) found.insert(key);
-  for (const char* of_the_call : {"help", "config", "resume", "print_weights", "json"}) documented.erase(of_the_call);
+  for (const char* of_the_call : {"help", "config", "resume", "print_weights", "json", "profile_steps"})
+    documented.erase(of_the_call);
   EXPECT_GT(documented.size(), 20u);
   EXPECT_EQ(found, documented);
   EXPECT_EQ(config.at("flip"), true);
@@ -97,6 +98,7 @@ TEST(TrainCommand, EqualRunsGiveEqualFiles) {
                                                 {"b", {}},
                                                 {"one-thread", {"--threads", "1"}},
                                                 {"three-threads", {"--threads", "3"}},
+                                                {"profiled", {"--profile-steps", "2:3"}},
                                                 {"micro-batches", {"--micro-batch", "4"}}};
   for (const auto& [name, more] : runs) {
     const ChildResult result = run_ito(train + Words{"--out", tiny / name} + more);

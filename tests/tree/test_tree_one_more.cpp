@@ -148,7 +148,7 @@ TEST(OneMore, ATrainingOptionIsALine) {
   EXPECT_GE(keys.size(), 29u);
   EXPECT_EQ(matches_in(options, "(visitor\\(run)").size(), keys.size());
   EXPECT_EQ(matches_in(file_at("tools/commands/train.cpp"), "add_(?:option|flag)\\(\\s*\"(--[a-z-]+)\""),
-            (std::vector<std::string>{"--config", "--print-weights", "--json"}));
+            (std::vector<std::string>{"--config", "--print-weights", "--json", "--profile-steps"}));
 }
 
 }  // namespace

@@ -17,5 +17,6 @@ void add_likelihood_command(CLI::App& app);
 void add_measure_command(CLI::App& app);
 void add_restore_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
+void add_profile_command(CLI::App& app);
 
 }  // namespace ito

@@ -27,6 +27,7 @@
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/option_file.h"
+#include "tools/commands/profile_window.h"
 #include "tools/commands/weight_table.h"
 #include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
@@ -42,6 +43,7 @@ namespace {
 // What the command line or --config names; of a run that goes on, the rest is what its checkpoint holds.
 struct Given {
   bool model = false, scheduler = false;
+  ProfileWindow profiled = {};
 };
 
 // image: what the model's configuration says of it.
@@ -223,6 +225,7 @@ int train(RunConfig run, const Given& given) {
   for (int64_t step = first; step < run.steps; ++step) {
     const int64_t done = step + 1;
     bool between_steps = false;
+    const ProfileWindow::Step profiled(given.profiled, done, trainer.stream());
     try {
       const Range range("step " + std::to_string(done));
       trainer.step(feed.next(trainer.stream()));
@@ -292,10 +295,12 @@ void add_train_command(CLI::App& app) {
   command->add_flag("--print-weights", *weights,
                     "print weight and chance of every timestep, and train nothing; needs neither --data nor --out");
   command->add_flag("--json", *json, "with --print-weights: as JSON");
+  auto profiled = std::make_shared<std::string>();
+  command->add_option("--profile-steps", *profiled, ProfileWindow::kHelp);
   command->footer(choices_help);
-  command->callback([run, config_file, command, weights, json] {
+  command->callback([run, config_file, command, weights, json, profiled] {
     if (!config_file->empty()) apply_option_file(*command, *config_file);
-    const Given given{command->count("--model") > 0, command->count("--scheduler") > 0};
+    const Given given{command->count("--model") > 0, command->count("--scheduler") > 0, ProfileWindow(*profiled)};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
     if (run->resume && !run->out.empty() && std::filesystem::exists(own_config)) {
       find_named_files(*run, own_config, apply_option_file(*command, own_config));
