@@ -3,10 +3,11 @@
 //   dx[n,c] = f'(x[n,c]) sum_k dy[n,k] w[k,c];  dw[k,c] = sum_n dy[n,k] f(x[n,c]);  db[k] = sum_n dy[n,k]
 // Shapes: x (N, C), w (K, C), y (N, K), all fp32. The layers are small (embeddings: C, K <= 2048): what counts is that
 // a row's bits do not depend on N, so these are no GEMM calls.
-// Cuts: forward, a block owns a row and 128 outputs, f(x) once in shared memory, 16 lanes of sums over C;
-// dx, a thread owns a strip of one row's channels and walks K; dw, a block owns 16 x 16 elements (16 x 64 where it is
-// one thread), a thread of a GPU one of them, whose tree takes 18 registers; db is fold_tree of dy.
-// Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 16 and x K / 16 times.
+// Cuts: forward, a block owns a row and 128 outputs, f(x) once in shared memory, 16 lanes of sums over C: half a warp
+// on a GPU, so that a filter's row is read whole; a vector on a CPU, four outputs at a time, since one is a chain of
+// sums. dx, a block owns a row and a slice of its channels, a thread a strip of those, and walks K; dw, a block owns 16
+// x 16 elements (16 x 64 where it is one thread), a thread of a GPU one of them, whose tree takes 18 registers; db is
+// fold_tree of dy. Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 16 and x K / 16 times.
 #include "kernels/nn/linear.h"
 
 #include "dialect.h"
@@ -23,6 +24,26 @@ DEVICE float input_of(float x, bool silu) {
   return silu ? x * sigmoid(x) : x;
 }
 
+// Sums of OUTPUTS neighbouring rows of weights with one input, sixteen lanes each.
+template <int OUTPUTS>
+DEVICE void add_products(Lanes16 (&sum)[OUTPUTS], const float* input, const float* w, int c) {
+  int j = 0;
+  for (; j + 16 <= c; j += 16)
+    for (int o = 0; o < OUTPUTS; ++o)
+      for (int v = 0; v < 16; ++v) sum[o].lane[v] = fmaf(input[j + v], w[int64_t{1} * o * c + j + v], sum[o].lane[v]);
+  for (int o = 0; o < OUTPUTS; ++o)
+    for (int v = 0; v < 16; ++v)
+      if (j + v < c) sum[o].lane[v] = fmaf(input[j + v], w[int64_t{1} * o * c + j + v], sum[o].lane[v]);
+}
+
+// The sixteen lanes of half a warp, in Lanes16::total()'s order. A template, for shuffles are no word of the cpu.
+template <class T>
+DEVICE T half_warp_total(T v) {
+  for (int half = 8; half; half /= 2) v += shfl_xor(v, half);
+  return v;
+}
+
+template <int LANES>
 KERNEL void linear_forward_kernel(float* y, const float* x, const float* weight, const float* bias, LinearShape shape) {
   float* input = dyn_shared<float>();  // (C rounded up to 16), zero behind the row
   const int64_t row = blockIdx.x;
@@ -31,41 +52,63 @@ KERNEL void linear_forward_kernel(float* y, const float* x, const float* weight,
   block_sync();
   const int k0 = static_cast<int>(blockIdx.y) * kLinearOutputs;
   const int outputs = shape.k - k0 < kLinearOutputs ? shape.k - k0 : kLinearOutputs;
-  BLOCK_LOOP(i, outputs) {
-    const float* w = weight + (k0 + i) * c;
-    Lanes16 sum;
-    int j = 0;
-    for (; j + 16 <= c; j += 16)
-      for (int v = 0; v < 16; ++v) sum.lane[v] = fmaf(input[j + v], w[j + v], sum.lane[v]);
-    for (int v = 0; v < 16; ++v)
-      if (j + v < c) sum.lane[v] = fmaf(input[j + v], w[j + v], sum.lane[v]);
-    y[row * shape.k + k0 + i] = (bias ? bias[k0 + i] : 0.0f) + sum.total();
+  float* out = y + row * shape.k + k0;
+  const float* first = weight + int64_t{1} * k0 * c;
+  const auto bias_of = [&](int i) { return bias ? bias[k0 + i] : 0.0f; };
+  if constexpr (LANES == 1) {
+    int i = 0;
+    for (; i + 4 <= outputs; i += 4) {
+      Lanes16 sum[4];
+      add_products<4>(sum, input, first + int64_t{1} * i * c, c);
+      for (int o = 0; o < 4; ++o) out[i + o] = bias_of(i + o) + sum[o].total();
+    }
+    for (; i < outputs; ++i) {
+      Lanes16 sum[1];
+      add_products<1>(sum, input, first + int64_t{1} * i * c, c);
+      out[i] = bias_of(i) + sum[0].total();
+    }
+  } else {
+    constexpr int kAtOnce = kLinearThreads / 16;
+    const int lane = static_cast<int>(threadIdx.x) % 16, own = static_cast<int>(threadIdx.x) / 16;
+    for (int i0 = 0; i0 < outputs; i0 += kAtOnce) {
+      const int i = i0 + own < outputs ? i0 + own : outputs - 1;  // every lane takes part in the shuffles
+      const float* w = first + int64_t{1} * i * c;
+      float sum = 0;
+      for (int j = lane; j < c; j += 16) sum = fmaf(input[j], w[j], sum);
+      sum = half_warp_total(sum);
+      if (lane == 0 && i0 + own < outputs) out[i] = bias_of(i) + sum;
+    }
   }
 }
 
-constexpr int kLinearStrip = WARP == 1 ? 16 : 1;
+constexpr int kDataThreads = block_threads(128);
+constexpr int kLinearStrip = WARP == 1 ? 32 : 1;
+constexpr int kDataStrips = WARP == 1 ? 1 << 20 : 128;  // of a row that a block owns
 
-DEVICE void linear_backward_data_body(int64_t item, float* dx, bool add, const float* dy, const float* x,
-                                      const float* weight, LinearShape shape) {
-  const int64_t strips = (shape.c + kLinearStrip - 1) / kLinearStrip;
-  const int64_t row = item / strips;
-  const int first = static_cast<int>(item % strips) * kLinearStrip, c = shape.c;
-  const int width = c - first < kLinearStrip ? c - first : kLinearStrip;
-  float sum[kLinearStrip] = {};
-  for (int k = 0; k < shape.k; ++k) {
-    const float gradient = dy[row * shape.k + k];
-    const float* w = weight + int64_t{1} * k * c + first;
-    if (width == kLinearStrip) {
-      for (int v = 0; v < kLinearStrip; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
-    } else {
-      for (int v = 0; v < width; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
+KERNEL void linear_backward_data_kernel(float* dx, bool add, const float* dy, const float* x, const float* weight,
+                                        LinearShape shape) {
+  const int strips = (shape.c + kLinearStrip - 1) / kLinearStrip, c = shape.c;
+  const int64_t row = blockIdx.x;
+  const int strip0 = static_cast<int>(blockIdx.y) * kDataStrips;
+  BLOCK_LOOP(strip, strips - strip0 < kDataStrips ? strips - strip0 : kDataStrips) {
+    const int first = (strip0 + static_cast<int>(strip)) * kLinearStrip;
+    const int width = c - first < kLinearStrip ? c - first : kLinearStrip;
+    float sum[kLinearStrip] = {};
+    for (int k = 0; k < shape.k; ++k) {
+      const float gradient = dy[row * shape.k + k];
+      const float* w = weight + int64_t{1} * k * c + first;
+      if (width == kLinearStrip) {
+        for (int v = 0; v < kLinearStrip; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
+      } else {
+        for (int v = 0; v < width; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
+      }
     }
-  }
-  for (int v = 0; v < width; ++v) {
-    const int64_t at = row * c + first + v;
-    float value = sum[v];
-    if (shape.silu_input) value *= silu_gradient(x[at]);
-    dx[at] = add ? dx[at] + value : value;
+    for (int v = 0; v < width; ++v) {
+      const int64_t at = row * c + first + v;
+      float value = sum[v];
+      if (shape.silu_input) value *= silu_gradient(x[at]);
+      dx[at] = add ? dx[at] + value : value;
+    }
   }
 }
 
@@ -132,14 +175,15 @@ void linear_forward(Stream& stream, float* y, const float* x, const float* weigh
   check_linear("linear_forward", shape);
   const Dim3 grid(shape.n, ceil_div(shape.k, kLinearOutputs));
   const size_t smem = sizeof(float) * ceil_div(shape.c, 16) * 16;
-  launch<linear_forward_kernel>("linear_forward", grid, kLinearThreads, smem, stream, y, x, weight, bias, shape);
+  launch<linear_forward_kernel<WARP>>("linear_forward", grid, kLinearThreads, smem, stream, y, x, weight, bias, shape);
 }
 
 void linear_backward_data(Stream& stream, float* dx, Write write, const float* dy, const float* x, const float* weight,
                           const LinearShape& shape) {
   check_linear("linear_backward_data", shape);
-  for_each<linear_backward_data_body>("linear_backward_data", shape.n * ceil_div(shape.c, kLinearStrip), stream, dx,
-                                      write == Write::Add, dy, x, weight, shape);
+  const Dim3 grid(shape.n, ceil_div(ceil_div(shape.c, kLinearStrip), kDataStrips));
+  launch<linear_backward_data_kernel>("linear_backward_data", grid, kDataThreads, 0, stream, dx, write == Write::Add,
+                                      dy, x, weight, shape);
 }
 
 void linear_backward_weight(Stream& stream, float* dweight, float* dbias, const float* dy, const float* x,

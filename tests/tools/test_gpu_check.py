@@ -30,7 +30,7 @@ import rehearse  # noqa: E402
 import results  # noqa: E402
 import tensors  # noqa: E402
 
-GPU_PARTS = ["versions", "words", "captured", "golden", "losses", "headlines", "tests", "same_bits", "ceilings",
+GPU_PARTS = ["versions", "words", "captured", "golden", "losses", "headlines", "tune", "tests", "same_bits", "ceilings",
              "benches", "peer", "sanitizer"]
 STEPS = 5
 
@@ -114,7 +114,7 @@ class GpuCheck(unittest.TestCase):
         benched = [[(one["what"], one["model"], one["batch"], one["precision"]) for one in parts[name]["benches"]]
                    for name in ("headlines", "benches")]
         self.assertEqual(benched[0], [("train", "ddpm-cifar10", 128, "bf16"), ("sample", "ddpm-cifar10", 64, "bf16")])
-        self.assertEqual(len(benched[1]), 8)
+        self.assertEqual(len(benched[1]), 5)
         self.assertIn("300 MiB beside the plan", parts["headlines"]["summary"])
         self.assertEqual([one["environment"] for one in parts["benches"]["benches"] if one["environment"]],
                          [{"ITO_GRAPH_LOOPS": "0"}])
@@ -150,6 +150,16 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("Expected equality in Conv/0.Bad", bad["Conv/0.Bad"]["message"])
         self.assertEqual([bad["Conv/0.Bad"]["again"][way]["status"] for way in ("alone", "portable")],
                          ["failed", "passed"])
+
+    def test_a_librarys_kernel_may_be_refused(self):
+        code, parts, _ = self.pack().check("--only", "tune")
+        self.assertEqual(code, 0)
+        self.assertIn("2 kernels tried, 1 refused; with the table train ddpm-cifar10 128 bf16", parts["tune"]["summary"])
+
+    def test_a_kernel_of_ours_that_is_refused_is_a_failure(self):
+        code, parts, _ = self.pack(refused="it gave other values").check("--only", "tune")
+        self.assertEqual(code, 1)
+        self.assertIn("sm80 for the forward 4x4x8 to 8: it gave other values", parts["tune"]["summary"])
 
     def test_a_crash_costs_one_test(self):
         pack = self.pack(suites={"Conv/0": {"First": "well", "Crashes": "crash", "After": "well"},
@@ -372,7 +382,7 @@ class Pieces(unittest.TestCase):
         self.assertEqual(" ".join(calls).split(), [name for name in main.NAMES if name != "sanitizer"])
 
     def test_both_sides_of_the_race_time_as_many_steps(self):
-        text = [(ROOT / name).read_text() for name in ("tools/commands/bench.cpp", "tools/bench/peer_torch_gpu.py")]
+        text = [(ROOT / name).read_text() for name in ("tools/commands/bench/models.h", "tools/bench/peer_torch_gpu.py")]
         ours = int(re.search(r"kReverseSteps = (\d+);", text[0]).group(1))
         theirs = json.loads(re.search(r"^IN_A_ROW = (.*)$", text[1], re.MULTILINE).group(1).replace("'", '"'))
         self.assertEqual(theirs, {"train": 1, "sample": ours})

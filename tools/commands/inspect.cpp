@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "engine/checkpoint/kernel_table_file.h"
 #include "engine/checkpoint/snapshot.h"
 #include "engine/checkpoint/weights.h"
 #include "engine/io/input_file.h"
@@ -90,6 +91,7 @@ Json state_json(const std::string& path) {
 Json describe(const InspectOptions& o) {
   const Model model = read_model(o.path);
   const ModelFiles& files = model.files;
+  take_kernels_of(files);
   const SchedulerConfig scheduler = model.scheduler();
   const ImageShape& image = model.configured.image;
   const int least = model.configured.side_multiple;
@@ -115,6 +117,8 @@ Json describe(const InspectOptions& o) {
     out["weights"] = files.weights;
   }
   if (!model.class_names.empty()) out["class_names"] = model.class_names;
+  if (const KernelChoices choices = training.kernel_choices(); o.plan && !choices.empty())
+    out["kernels"] = json_of(KernelTable{.source = "", .device = device_name(), .choices = choices});
   if (o.plan) out["plan"] = peaks_json(o, network, scheduler, compute);
   if (o.tensors)
     for (const Parameter& p : training.layout().all()) out["tensor_shapes"][p.name] = p.shape;
@@ -160,6 +164,12 @@ void print(const Json& d) {
   print_plan("training", d.at("memory").at("training"));
   print_plan("inference", d.at("memory").at("inference"));
   if (d.contains("plan")) print_peaks(d.at("plan"));
+  if (d.contains("kernels")) {
+    std::printf("kernels on %s, table %s\n", d.at("kernels").at("device").get<std::string>().c_str(),
+                d.at("kernels").at("hash").get<std::string>().c_str());
+    for (const auto& [layer, name] : d.at("kernels").at("choices").items())
+      std::printf("  %-80s %s\n", layer.c_str(), name.get<std::string>().c_str());
+  }
   if (d.contains("weights")) print_result("weights " + d.at("weights").get<std::string>());
   if (d.contains("class_names")) {
     std::printf("classes\n");
@@ -187,7 +197,8 @@ void add_inspect_command(CLI::App& app) {
   command->add_flag("--json", o->json, "as JSON");
   command->add_flag("--tensors", o->tensors, "list every tensor");
   command->add_flag("--ops", o->ops, "list every op and what runs it");
-  command->add_flag("--plan", o->plan, "the most memory taken at once, and the largest batch that fits");
+  command->add_flag("--plan", o->plan,
+                    "the most memory taken at once, the largest batch that fits, and what the layers are run by");
   command->add_option("--max-memory", o->max_memory, "with --plan: MiB to fit into; 0: what is free");
   command->add_option("--batch", o->batch, "images the memory plan is for");
   command->add_option("--precision", o->precision, "fp32 or bf16");

@@ -31,10 +31,11 @@ PARTS = [
     ("golden", parts_ito.golden, 60, 10),
     ("losses", parts_ito.losses, 120, 20),
     ("headlines", parts_ito.headlines, 90, 20),
+    ("tune", parts_ito.tune, 90, 30),
     ("tests", parts_tests.tests, 200, 85),
     ("same_bits", parts_ito.same_bits, 150, 90),
     ("ceilings", parts_ito.ceilings, 60, 12),
-    ("benches", parts_ito.benches, 120, 70),
+    ("benches", parts_ito.benches, 120, 45),
     ("peer", parts_peer.peer, 240, 170),
     ("sanitizer", parts_ito.sanitizer, 150, 60),
 ]

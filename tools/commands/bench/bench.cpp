@@ -33,6 +33,8 @@ void add_bench_command(CLI::App& app) {
   command->add_option(
       "--peer-script", o->peer_script,
       "the peer's program; empty: peer_torch_cpu.py or peer_torch_gpu.py of the sources that this was built in");
+  command->add_option("--tune", o->tune,
+                      "time every kernel that the layers of --model could take, and write a table for --kernel-table");
   command->add_flag("--json", o->json, "print one JSON object");
   command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
   command->callback([o] {
@@ -44,12 +46,14 @@ void add_bench_command(CLI::App& app) {
     check_range("--size", o->size, 0, kMaxImageSide, " (0: as the model says)");
     check_range("--largest", o->largest, 0, 1 << 20, " (0: as the product says)");
     check_threads(o->threads);
+    if (!o->tune.empty()) const AtomicFile probe(o->tune);
     if (!o->timeline.empty()) const AtomicFile probe(o->timeline);  // known before the work
     ITO_USER_CHECK(o->name.empty() || o->what == "kernels", "bench ", o->what, " '", o->name,
                    "': only kernels takes a name");
     check_kernel_name(o->name);
     check_against(*o);
     set_device_threads(o->threads);
+    if (!o->tune.empty()) return tune_kernels(*o);
     if (o->what == "ceilings") return measure_ceilings(*o);
     if (o->what == "rows") return measure_rows(*o);
     if (o->what == "kernels") return measure_kernels(*o);

@@ -7,7 +7,7 @@ namespace ito {
 
 struct BenchOptions {
   std::string model = "demo", precision = "fp32", what = "train", name, timeline, against, peer_python = "python3",
-              peer_script;
+              peer_script, tune;
   int batch = 64, repetitions = 20, threads = 0, size = 0, largest = 0;
   bool serve = false, json = false;
 };
@@ -18,6 +18,7 @@ void measure_kernels(const BenchOptions& options);
 void measure_models(const BenchOptions& options);
 void serve_models(const BenchOptions& options);
 void measure_against(const BenchOptions& options);
+void tune_kernels(const BenchOptions& options);
 void check_kernel_name(const std::string& name);  // UserError with the names; "" is all of them
 void check_against(const BenchOptions& options);
 
