@@ -211,7 +211,7 @@ struct Kind {
 TEST(Progress, FitsTheTerminalAndFollowsItsSize) {
   const Kind kind("xterm");
   const TinyRun tiny;
-  Terminal terminal(100);
+  Terminal terminal(120);
   Child child(training(tiny, "run", "10000000", "ito"), terminal.end(), terminal.end());
   std::vector<std::string> shown = terminal.updates(2);
   ASSERT_GT(shown.size(), 2u) << terminal.all();

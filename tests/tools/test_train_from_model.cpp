@@ -143,7 +143,8 @@ TEST(TrainFromModel, TheDataSetCountsInTheMemory) {
                              "images, or free some memory\n");
   const ChildResult training = with_limit("10", train);
   EXPECT_EQ(training.exit_code, 2);
-  EXPECT_NE(training.err.find(", data set 5, "), std::string::npos) << training.err;
+  // The images, and two batches on their way.
+  EXPECT_NE(training.err.find(", data set 6, "), std::string::npos) << training.err;
   EXPECT_FALSE(fs::exists(tiny / "run"));
 }
 
