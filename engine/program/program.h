@@ -52,7 +52,7 @@ class Program {
   const MemoryPlan& plan() const { return plan_; }
   const std::vector<std::unique_ptr<Op>>& ops() const { return ops_; }
   KernelChoices kernel_choices() const;  // of its ops, once finished
-  bool reads_bf16_weights() const;  // any op; once finished
+  bool reads_bf16_weights() const;       // any op; once finished
   bool wants_gradient(Value v) const { return v && values_.at(v.id).info.wants_gradient; }
 
   const Parameter& parameter(int declared) const { return declared_.at(declared); }  // as Op::parameters numbers them
