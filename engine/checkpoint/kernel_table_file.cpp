@@ -25,7 +25,7 @@ std::string text_at(const Json& object, const char* key, const std::string& path
 
 std::string hash_of(const KernelTable& table) {
   std::string all = table.device + "\n";
-  for (const auto& [key, name] : table.choices) all += key + ": " + name + "\n";
+  for (const auto& [key, name] : table.choices) all.append(key).append(": ").append(name).append("\n");
   return fmt::format("{:016x}", hash_text(all));
 }
 

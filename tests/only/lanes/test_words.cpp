@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -74,10 +75,10 @@ void expect_round_trip() {
   std::vector<float> x(n);
   for (int i = 0; i < n; ++i) {
     const int32_t bits = static_cast<int32_t>(random_word(12, i));
-    x[i] = float_from_bits(i % 4 == 0 ? (bits & ~0xFFFF) | 0x8000 : bits);  // ties among them
+    x[i] = std::bit_cast<float>(i % 4 == 0 ? (bits & ~0xFFFF) | 0x8000 : bits);  // ties among them
   }
   const int32_t special[] = {0x7F800000, 0x7F800001, static_cast<int32_t>(0xFFC00000), 0x7F7FFFFF};
-  for (int i = 0; i < 4; ++i) x[3 * i] = float_from_bits(special[i]);
+  for (int i = 0; i < 4; ++i) x[3 * i] = std::bit_cast<float>(special[i]);
   OnDevice<float> in(x), wide(n);
   OnDevice<bf16> narrow(n), single(n);
   launch<round_trip<V>>("round_trip", 1, 32, 0, test_stream(), narrow.get(), single.get(), wide.get(),
@@ -85,13 +86,13 @@ void expect_round_trip() {
   const std::vector<bf16> got = narrow.read(), alone = single.read();
   const std::vector<float> back = wide.read();
   for (int i = 0; i < n; ++i) {
-    uint32_t u = static_cast<uint32_t>(bits_from_float(x[i]));
+    uint32_t u = static_cast<uint32_t>(std::bit_cast<int32_t>(x[i]));
     const uint32_t below = u & 0xFFFFu;
     uint32_t want = (u >> 16) + (below > 0x8000u || (below == 0x8000u && (u >> 16 & 1u)) ? 1u : 0u);
     if (std::isnan(x[i])) want = 0x7FFFu;
     ASSERT_EQ(got[i].bits, want) << i << " of " << V;
     ASSERT_EQ(alone[i].bits, want) << i << " of " << V;
-    ASSERT_EQ(static_cast<uint32_t>(bits_from_float(back[i])), want << 16) << i << " of " << V;
+    ASSERT_EQ(static_cast<uint32_t>(std::bit_cast<int32_t>(back[i])), want << 16) << i << " of " << V;
   }
 }
 
