@@ -80,6 +80,8 @@ def main():
           "| PyTorch layout |\n|---|---|---|---|---|---|---|")
     for what in args.what.split(","):
         what = what.strip()
+        if len(what.split()) != 2 or not what.split()[1].isdigit():
+            sys.exit(f"compare_cpu: --what '{what}': expected cases such as 'train 64, sample 16'")
         batch = int(what.split()[1])
         for _ in range(args.warmup):
             ours.run(what)
