@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the launchers of conv_sm80.h share that is no product: the filters' packing, which shapes are taken, and the
-// count of work. packed[k] = (w[k, tap, c] for c < C, zeros up to C8) for each tap, then v[k, c]; bf16, ties to even.
-// Bytes: 4 an element of the masters, 2 an element packed.
-#include <string>
-
+// What the launchers of conv_sm80.h share that is no product: the filters' packing, and which shapes are taken.
+// packed[k] = (w[k, tap, c] for c < C, zeros up to C8) for each tap, then v[k, c]; bf16, ties to even. Where there is a
+// v, C is a multiple of 8. Bytes: 4 an element of the masters, 2 an element packed.
 #include "kernels/nn/conv_sm80.h"
 
 #include "dialect.h"
 #include "kernels/nn/conv_sm80_shapes.cuh"
-#include "kernels/nn/pointwise.h"
+#include "kernels/nn/pack_filters.h"
 
 namespace ito {
 namespace {
 
-DEVICE void conv_pack_body(int64_t item, bf16* packed, const float* weight, const float* shortcut, int taps, int c,
-                           int padded_c, int shortcut_c) {
-  const int columns = taps * padded_c, inner = columns + shortcut_c;
+// A filter, and behind it the shortcut's.
+DEVICE void conv_pack_body(int64_t item, bf16* packed, const float* weight, const float* shortcut, int columns,
+                           int shortcut_c) {
+  const int inner = columns + shortcut_c;
   const int64_t k = item / inner;
   const int j = static_cast<int>(item % inner);
-  float value = 0.0f;
-  if (j >= columns)
-    value = shortcut[k * shortcut_c + j - columns];
-  else if (j % padded_c < c)
-    value = weight[(k * taps + j / padded_c) * c + j % padded_c];
-  packed[item] = from_float<bf16>(value);
-}
-
-template <class Tile>
-const char* name_of_tile(Tile) {
-  static const std::string name = join_text(Tile::kM, "x", Tile::kN, "x", Tile::kK);
-  return name.c_str();
+  packed[item] = from_float<bf16>(j < columns ? weight[k * columns + j] : shortcut[k * shortcut_c + j - columns]);
 }
 
 }  // namespace
@@ -63,33 +51,9 @@ void conv_sm80_pack(Stream& stream, bf16* packed, const float* weight, const flo
   check_conv_sm80("conv_pack_sm80", shape, 0);
   ITO_CHECK(packed && weight && (!shape.shortcut_c || shortcut), "conv_pack_sm80: no filters, or nowhere to put them");
   const ConvShape& c = shape.conv;
-  if (c.c % 8 == 0 && !shape.shortcut_c) return convert(stream, packed, weight, c.weights());
+  if (!shape.shortcut_c) return pack_filters(stream, packed, weight, int64_t{1} * c.k * c.r * c.s, c.c, padded8(c.c));
   for_each<conv_pack_body>("conv_pack_sm80", int64_t{1} * c.k * inner_of(shape), stream, packed, weight, shortcut,
-                           c.r * c.s, c.c, padded8(c.c), shape.shortcut_c);
-}
-
-ConvSm80Work conv_sm80_work(ConvSm80Direction direction, const ConvSm80Shape& shape, int n) {
-  const ConvShape& c = shape.conv;
-  const double pixels = 1.0 * n * c.out_h() * c.out_w(), inner = 1.0 * c.r * c.s * c.c + shape.shortcut_c;
-  const double x = 1.0 * n * c.h * c.w * c.c / (shape.upsampled ? 4 : 1) + pixels * shape.shortcut_c;
-  const double y = pixels * c.k, filters = c.k * inner;
-  const bool data = direction == ConvSm80Direction::Data, weight = direction == ConvSm80Direction::Weight;
-  ConvSm80Work work;
-  work.flops = 2.0 * pixels * c.k * (data ? 1.0 * c.r * c.s * c.c : inner);
-  work.bytes = 2.0 * ((data ? 1.0 * n * c.h * c.w * c.c : x) + y) + (weight ? 4.0 : 2.0) * filters;
-  return work;
-}
-
-const char* conv_sm80_tile(ConvSm80Direction direction, const ConvSm80Shape& shape) {
-  const char* name = nullptr;
-  const auto take = [&](auto tile) { name = name_of_tile(tile); };
-  if (direction == ConvSm80Direction::Forward)
-    by_forward_tile(shape.conv, take);
-  else if (direction == ConvSm80Direction::Data)
-    by_data_tile(shape.conv, take);
-  else
-    by_weight_tile(shape.conv, take);
-  return name;
+                           c.r * c.s * c.c, shape.shortcut_c);
 }
 
 }  // namespace ito

@@ -81,14 +81,4 @@ size_t conv_sm80_backward_weight_workspace(const ConvSm80Shape& shape, int n);
 void conv_sm80_backward_weight(Stream& stream, const ConvSm80WeightGradients& gradients, const bf16* dy,
                                const ConvSm80Input& input, const ConvSm80Shape& shape, int n, void* workspace);
 
-// Work of one launch as the formula has it, and bytes that must move if each tensor moves once.
-struct ConvSm80Work {
-  double flops = 0, bytes = 0;
-};
-enum class ConvSm80Direction { Forward, Data, Weight };
-ConvSm80Work conv_sm80_work(ConvSm80Direction direction, const ConvSm80Shape& shape, int n);
-
-// Its tile, as text: "128x128x32".
-const char* conv_sm80_tile(ConvSm80Direction direction, const ConvSm80Shape& shape);
-
 }  // namespace ito

@@ -24,6 +24,12 @@ struct ConvShape {
   int64_t weights() const { return int64_t{1} * k * r * s * c; }
 };
 
+// Throws Error, naming the layer, if the sizes give no output.
+inline void check_conv_shape(const char* layer, const ConvShape& s) {
+  ITO_CHECK(s.h > 0 && s.w > 0 && s.c > 0 && s.k > 0 && s.stride > 0 && s.out_h() > 0 && s.out_w() > 0, "conv ", layer,
+            ": no output from ", s.h, "x", s.w, "x", s.c, " to ", s.k, " channels with ", s.r, "x", s.s, " filters");
+}
+
 struct ConvEpilogue {
   const float* bias = nullptr;  // (K)
   ConstDataRef residual;        // (N, OH, OW, K), y's type; null: none

@@ -39,10 +39,7 @@ struct ConvLayer::Impl {
 
 ConvLayer::ConvLayer(const char* name, const ConvShape& shape, DType type, ConvGradients gradients)
     : impl_(std::make_unique<Impl>()) {
-  ITO_CHECK(shape.h > 0 && shape.w > 0 && shape.c > 0 && shape.k > 0 && shape.stride > 0 && shape.out_h() > 0 &&
-                shape.out_w() > 0,
-            "conv ", name, ": no output from ", shape.h, "x", shape.w, "x", shape.c, " to ", shape.k, " channels with ",
-            shape.r, "x", shape.s, " filters");
+  check_conv_shape(name, shape);
   Impl& m = *impl_;
   m.name = name;
   m.shape = shape;
