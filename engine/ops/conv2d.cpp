@@ -23,6 +23,7 @@ class Conv2dOp : public Op {
   std::vector<KernelTiming> time_choices() const override { return layer_->time_choices(n_); }
   bool reads_bf16_weights() const override { return layer_->takes_rounded_masters(); }
   size_t packed_bytes() const override { return reads_bf16_weights() ? 0 : layer_->packed_bytes(); }
+  int moment_rows() const override { return layer_->moment_rows(); }
   size_t forward_workspace() const override { return layer_->forward_workspace(n_); }
   size_t backward_workspace() const override {
     return scaled_bytes() + std::max(layer_->backward_data_workspace(n_), layer_->backward_weight_workspace(n_));
@@ -43,6 +44,7 @@ class Conv2dOp : public Op {
     epilogue.bias = data.parameter(1);
     epilogue.scale = scale_;
     if (inputs.size() > 1) epilogue.residual = data.in(1);
+    epilogue.moments = data.moments_out();
     layer_->forward(stream, data.out(0), data.in(0), epilogue, n_, data.workspace());
   }
 
@@ -58,7 +60,7 @@ class Conv2dOp : public Op {
     if (float* dweight = data.dparameter(0))
       layer_->backward_weight(stream, dweight, data.dparameter(1), dsum, data.in(0), n_, workspace);
     if (DataRef dx = data.din(0)) layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace);
-    if (inputs.size() > 1)
+    if (inputs.size() > 1 && !data.passes_on(1))
       if (DataRef dres = data.din(1)) accumulate(stream, dres, data.din_write(1), dsum, 1.0f, output_elements());
   }
 
@@ -106,6 +108,7 @@ Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOpt
 
   OpSpec spec{name, {x}, {in.n, shape.out_h(), shape.out_w(), shape.k, type}};
   if (options.residual) spec.inputs.push_back(options.residual);
+  if (options.residual && options.scale == 1.0f) spec.passed_on = {1};
   if (program.options().mode == Mode::Training) spec.saved = {x};
   spec.parameters = {{name + ".weight", options.linear ? ParameterKind::Linear : ParameterKind::Convolution,
                       weight_shape, Initial::Uniform, fan_in},

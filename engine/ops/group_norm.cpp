@@ -19,7 +19,15 @@ class GroupNormOp : public Op {
     return sizeof(float) * 2 * shape_.n * shape_.c + group_norm_backward_workspace(shape_);  // gamma's, beta's an image
   }
 
+  bool reads_moments(int input) const override { return input == 0 && group_norm_spreads(shape_); }
+
   void forward(Stream& stream, const OpData& data) override {
+    if (const Moments moments = data.moments(0)) {
+      float* stats = data.out(1).as<float>();
+      group_norm_fold_statistics(stream, stats, moments.data, shape_.hw / moments.rows, modulation(data), shape_);
+      return group_norm_apply(stream, data.out(0), data.in(0), stats, data.parameter(0), data.parameter(1),
+                              modulation(data), shape_);
+    }
     group_norm_forward(stream, data.out(0), data.out(1).as<float>(), data.in(0), data.parameter(0), data.parameter(1),
                        modulation(data), shape_, static_cast<float*>(data.workspace()));
   }

@@ -16,7 +16,8 @@ class AddOp : public Op {
   }
   void backward(Stream& stream, const OpData& data) override {
     for (int i = 0; i < 2; ++i)
-      if (DataRef dx = data.din(i)) accumulate(stream, dx, data.din_write(i), data.dout(0), scale_, count_);
+      if (DataRef dx = data.din(i); dx && !data.passes_on(i))
+        accumulate(stream, dx, data.din_write(i), data.dout(0), scale_, count_);
   }
 
  private:
@@ -76,7 +77,9 @@ Value add(Program& program, const std::string& name, Value a, Value b, float sca
   const ValueInfo in = program.info(a);
   ITO_CHECK(in.n == program.info(b).n && in.row() == program.info(b).row(), name, ": adding ", in.name, " and ",
             program.info(b).name, " of other sizes");
-  return program.add(std::make_unique<AddOp>(in.count(), scale), {name, {a, b}, in});
+  OpSpec spec{name, {a, b}, in};
+  if (scale == 1.0f) spec.passed_on = {0, 1};
+  return program.add(std::make_unique<AddOp>(in.count(), scale), std::move(spec));
 }
 
 Value affine(Program& program, const std::string& name, Value x, float a, float b) {

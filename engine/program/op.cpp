@@ -33,6 +33,10 @@ DataRef OpData::settable_din(int i) const {
   return program_.gradient(v);
 }
 
+bool OpData::passes_on(int i) const {
+  return program_.op_plans_[op_].passed_on == i;
+}
+
 Write OpData::din_write(int i) const {
   return program_.op_plans_[op_].din_writes.at(i);
 }
@@ -55,6 +59,22 @@ float* OpData::dparameter(int i) const {
 void* OpData::workspace() const {
   const Program::OpPlan& plan = program_.op_plans_[op_];
   return program_.address(program_.in_backward_ ? plan.backward_block : plan.forward_block);
+}
+
+void* OpData::kept() const {
+  return program_.address(program_.op_plans_[op_].kept_block);
+}
+
+Moments OpData::moments(int i) const {
+  const Value v = program_.ops_[op_]->inputs.at(i);
+  const int producer = program_.values_[v.id].producer;
+  if (producer < 0 || program_.op_plans_[producer].moments_block < 0) return {};
+  return {static_cast<const float*>(program_.address(program_.op_plans_[producer].moments_block)),
+          program_.ops_[producer]->moment_rows()};
+}
+
+float* OpData::moments_out() const {
+  return static_cast<float*>(program_.address(program_.op_plans_[op_].moments_block));
 }
 
 const SampleCounter& OpData::counter() const {

@@ -39,6 +39,14 @@ struct ValueInfo : TensorShape {
 
 class Program;
 
+// Of a tensor's rounded values, per image, row of pixels and channel: the mean, and the sum of squared distances from
+// it. (N, rows, C, 2); null where nobody made them.
+struct Moments {
+  const float* data = nullptr;
+  int rows = 0;
+  explicit operator bool() const { return data; }
+};
+
 // What an op sees while it runs: addresses of its tensors, in the order it declared them.
 class OpData {
  public:
@@ -52,6 +60,8 @@ class OpData {
   // The same for an input that the op listed in OpSpec::set_only. The op always sets it: the program adds it where it
   // is to be added and drops it where it is not wanted. Never null.
   DataRef settable_din(int i) const;
+  // Whether the gradient of an input is the result's, where it stands: the op has nothing to do (OpSpec::passed_on).
+  bool passes_on(int i) const;
   const float* parameter(int i) const;
   // The same rounded to bf16, in the same layout, current since the last pack: for an op whose reads_bf16_weights says
   // so, null for others of a program that has none.
@@ -60,6 +70,9 @@ class OpData {
   float* dparameter(int i) const;
   void* workspace() const;
   void* packed() const;
+  void* kept() const;
+  Moments moments(int i) const;          // of an input (Op::reads_moments)
+  float* moments_out() const;            // to be set (Op::moment_rows); null: not wanted
   const SampleCounter& counter() const;  // which images these are: for dropout
 
  private:
@@ -89,6 +102,8 @@ class Op {
   virtual size_t forward_workspace() const { return 0; }
   virtual size_t backward_workspace() const { return 0; }
   virtual size_t packed_bytes() const { return 0; }
+  // Of what the forward makes for itself and the backward reads again.
+  virtual size_t kept_bytes() const { return 0; }
   virtual void pack(Stream&, const OpData&) {}
   // Once it is prepared: what `inspect` prints beside the op, and which kernels it chose where there is a choice.
   virtual std::string describe() const { return {}; }
@@ -101,6 +116,10 @@ class Op {
   // Whether row n of what it makes is a function of row n of what it reads, with the same bits whatever N is: such rows
   // can be made ahead of the calls that read them (Program::split).
   virtual bool by_rows() const { return false; }
+  // Once prepared: whether it makes moments of its result on the way, an image in so many rows of pixels (0: no), and
+  // whether it has use for those of an input. The program brings the two together.
+  virtual int moment_rows() const { return 0; }
+  virtual bool reads_moments(int) const { return false; }
   virtual double flop(Part) const { return 0; }  // of its matrix products (engine/program/cost.h)
 
   // Filled in by Program::add from the OpSpec.
@@ -110,6 +129,7 @@ class Op {
   std::vector<int> parameters;  // indices into the program's declared parameters
   std::vector<Value> saved;     // of inputs and outputs: what the backward reads
   std::vector<int> set_only;    // inputs whose gradient the op can only set
+  std::vector<int> passed_on;   // inputs whose gradient is the result's
 };
 
 // An op's place in a program: what it reads, what it makes, what its backward reads again.
@@ -126,6 +146,7 @@ struct OpSpec {
   std::vector<Parameter> parameters = {};  // a name declared before is the same, shared where it is not trained
   std::vector<Extra> statistics = {};      // further outputs, kept for the backward
   std::vector<int> set_only = {};          // see OpData::settable_din
+  std::vector<int> passed_on = {};         // inputs that are added to the result as they are: see OpData::passes_on
 };
 
 }  // namespace ito

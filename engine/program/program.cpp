@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// See program.h. The backward is derived from the list of ops, lifetimes from both passes, and one arena from those.
-// op.cpp holds what the ops see of it.
+// See program.h. Building and running; planning.cpp derives the backward and the memory, op.cpp holds what the ops see.
 #include "engine/program/program.h"
 
 #include <algorithm>
@@ -50,6 +49,7 @@ Value Program::add(std::unique_ptr<Op> op, OpSpec spec) {
   op->name = std::move(spec.name);
   op->inputs = std::move(spec.inputs);
   op->set_only = std::move(spec.set_only);
+  op->passed_on = std::move(spec.passed_on);
   for (Parameter& parameter : spec.parameters) op->parameters.push_back(add_parameter(std::move(parameter)));
   bool wants = false;
   for (Value v : op->inputs) wants = wants || wants_gradient(v);
@@ -84,80 +84,8 @@ void Program::finish() {
                          std::any_of(own.begin(), own.end(), [&](int p) { return parameter_trainable_[p]; });
     ops_[i]->prepare({trained, op_plans_[i].din_wanted});
   }
+  connect_moments();
   plan_memory();
-}
-
-void Program::derive_gradients() {
-  op_plans_.resize(ops_.size());
-  std::vector<bool> written(values_.size(), false), parameter_written(declared_.size(), false);
-  for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
-    const Op& op = *ops_[i];
-    for (Value v : op.outputs) {
-      const bool supplied = written[v.id] || v == output_;
-      ITO_CHECK(supplied || !wants_gradient(v), op.name, ": ", info(v).name, " is not used, so it has no gradient");
-    }
-    for (Value v : op.inputs) {
-      op_plans_[i].din_wanted.push_back(wants_gradient(v));
-      op_plans_[i].din_writes.push_back(written[v.id] ? Write::Add : Write::Set);
-      written[v.id] = true;
-    }
-    if (options_.mode != Mode::Training) continue;
-    for (int p : op.parameters) {
-      // Two ops' sums over images, added at the end, would not be one tree (kernels/sum_tree.h).
-      ITO_USER_CHECK(!parameter_written[p] || !declared_[p].trainable, op.name, ": shares ", declared_[p].name,
-                     " with another op; training a shared parameter is not implemented, give each op its own");
-      parameter_written[p] = true;
-    }
-  }
-  for (size_t id = 0; id < values_.size(); ++id) {
-    const Stored& s = values_[id];
-    const bool unread = s.producer < 0 && !written[id] && Value{static_cast<int>(id)} != output_;
-    ITO_CHECK(!unread || !s.info.wants_gradient, "input ", s.info.name, " is not used, so it has no gradient");
-  }
-}
-
-void Program::plan_memory() {
-  const int end = backward_time(0) + 1;
-  const bool backward = options_.mode != Mode::Inference;
-  std::vector<int> last_read(values_.size(), -1), last_consumer(values_.size(), -1);
-  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
-    for (Value v : ops_[i]->inputs) {
-      last_read[v.id] = std::max(last_read[v.id], forward_time(i));
-      last_consumer[v.id] = i;
-    }
-    for (Value v : ops_[i]->outputs) last_read[v.id] = std::max(last_read[v.id], forward_time(i));
-    if (backward)
-      for (Value v : ops_[i]->saved) last_read[v.id] = std::max(last_read[v.id], backward_time(i));
-  }
-  for (size_t id = 0; id < values_.size(); ++id) {
-    Stored& s = values_[id];
-    if (s.absent) continue;
-    const size_t bytes = s.info.bytes();
-    const int first = s.persistent ? 0 : forward_time(s.producer);
-    const int last = s.persistent ? end : last_read[id];
-    s.block =
-        plan_.add({s.info.name, s.persistent ? BlockKind::InputOutput : BlockKind::Activation, bytes, first, last});
-    if (!s.info.wants_gradient) continue;
-    const bool is_output = Value{static_cast<int>(id)} == output_;
-    const int gradient_first = is_output ? 0 : backward_time(last_consumer[id]);
-    const int gradient_last = s.producer < 0 || is_output ? end : backward_time(s.producer);
-    s.gradient_block = plan_.add({"d " + s.info.name, BlockKind::Gradient, bytes, gradient_first, gradient_last});
-  }
-  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
-    const Op& op = *ops_[i];
-    OpPlan& p = op_plans_[i];
-    if (size_t bytes = op.forward_workspace())
-      p.forward_block = plan_.add({op.name, BlockKind::Workspace, bytes, forward_time(i), forward_time(i)});
-    if (size_t bytes = backward ? op.backward_workspace() : 0)
-      p.backward_block = plan_.add({op.name, BlockKind::Workspace, bytes, backward_time(i), backward_time(i)});
-    if (backward) plan_scratch(i);
-    if (size_t bytes = op.packed_bytes())
-      p.packed_block = plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
-  }
-  if (reads_bf16_weights() && !options_.bf16_weights_given)
-    bf16_block_ = plan_.add({"weights in bf16", BlockKind::PackedWeights,
-                             static_cast<size_t>(layout_.arena_floats()) * sizeof(bf16), 0, end});
-  plan_.solve();
 }
 
 bool Program::reads_bf16_weights() const {
@@ -166,16 +94,6 @@ bool Program::reads_bf16_weights() const {
 
 const bf16* Program::bf16_weights() const {
   return bf16_block_ < 0 ? given_bf16_weights_ : static_cast<const bf16*>(address(bf16_block_));
-}
-
-void Program::plan_scratch(int op) {
-  OpPlan& p = op_plans_[op];
-  p.scratch_blocks.assign(p.din_writes.size(), -1);
-  for (int i : ops_[op]->set_only)
-    if (!p.din_wanted.at(i) || p.din_writes[i] == Write::Add)
-      p.scratch_blocks[i] =
-          plan_.add({"d " + info(ops_[op]->inputs[i]).name + " of " + ops_[op]->name, BlockKind::Workspace,
-                     info(ops_[op]->inputs[i]).bytes(), backward_time(op), backward_time(op)});
 }
 
 void Program::bind(const float* weights, float* gradients, char* memory, const bf16* bf16_weights) {

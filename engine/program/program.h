@@ -85,19 +85,27 @@ class Program {
     int producer = -1;  // op; -1: an input
     bool persistent = false;
     bool absent = false;                  // dropped by split: has no memory
+    int gradient_of = -1;                 // the value whose gradient is its own too, in the same memory
     int block = -1, gradient_block = -1;  // in the plan
   };
   struct OpPlan {
     std::vector<Write> din_writes;  // Set or Add, per input
     std::vector<bool> din_wanted;
     std::vector<int> scratch_blocks;  // per input; of those whose gradient is set and then added or dropped
-    int forward_block = -1, backward_block = -1, packed_block = -1;
+    int passed_on = -1;               // the input whose gradient stays where the result's is
+    int moments_last_reader = -1;     // op; -1: nobody reads moments of the result
+    int forward_block = -1, backward_block = -1, packed_block = -1, kept_block = -1, moments_block = -1;
   };
 
   Value add_value(std::string name, const TensorShape& shape);
   int add_parameter(Parameter parameter);
   void derive_gradients();
+  void pass_gradient_on(int op);
+  void connect_moments();
   void plan_memory();
+  void plan_values(bool backward);
+  void plan_gradients();
+  void plan_ops(bool backward);
   void plan_scratch(int op);
   void add_what_was_set(Stream& stream, int op);
   void* address(int block) const;

@@ -134,6 +134,10 @@ void group_norm_forward(Stream& stream, DataRef y, float* stats, ConstDataRef x,
   });
 }
 
+bool group_norm_spreads(const GroupNormShape& shape) {
+  return WARP > 1 && group_norm_segments(shape.hw) > 1;
+}
+
 size_t group_norm_forward_workspace(const GroupNormShape& shape) {
   return group_norm_spreads(shape) ? sizeof(float) * 2 * shape.n * group_norm_segments(shape.hw) * shape.c : 0;
 }

@@ -58,6 +58,10 @@ void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradie
                                 const float* stats, const float* gamma, const float* beta,
                                 const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace);
 
+// Whether a layer's groups are spread over several blocks: by its shape alone, never by the number of images. Then the
+// statistics are a pass of their own over x, which moments from whoever made x save.
+bool group_norm_spreads(const GroupNormShape& shape);
+
 // Pixels of a block's segment, by the image's size alone: few enough that a single image fills a GPU, and at most 64
 // segments up to 256 x 256 pixels.
 constexpr int group_norm_segment(int hw) {

@@ -210,11 +210,6 @@ void by_strip(int c, F&& f) {
     f(std::integral_constant<int, 1>{});
 }
 
-// Whether a layer's groups are spread over several blocks: by its shape alone, never by the number of images.
-inline bool group_norm_spreads(const GroupNormShape& shape) {
-  return WARP > 1 && group_norm_segments(shape.hw) > 1;
-}
-
 inline void check_group_norm(const char* kernel, const GroupNormShape& shape, const void* activations) {
   ITO_CHECK(shape.n >= 0 && shape.hw > 0 && shape.c > 0 && shape.groups > 0, kernel, ": n=", shape.n, " hw=", shape.hw,
             " c=", shape.c, " groups=", shape.groups, ", expected positive sizes");

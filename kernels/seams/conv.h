@@ -34,6 +34,7 @@ struct ConvEpilogue {
   const float* bias = nullptr;  // (K)
   ConstDataRef residual;        // (N, OH, OW, K), y's type; null: none
   float scale = 1.0f;
+  float* moments = nullptr;  // (N, moment_rows(), K, 2), set; null: not wanted
 };
 
 // The gradients that a layer will be asked for: what is not is not planned, and no library is tried for it.
@@ -56,6 +57,10 @@ class ConvLayer {
   // and pack() is not needed.
   bool takes_rounded_masters() const;
   void pack(Stream& stream, const float* weight);  // after every change of the masters
+
+  // Rows of pixels into which an image of y is cut for ConvEpilogue::moments: of each, and channel, the mean of y's
+  // rounded values, and the sum of their squared distances from it. 0: the layer makes none.
+  int moment_rows() const;
 
   size_t forward_workspace(int n) const;  // bytes
   size_t backward_data_workspace(int n) const;

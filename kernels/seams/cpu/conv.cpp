@@ -297,6 +297,10 @@ void ConvLayer::pack(Stream& stream, const float* weight) {
   });
 }
 
+int ConvLayer::moment_rows() const {
+  return 0;
+}
+
 size_t ConvLayer::forward_workspace(int) const {
   return 0;
 }

@@ -83,6 +83,10 @@ void ConvLayer::pack(Stream& stream, const float* weight) {
   if (!m.shares()) pack_for(*m.data, m.data_offset());
 }
 
+int ConvLayer::moment_rows() const {
+  return impl_->forward->moment_rows();
+}
+
 size_t ConvLayer::forward_workspace(int n) const {
   return impl_->forward->workspace(n);
 }
@@ -99,6 +103,7 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
   m.check("forward", y, x, n);
   ITO_CHECK(!epilogue.residual || epilogue.residual.type == m.type, "conv ", m.name, ": a residual of ",
             name_of(epilogue.residual.type), " on a layer of ", name_of(m.type));
+  ITO_CHECK(!epilogue.moments || moment_rows(), "conv ", m.name, ": moments of a layer that makes none");
   ConvCall call{.x = x, .filters = m.filters("forward", 0), .result = y, .epilogue = epilogue, .n = n};
   call.workspace = workspace;
   m.forward->run(stream, call);

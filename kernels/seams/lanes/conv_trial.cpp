@@ -3,6 +3,7 @@
 #include "kernels/seams/lanes/conv_trial.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/nn/pack_filters.h"
@@ -71,6 +72,28 @@ std::vector<int> trial_batches(size_t bytes_an_image) {
   return {kInvented, usual, 2 * usual};
 }
 
+// Whether moments are those of an image's values, as fp32 sums about a mean are: far within 2^-12 of the largest.
+bool are_moments(const std::vector<char>& moments_bytes, int rows, const std::vector<char>& image,
+                 const ConvTask& task) {
+  const std::vector<float> moments = as_floats(moments_bytes, DType::F32), y = as_floats(image, task.type);
+  const int64_t k = task.shape.k, run = y_elements(task.shape) / k / rows;
+  double mean_most = 0, mean_off = 0, squares_most = 0, squares_off = 0;
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t c = 0; c < k; ++c) {
+      const auto at = [&](int64_t i) { return double{y[(row * run + i) * k + c]}; };
+      double mean = 0, squares = 0;
+      for (int64_t i = 0; i < run; ++i) mean += at(i) / static_cast<double>(run);
+      for (int64_t i = 0; i < run; ++i) squares += (at(i) - mean) * (at(i) - mean);
+      const float* got = &moments[2 * (row * k + c)];
+      if (!std::isfinite(got[0]) || !std::isfinite(got[1])) return false;
+      mean_most = std::max(mean_most, std::abs(mean));
+      mean_off = std::max(mean_off, std::abs(got[0] - mean));
+      squares_most = std::max(squares_most, squares);
+      squares_off = std::max(squares_off, std::abs(got[1] - squares));
+    }
+  return mean_off <= mean_most * 0x1p-12 && squares_off <= squares_most * 0x1p-12;
+}
+
 std::string try_images(const ConvTask& task, ConvRunner& runner) {
   const ConvShape& s = task.shape;
   const bool forward = task.direction == ConvDirection::Forward;
@@ -78,14 +101,16 @@ std::string try_images(const ConvTask& task, ConvRunner& runner) {
   const int64_t result_count = forward ? y_elements(s) : x_elements(s);
   const size_t given_bytes = size_of(task.type) * given_count, result_bytes = size_of(task.type) * result_count;
   const size_t residual_bytes = forward ? result_bytes : 0;
-  const std::vector<int> batches = trial_batches(given_bytes + result_bytes + residual_bytes);
+  const int rows = runner.moment_rows();
+  const size_t moment_bytes = sizeof(float) * 2 * rows * s.k;
+  const std::vector<int> batches = trial_batches(given_bytes + result_bytes + residual_bytes + moment_bytes);
   const int most = batches.back();
   size_t workspace_bytes = runner.workspace(1);
   for (const int n : batches) workspace_bytes = std::max(workspace_bytes, runner.workspace(n));
 
   Stream& stream = trial_stream();
   const DeviceBlock given(most * given_bytes), result(most * result_bytes), residual(most * residual_bytes),
-      bias(sizeof(float) * s.k), want(result_bytes), workspace(workspace_bytes),
+      moments(most * moment_bytes), bias(sizeof(float) * s.k), want(result_bytes), workspace(workspace_bytes),
       wide(sizeof(float) * std::max<int64_t>({kInvented * given_count, kInvented * result_count, s.k}));
   const Filters filters(stream, task, runner);
   invent(stream, given.data(), task.type, wide, kInvented * given_count, 1);
@@ -99,7 +124,10 @@ std::string try_images(const ConvTask& task, ConvRunner& runner) {
                   .workspace = workspace.data()};
     (forward ? call.x : call.dy) = {given.at(first * given_bytes), task.type};
     if (forward)
-      call.epilogue = {static_cast<const float*>(bias.data()), {residual.at(first * residual_bytes), task.type}, 1.0f};
+      call.epilogue = {static_cast<const float*>(bias.data()),
+                       {residual.at(first * residual_bytes), task.type},
+                       1.0f,
+                       rows ? reinterpret_cast<float*>(moments.at(first * moment_bytes)) : nullptr};
     runner.run(stream, call);
   };
   ConvCall portable{.filters = {filters.plain.data(), task.type}, .result = {want.data(), task.type}, .n = 1};
@@ -113,12 +141,15 @@ std::string try_images(const ConvTask& task, ConvRunner& runner) {
   const std::vector<char> first(alone.begin(), alone.begin() + static_cast<int64_t>(result_bytes));
   if (!same_up_to_rounding(first, fetch(stream, want.data(), result_bytes), task.type, task.type == DType::F32))
     return kOtherValues;
+  const std::vector<char> alone_moments = fetch(stream, moments.data(), kInvented * moment_bytes);
+  if (rows && !are_moments(alone_moments, rows, first, task)) return "it gave other moments";
   repeat_images(stream, given, given_bytes, kInvented, most);
   if (forward) repeat_images(stream, residual, residual_bytes, kInvented, most);
   for (const int n : batches) {
     fill_bytes(stream, result.data(), 0xFF, n * result_bytes);
     run(0, n);
-    if (!repeats(stream, result, result_bytes, n, alone))
+    if (!repeats(stream, result, result_bytes, n, alone) ||
+        (rows && !repeats(stream, moments, moment_bytes, n, alone_moments)))
       return join_text("an image's bits among ", n, " are not those it has alone");
   }
   return "";

@@ -29,6 +29,9 @@ class TensorRunner : public ConvRunner {
   TensorRunner(const ConvTask& task, bool hopper) : direction_(task.direction), shape_{task.shape}, hopper_(hopper) {}
   std::string name() const override { return (hopper_ ? kSm90Conv : kSm80Conv).name; }
   int channel_multiple() const override { return 8; }
+  int moment_rows() const override {
+    return direction_ == ConvDirection::Forward && !hopper_ ? conv_sm80_moment_rows(shape_) : 0;
+  }
   size_t workspace(int n) override {
     return direction_ == ConvDirection::Weight ? conv_sm80_backward_weight_workspace(shape_, n) : 0;
   }
@@ -39,7 +42,8 @@ class TensorRunner : public ConvRunner {
     switch (direction_) {
       case ConvDirection::Forward: {
         const ConvEpilogue& e = call.epilogue;
-        const ConvSm80Epilogue epilogue{.bias = e.bias, .residual = as_bf16(e.residual), .scale = e.scale};
+        const ConvSm80Epilogue epilogue{
+            .bias = e.bias, .residual = as_bf16(e.residual), .scale = e.scale, .moments = e.moments};
         const auto forward = hopper_ ? conv_sm90_forward : conv_sm80_forward;
         return forward(stream, result, input, filters, epilogue, shape_, call.n);
       }

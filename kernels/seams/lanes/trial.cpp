@@ -9,7 +9,6 @@
 #include "kernels/nn/pointwise.h"
 
 namespace ito {
-namespace {
 
 std::vector<float> as_floats(const std::vector<char>& bytes, DType type) {
   std::vector<float> values(bytes.size() / size_of(type));
@@ -20,8 +19,6 @@ std::vector<float> as_floats(const std::vector<char>& bytes, DType type) {
   }
   return values;
 }
-
-}  // namespace
 
 void invent(Stream& stream, void* to, DType type, const DeviceBlock& wide, int64_t count, uint32_t seed) {
   std::vector<float> values(static_cast<size_t>(count));

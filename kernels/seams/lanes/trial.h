@@ -26,6 +26,7 @@ class DeviceBlock {
 
 // Values in [-1, 1) from a linear congruential generator, stored in `type` at `to`, by way of `wide` (fp32).
 void invent(Stream& stream, void* to, DType type, const DeviceBlock& wide, int64_t count, uint32_t seed);
+std::vector<float> as_floats(const std::vector<char>& bytes, DType type);
 std::vector<char> fetch(Stream& stream, const void* from, size_t bytes);
 // Of stored values: no difference above a share of the largest value that is far above rounding and far below what
 // another operation would give: 2^-6 for values rounded to bf16 (2^-9) or summed from TF32 products, 2^-15 for fp32

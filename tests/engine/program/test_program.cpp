@@ -84,6 +84,37 @@ TEST_F(ProgramTest, AValueUsedNTimesGetsOneSetAndTheRestAdd) {
   EXPECT_EQ(parameter_gradient(p, "w"), Numbers(kRow, 11.0f));
 }
 
+// A sum gives both its inputs its own gradient: the first takes the memory over, where nothing is in it yet.
+TEST_F(ProgramTest, ASumPassesItsGradientOn) {
+  Program p({1, Mode::InputGradient, DType::F32});
+  const Value x = p.input("x", 1, 1, kRow, DType::F32, true);
+  const Value a = toy(p, journal_, "a", {x}, {2.0f});
+  const Value b = toy(p, journal_, "b", {a}, {3.0f});
+  const Value sum = add(p, "sum", b, a), doubled = add(p, "doubled", sum, sum), scaled = add(p, "scaled", a, sum, 0.5f);
+  p.set_output(add(p, "y", toy(p, journal_, "z", {doubled, scaled}, {5.0f}), b));
+  p.finish();
+  bind(p);
+  run(p, {1, 2, 3, 4});
+  EXPECT_EQ(get(p.data(p.output())), (Numbers{111, 222, 333, 444}));
+  EXPECT_EQ(get(p.gradient(x)), Numbers(kRow, 111));
+  EXPECT_EQ(get(p.gradient(p.output())), Numbers(kRow, 1));
+  EXPECT_NE(p.gradient(b).data, p.gradient(sum).data) << "b has something in it already";
+  EXPECT_NE(p.gradient(a).data, p.gradient(scaled).data) << "it is halved";
+}
+
+TEST_F(ProgramTest, AGradientPassedOnTakesNoMemory) {
+  const auto bytes = [&](bool passes) {
+    Program p({1, Mode::InputGradient, DType::F32});
+    Value h = p.input("x", 1, 1, 256, DType::F32, true);
+    for (int i = 0; i < 4; ++i)
+      h = add(p, join_text("s", i), h, toy(p, journal_, join_text("h", i), {h}), passes ? 1.0f : 0.5f);
+    p.set_output(toy(p, journal_, "y", {h}));
+    p.finish();
+    return p.plan().bytes_of(BlockKind::Gradient);
+  };
+  EXPECT_EQ(bytes(false) - bytes(true), 4 * 1024u);
+}
+
 TEST_F(ProgramTest, OneOpMayReadAValueTwice) {
   Program p({1, Mode::InputGradient, DType::F32});
   const Value x = p.input("x", 1, 1, kRow, DType::F32, true);

@@ -2,8 +2,11 @@
 // Layers on our tensor-core kernels, by way of a kernel table: what a trial says of them, and that a layer runs them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <map>
 
+#include "engine/ops/ops.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/attention.h"
 #include "kernels/seams/conv.h"
@@ -80,6 +83,62 @@ TEST_F(TensorLayers, TrainANetwork) {
   const auto portable = train(false, 0);
   EXPECT_NE(ours.second, portable.second);
   EXPECT_NEAR(ours.first, portable.first, 0x1p-7 * portable.first);
+}
+
+// A convolution on our kernel leaves the moments of its result, and the norm behind it does not read for them again.
+TEST_F(TensorLayers, ANormTakesMomentsFromItsConvolution) {
+  struct Result {
+    Values y;
+    std::vector<uint16_t> last;  // image alone
+    bool has_moments;
+  };
+  const auto run = [](const std::string& kernel) {
+    use_kernel_table({});
+    const int n = 3, size = 24 * 16 * 16;  // 384 pixels: three tiles
+    const auto build = [&](int images) {
+      auto p = std::make_unique<Program>(ProgramOptions{images, Mode::Inference, DType::BF16});
+      const Value x = p->input("x", 24, 16, 16, DType::BF16);
+      Conv2dOptions conv;
+      conv.k = 16;
+      GroupNormOptions norm;
+      norm.groups = 4;
+      p->set_output(group_norm(*p, "norm", conv2d(*p, "conv", x, conv), norm));
+      p->finish();
+      return p;
+    };
+    KernelTable table{.source = "test", .device = device_name(), .choices = build(1)->kernel_choices()};
+    for (auto& [key, name] : table.choices) name = kernel;
+    use_kernel_table(table);
+    Stream stream;
+    const Values x = random_values(n * size, 7);
+    const auto forward = [&](int images, int first) {
+      const auto p = build(images);
+      const std::vector<float> initial = initial_weights(p->layout(), 1);
+      DeviceBuffer<float> weights(initial.size(), "weights");
+      weights.upload(stream, initial.data());
+      p->bind(weights.data(), nullptr);
+      p->pack(stream);
+      const DeviceArray<bf16> in(stream, Values(x.begin() + first * size, x.begin() + (first + images) * size));
+      copy_on_device(stream, p->data(Value{0}).data, in.data(), sizeof(bf16) * images * size);
+      p->forward(stream);
+      std::vector<uint16_t> bits(static_cast<size_t>(images) * size);
+      copy_to_host(stream, bits.data(), p->data(p->output()).data, sizeof(bf16) * bits.size());
+      const auto is_moments = [](const MemoryBlock& block) { return block.name == "conv moments"; };
+      return std::pair{bits, std::ranges::any_of(p->plan().blocks(), is_moments)};
+    };
+    const auto [all, has_moments] = forward(n, 0);
+    Result result{{}, forward(1, n - 1).first, has_moments};
+    for (const uint16_t bits : all) result.y.push_back(std::bit_cast<float>(uint32_t{bits} << 16));
+    EXPECT_TRUE(std::equal(result.last.begin(), result.last.end(), all.end() - size)) << kernel;
+    return result;
+  };
+  const Result ours = run("sm80"), portable = run("portable");
+  EXPECT_TRUE(ours.has_moments);
+  EXPECT_FALSE(portable.has_moments);
+  // Both round once; their sums differ by fp32's rounding, which may turn one unit of bf16 in the norm's input and
+  // one in its result, and a silu's slope is below 1.1.
+  for (size_t i = 0; i < ours.y.size(); ++i)
+    ASSERT_NEAR(ours.y[i], portable.y[i], 0x1p-6 * std::max(1.0, std::fabs(portable.y[i]))) << i;
 }
 
 // The filters stand in the packed form that the layer's runners want, in one copy or two.
