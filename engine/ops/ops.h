@@ -24,6 +24,23 @@ Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
 // y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias.
 Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options);
 
+// One tensor, or two of equal sizes side by side along the channels, which need not be copied together.
+struct Parts {
+  Value first = {}, second = {};
+};
+
+struct ConvBlockOptions {
+  int k = 0;                       // output channels
+  bool upsampled = false;          // x to twice its size before the convolution
+  Parts shortcut = {};             // of a 1x1 convolution that is added to the result
+  std::string shortcut_name = {};  // of its parameters
+  float scale = 1.0f;              // multiplies the sum
+};
+
+// A 3x3 convolution with what stands before and beside it: y = scale * (conv(u) + bias + shortcut(s) + its bias).
+// Parameters shortcut_name.weight, shortcut_name.bias, name.weight, name.bias.
+Value conv_block(Program& program, const std::string& name, Value x, const ConvBlockOptions& options);
+
 struct GroupNormOptions {
   int groups = 32;
   float eps = 1e-5f;

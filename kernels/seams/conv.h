@@ -32,7 +32,7 @@ inline void check_conv_shape(const char* layer, const ConvShape& s) {
 
 struct ConvEpilogue {
   const float* bias = nullptr;  // (K)
-  ConstDataRef residual;        // (N, OH, OW, K), y's type; null: none
+  ConstDataRef residual = {};   // (N, OH, OW, K), y's type; null: none
   float scale = 1.0f;
   float* moments = nullptr;  // (N, moment_rows(), K, 2), set; null: not wanted
 };

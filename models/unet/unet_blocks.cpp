@@ -40,12 +40,16 @@ Value resnet_block(UNetContext& context, const std::string& path, Value x, const
   h = group_norm(program, path + ".norm2", h, norm2);
   h = dropout(program, path + ".dropout", h, static_cast<float>(config.dropout), ++context.dropouts);
 
-  if (program.info(shortcut).c != options.out_channels)
-    shortcut = conv2d(program, path + ".conv_shortcut", shortcut, pointwise_options(options.out_channels, false));
+  const float scale = static_cast<float>(1.0 / options.output_scale);
+  if (program.info(shortcut).c != options.out_channels) {
+    ConvBlockOptions conv2{.k = options.out_channels, .shortcut = {shortcut}, .scale = scale};
+    conv2.shortcut_name = path + ".conv_shortcut";
+    return conv_block(program, path + ".conv2", h, conv2);
+  }
   Conv2dOptions conv2;
   conv2.k = options.out_channels;
   conv2.residual = shortcut;
-  conv2.scale = static_cast<float>(1.0 / options.output_scale);
+  conv2.scale = scale;
   return conv2d(program, path + ".conv2", h, conv2);
 }
 
@@ -86,10 +90,7 @@ Value downsample_block(UNetContext& context, const std::string& path, Value x, b
 Value upsample_block(UNetContext& context, const std::string& path, Value x, bool as_resnet) {
   const int channels = context.program.info(x).c;
   if (as_resnet) return resnet_block(context, path, x, {channels, 1, Resampling::Up});
-  const Value h = upsample_nearest(context.program, path + ".upsampled", x);
-  Conv2dOptions conv;
-  conv.k = channels;
-  return conv2d(context.program, path + ".conv", h, conv);
+  return conv_block(context.program, path + ".conv", x, {.k = channels, .upsampled = true});
 }
 
 }  // namespace ito

@@ -45,7 +45,7 @@ class ConvRunner {
   // The filters it reads are (K, R, S, C') in the layer's type, C' the next multiple of this; zeros behind C.
   virtual int channel_multiple() const { return 1; }
   virtual int moment_rows() const { return 0; }  // as ConvLayer's, of a forward
-  virtual size_t workspace(int n) = 0;  // bytes; asked for before any capture
+  virtual size_t workspace(int n) = 0;           // bytes; asked for before any capture
   virtual void run(Stream& stream, const ConvCall& call) = 0;
 };
 

@@ -101,6 +101,31 @@ TEST(OpGradients, ConvolutionWithItsInputAsResidual) {
   check("conv2d", build, kActivation, 2);
 }
 
+// A block's gradients are those of the ops that it stands for, and so is its value; the sum of its inputs' gradients
+// is that of separate values.
+Value block(Program& p, const std::vector<Value>& x, bool upsampled, bool apart) {
+  const Value small = upsampled ? average_pool(p, "pool", x[0]) : x[0];
+  ConvBlockOptions options{.k = 2 * kChannels, .upsampled = upsampled, .shortcut = {x[1], x[2]}, .scale = 0.7f};
+  options.shortcut_name = "shortcut";
+  if (!apart) return conv_block(p, "conv", small, options);
+  Conv2dOptions conv;
+  conv.k = options.k;
+  conv.scale = options.scale;
+  conv.residual = conv2d(p, "shortcut", concat_channels(p, "both", x[1], x[2]), pointwise_options(options.k, false));
+  return conv2d(p, "conv", upsampled ? upsample_nearest(p, "up", small) : small, conv);
+}
+
+TEST(OpGradients, AConvolutionWithWhatStandsAroundIt) {
+  for (const bool upsampled : {false, true}) {
+    const auto build = [&](bool apart) {
+      return [=](Program& p, const auto& x) { return block(p, x, upsampled, apart); };
+    };
+    check("block", build(false), kActivation, 3);
+    const std::vector<bool> all(3, true);
+    EXPECT_EQ(gradients(build(false), kActivation, all, false), gradients(build(true), kActivation, all, false));
+  }
+}
+
 TEST(OpGradients, AddAndConcatenation) {
   check(
       "add", [](Program& p, const auto& x) { return add(p, "add", x[0], x[1], 0.3f); }, kActivation, 2);

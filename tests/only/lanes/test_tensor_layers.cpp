@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <map>
 
 #include "engine/ops/ops.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/attention.h"
-#include "kernels/seams/conv.h"
+#include "kernels/seams/conv_block.h"
 #include "tests/kernels/op_test.h"
 #include "tests/models/unet/tiny_unet.h"
 
@@ -139,6 +140,99 @@ TEST_F(TensorLayers, ANormTakesMomentsFromItsConvolution) {
   // one in its result, and a silu's slope is below 1.1.
   for (size_t i = 0; i < ours.y.size(); ++i)
     ASSERT_NEAR(ours.y[i], portable.y[i], 0x1p-6 * std::max(1.0, std::fabs(portable.y[i]))) << i;
+}
+
+// A block by one launch has the values of the block apart, in both passes, and an image its bits alone and among
+// others.
+TEST_F(TensorLayers, ABlockIsOneOrApart) {
+  const ConvBlockShape shapes[] = {{{16, 8, 16, 24, 3, 3, 1, 1, 1, 1, 1}, true},
+                                   {{7, 6, 24, 16, 3, 3, 1, 1, 1, 1, 1}, false, 40, 16},
+                                   {{8, 8, 8, 72, 3, 3, 1, 1, 1, 1, 1}, true, 24}};
+  for (const ConvBlockShape& shape : shapes) {
+    EXPECT_EQ(make_conv_block("layer", shape, DType::BF16), nullptr) << "sim's rule is the portable kernel";
+    EXPECT_TRUE(conv_block_choices(shape, DType::F32, nullptr).empty());
+    std::vector<KernelTiming> timings = time_conv_block(shape, DType::BF16, true, 1, {});
+    ASSERT_EQ(timings.size(), 2u);
+    EXPECT_EQ(timings[0].trouble, "") << timings[0].key;
+    EXPECT_EQ(timings[0].name, "sm80");
+    EXPECT_EQ(timings[1].name, kBlockApart);
+    KernelTable table{.source = "test", .device = device_name()};
+    table.choices[timings[0].key] = "sm80";
+    use_kernel_table(table);
+    const auto one = make_conv_block("layer", shape, DType::BF16);
+    ASSERT_NE(one, nullptr);
+    EXPECT_EQ(conv_block_choices(shape, DType::BF16, one.get()), table.choices);
+    table.choices[timings[0].key] = "cudnn";
+    use_kernel_table(table);
+    EXPECT_THROW(make_conv_block("layer", shape, DType::BF16), UserError);
+    table.binding = false;
+    use_kernel_table(table);
+    EXPECT_EQ(make_conv_block("layer", shape, DType::BF16), nullptr);
+    use_kernel_table({});
+  }
+}
+
+// The op around it hands every gradient on, whichever way its block runs.
+TEST_F(TensorLayers, ABlockTrainsAsItDoesApart) {
+  const int n = 2, h = 8, w = 6;
+  const auto run = [&](const char* choice) {
+    use_kernel_table({});
+    const auto build = [&] {
+      auto p = std::make_unique<Program>(ProgramOptions{n, Mode::Training, DType::BF16});
+      const Value x = p->input("x", h / 2, w / 2, 16, DType::BF16, true), a = p->input("a", h, w, 8, DType::BF16, true),
+                  b = p->input("b", h, w, 16, DType::BF16, true);
+      ConvBlockOptions options{.k = 24, .upsampled = true, .shortcut = {a, b}, .scale = 0.7f};
+      options.shortcut_name = "shortcut";
+      p->set_output(conv_block(*p, "conv", x, options));
+      p->finish();
+      return p;
+    };
+    KernelTable table{.source = "test", .device = device_name()};
+    for (const auto& [key, name] : build()->kernel_choices())
+      table.choices[key] = key.starts_with("block") ? choice : name;
+    use_kernel_table(table);
+    const auto p = build();
+    Stream stream;
+    const std::vector<float> initial = initial_weights(p->layout(), 1);
+    DeviceBuffer<float> weights(initial.size(), "weights"), gradients(initial.size(), "gradients");
+    weights.upload(stream, initial.data());
+    fill_bytes(stream, gradients.data(), 0xFF, gradients.bytes());
+    p->bind(weights.data(), gradients.data());
+    p->pack(stream);
+    const auto fill = [&](DataRef to, size_t count, uint32_t seed) {
+      const DeviceArray<bf16> values(stream, random_values(count, seed));
+      copy_on_device(stream, to.data, values.data(), sizeof(bf16) * count);
+      stream.synchronize();
+    };
+    for (int i = 0; i < 3; ++i) fill(p->data(Value{i}), p->info(Value{i}).count(), 10 + i);
+    p->forward(stream);
+    fill(p->gradient(p->output()), p->info(p->output()).count(), 20);
+    p->backward(stream);
+    std::map<std::string, Values> all;
+    const auto keep = [&](const std::string& name, ConstDataRef from, size_t count) {
+      std::vector<char> bytes(count * size_of(from.type));
+      copy_to_host(stream, bytes.data(), from.data, bytes.size());
+      for (size_t i = 0; i < count; ++i) {
+        uint32_t bits = 0;
+        memcpy(reinterpret_cast<char*>(&bits) + 4 - size_of(from.type), &bytes[i * size_of(from.type)],
+               size_of(from.type));
+        all[name].push_back(std::bit_cast<float>(bits));
+      }
+    };
+    keep("y", p->data(p->output()), p->info(p->output()).count());
+    for (int i = 0; i < 3; ++i) keep(join_text("d", i), p->gradient(Value{i}), p->info(Value{i}).count());
+    for (const Parameter& parameter : p->layout().all())
+      keep(parameter.name, gradients.data() + parameter.offset, parameter.count());
+    return all;
+  };
+  const auto one = run("sm80"), apart = run(kBlockApart);
+  for (const auto& [name, values] : apart) {
+    double size = 0;
+    for (const double v : values) size = std::max(size, std::fabs(v));
+    ASSERT_EQ(one.at(name).size(), values.size()) << name;
+    // One rounding to bf16 more or less, of a value and of its gradient.
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(one.at(name)[i], values[i], 0x1p-6 * size) << name;
+  }
 }
 
 // The filters stand in the packed form that the layer's runners want, in one copy or two.
