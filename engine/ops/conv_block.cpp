@@ -10,7 +10,6 @@
 #include "kernels/nn/pointwise.h"
 #include "kernels/nn/resample.h"
 #include "kernels/seams/conv_block.h"
-#include "kernels/seams/ranges.h"
 
 namespace ito {
 namespace {
@@ -113,7 +112,6 @@ class ConvBlockOp : public Op {
                       shape_.shortcut_first_c, shape_.shortcut_c - shape_.shortcut_first_c);
     ConvEpilogue epilogue{.bias = data.parameter(first_parameter_ + 1), .scale = scale_, .moments = data.moments_out()};
     if (shortcut_) {
-      const Range range(shortcut_name_);
       const DataRef side(workspace, type_);
       workspace += y_bytes();
       shortcut_->forward(stream, side, joined(data, copies), {.bias = data.parameter(1)}, n_, workspace);
@@ -166,7 +164,6 @@ class ConvBlockOp : public Op {
     set_dx(stream, data, du,
            [&](DataRef to, Write write) { conv_->backward_data(stream, to, write, dsum, n_, workspace); });
     if (!shortcut_) return;
-    const Range range(shortcut_name_);
     if (float* dweight = data.dparameter(0))
       shortcut_->backward_weight(stream, dweight, data.dparameter(1), dsum, joined(data, copies), n_, workspace);
     if (!wanted_shortcut_.data) return;

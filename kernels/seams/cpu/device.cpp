@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cpu device: OpenMP workers, each with contiguous shares of a launch.
+// The cpu device: OpenMP workers, which share out a launch (shares.h).
 #include <omp.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 
+#include "kernels/seams/cpu/shares.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/host/memory.h"
 #include "kernels/seams/host/threads.h"
@@ -30,18 +31,10 @@ void parallel_chunks(int64_t n, int64_t least, const std::function<void(int64_t,
     body(0, n);
     return;
   }
-  std::exception_ptr error;
-#pragma omp parallel num_threads(static_cast <int>(most))
-  {
-    const int64_t workers = omp_get_num_threads(), worker = omp_get_thread_num();
-    try {
-      body(n * worker / workers, n * (worker + 1) / workers);
-    } catch (...) {
-#pragma omp critical(ito_parallel_chunks_error)
-      if (!error) error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
+  // Enough pieces to even out, none so small that taking it costs more than a thousandth of it.
+  constexpr int64_t kPieces = 8;
+  const int64_t pieces = std::clamp<int64_t>(n / std::max<int64_t>(least, 1), most, kPieces * most);
+  cpu::for_pieces(pieces, static_cast<int>(most), [&](int64_t i, int) { body(n * i / pieces, n * (i + 1) / pieces); });
 }
 
 void* worker_scratch(size_t bytes) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/seams/cpu/shares.h"
 #include "kernels/seams/device.h"
 
 namespace ito::onednn {
@@ -82,25 +83,15 @@ class Call {
   std::vector<Worker> workers_;
 };
 
-// Calls f(i, worker) for i in [0, count) on device_threads() workers, each with a contiguous share.
+// Calls f(i, worker) for i in [0, count) on device_threads() workers (cpu/shares.h).
 template <class F>
 void parallel_items(int64_t count, const F& f) {
   if (count <= 0) return;
-  std::exception_ptr error;
   const int threads = static_cast<int>(std::min<int64_t>(count, device_threads()));
-#pragma omp parallel num_threads(threads)
-  {
+  cpu::for_pieces(count, threads, [&](int64_t i, int worker) {
     const OneThread one;
-    const int64_t workers = omp_get_num_threads(), worker = omp_get_thread_num();
-    try {
-      for (int64_t i = count * worker / workers; i < count * (worker + 1) / workers; ++i)
-        f(i, static_cast<int>(worker));
-    } catch (...) {
-#pragma omp critical(ito_onednn_error)
-      if (!error) error = std::current_exception();
-    }
-  }
-  if (error) std::rethrow_exception(error);
+    f(i, worker);
+  });
 }
 
 }  // namespace ito::onednn
