@@ -44,10 +44,11 @@ class GroupNormOp : public Op {
     gradients.dscale_shift = row_gradient(data, scale_shift_input_);
     group_norm_backward(stream, gradients, data.dout(0), data.in(0), data.out(1).as<float>(), data.parameter(0),
                         data.parameter(1), modulation(data), shape_, partials + 2 * nc);
-    if (float* dgamma = data.dparameter(0)) {
-      fold_tree(stream, dgamma, gradients.dgamma_partial, shape_.n, images_per_chunk(), shape_.c);
-      fold_tree(stream, data.dparameter(1), gradients.dbeta_partial, shape_.n, images_per_chunk(), shape_.c);
-    }
+    if (float* dgamma = data.dparameter(0))
+      fold_trees(
+          stream,
+          {{dgamma, gradients.dgamma_partial, shape_.c}, {data.dparameter(1), gradients.dbeta_partial, shape_.c}},
+          shape_.n, images_per_chunk());
   }
 
  private:

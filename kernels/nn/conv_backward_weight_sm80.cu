@@ -263,10 +263,11 @@ void conv_sm80_backward_weight(Stream& stream, const ConvSm80WeightGradients& gr
                                                             Tile::kSharedBytes, stream, partial, dy, from, s,
                                                             column_tiles);
   });
-  fold_tree(stream, gradients.dweight, partial.weight, parts, 1, c.weights());
-  if (shape.shortcut_c)
-    fold_tree(stream, gradients.dshortcut, partial.shortcut, parts, 1, int64_t{1} * c.k * shape.shortcut_c);
-  if (gradients.dbias) fold_tree(stream, gradients.dbias, partial.bias, parts, 1, c.k);
+  fold_trees(stream,
+             {{gradients.dweight, partial.weight, c.weights()},
+              {gradients.dshortcut, partial.shortcut, int64_t{1} * c.k * shape.shortcut_c},
+              {gradients.dbias, partial.bias, gradients.dbias ? c.k : 0}},
+             parts, 1);
 }
 
 }  // namespace ito

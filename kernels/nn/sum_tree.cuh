@@ -93,12 +93,12 @@ DEVICE void by_leaves(int count, F&& f) {
   }
 }
 
-// out[j] = the tree's sum of row[0][j] .. row[leaves - 1][j], `distance` apart, for the thread's columns j (rows.cuh).
-// Eight rows at a time, which are a subtree, so that their loads do not wait for one another.
+// The leaves row[0][j] .. row[leaves - 1][j], `distance` apart, into an empty tree, for the thread's columns j
+// (rows.cuh). Eight rows at a time, which are a subtree, so that their loads do not wait for one another.
 template <int kWidth, int kColumns>
-DEVICE void fold_leaves(float* out, const float* row, int64_t leaves, int64_t distance, int column, int width) {
+DEVICE void add_leaves(TreeSum<float, kWidth / kColumns, kTreeLevels - 3>& tree, const float* row, int64_t leaves,
+                       int64_t distance, int column, int width) {
   constexpr int kGroup = 8;
-  TreeSum<float, kWidth / kColumns, kTreeLevels - 3> tree;
   for (int64_t first = 0; first < leaves; first += kGroup) {
     float* sum = tree.begin(first / kGroup);
     const float* group = row + first * distance;
@@ -107,6 +107,13 @@ DEVICE void fold_leaves(float* out, const float* row, int64_t leaves, int64_t di
           column, width, [&](int k, int j) { sum[k] = tree_of<decltype(count)::value>(group + j, distance); });
     });
   }
+}
+
+// out[j] = the tree's sum of the same.
+template <int kWidth, int kColumns>
+DEVICE void fold_leaves(float* out, const float* row, int64_t leaves, int64_t distance, int column, int width) {
+  TreeSum<float, kWidth / kColumns, kTreeLevels - 3> tree;
+  add_leaves<kWidth, kColumns>(tree, row, leaves, distance, column, width);
   const float* total = tree.total();
   for_own_columns<kWidth, kColumns>(column, width, [&](int k, int j) { out[j] = total[k]; });
 }

@@ -63,6 +63,34 @@ TEST(FoldTree, FollowsTheTree) {
   }
 }
 
+// Arrays of one launch: few columns, whose leaves several teams of a block share, and many, which have blocks enough.
+TEST(FoldTree, OfSeveralArraysAtOnce) {
+  Stream stream;
+  struct Folded {
+    int64_t count;
+    Values partial;
+    DeviceArray<float> data, out;
+    Folded(Stream& stream, int64_t rows, int64_t count, uint64_t seed)
+        : count(count), partial(wide_values(rows * count, seed)), data(stream, partial), out(stream, count) {}
+    void expect(int64_t rows, int a) const {
+      EXPECT_EQ(differing(out.raw(), ref::tree_sum(leaves_of(partial, rows, a, count))), 0u) << rows << ", " << count;
+    }
+  };
+  for (const int a : {1, 16}) {
+    for (const int64_t rows : {1, 40, 300}) {
+      Folded few(stream, rows, 70, rows), one(stream, rows, 1, rows + 1), many(stream, rows, 130, rows + 2);
+      fold_trees(stream, {{few.out, few.data, few.count}, {one.out, one.data, 1}, {many.out, many.data, many.count}},
+                 rows, a);
+      few.expect(rows, a), one.expect(rows, a), many.expect(rows, a);
+    }
+  }
+  Folded wide(stream, 3, 128 * 256 + 5, 1), narrow(stream, 3, 129, 2);
+  fold_trees(stream, {{wide.out, wide.data, wide.count}, {narrow.out, narrow.data, narrow.count}}, 3, 1);
+  wide.expect(3, 1), narrow.expect(3, 1);
+  const FoldTask task{wide.out, wide.data, 1};
+  EXPECT_THROW(fold_trees(stream, {task, task, task, task}, 1, 1), Error);
+}
+
 TEST(FoldTree, OfNothingIsZero) {
   Stream stream;
   DeviceArray<float> data(stream, 1);
