@@ -15,8 +15,8 @@
 namespace ito {
 namespace {
 
-template <class T, int V, bool SILU>
-KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const float* gamma, const float* beta,
+template <class T, int V, bool SILU, bool TWO>
+KERNEL void group_norm_forward_kernel(T* y, float* stats, Sides<const T, TWO> x, const float* gamma, const float* beta,
                                       GroupNormModulation modulation, GroupNormShape shape, int width) {
   const int slices = shape.c / width;
   const int64_t image = blockIdx.x / slices;
@@ -34,7 +34,7 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
   const float* temb = modulation.temb ? modulation.temb + image * modulation.temb_stride + first : nullptr;
   const float* modulate =
       modulation.scale_shift ? modulation.scale_shift + image * modulation.scale_shift_stride + first : nullptr;
-  const T* x_slice = x + image * hw * c + first;
+  const auto x_slice = x.from(image * hw * c + first);
   T* y_slice = y + image * hw * c + first;
 
   BLOCK_LOOP(j, width) offset[j] = temb ? temb[j] : 0.0f;
@@ -42,9 +42,10 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
 
   sum_pixels<1, V>(fold, walk, width, hw, [&](int j) {
     const auto o = Packed<float, V>::load(offset + j);
+    const auto strip = x.strip(shape, image, first + j);
     return [=](int p, float(&part)[1][V]) {
       float in[V];
-      load_floats(in, x_slice + int64_t{1} * p * c + j);
+      load_floats(in, x_slice.at(strip, int64_t{1} * p * c + j, p));
       for_lanes<V>([&](int v) { part[0][v] += in[v] + o[v]; });
     };
   });
@@ -61,9 +62,10 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
 
   sum_pixels<1, V>(fold, walk, width, hw, [&](int j) {
     const auto o = Packed<float, V>::load(offset + j);
+    const auto strip = x.strip(shape, image, first + j);
     return [=](int p, float(&part)[1][V]) {
       float in[V];
-      load_floats(in, x_slice + int64_t{1} * p * c + j);
+      load_floats(in, x_slice.at(strip, int64_t{1} * p * c + j, p));
       for_lanes<V>([&](int v) {
         const float d = in[v] + o[v];
         part[0][v] = fmaf(d, d, part[0][v]);
@@ -88,10 +90,11 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
     const auto o = Packed<float, V>::load(offset + j);
     const auto a = Packed<float, V>::load(scale + j);
     const auto b = Packed<float, V>::load(shift + j);
+    const auto strip = x.strip(shape, image, first + j);
     return [=](int p) {
       const int64_t at = int64_t{1} * p * c + j;
       float f[V];
-      load_floats(f, x_slice + at);
+      load_floats(f, x_slice.at(strip, at, p));
       for_lanes<V>([&](int v) {
         const float z = fmaf(f[v] + o[v], a[v], b[v]);
         f[v] = SILU ? z * sigmoid(z) : z;
@@ -105,31 +108,30 @@ KERNEL void group_norm_forward_kernel(T* y, float* stats, const T* x, const floa
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void group_norm_forward(Stream& stream, DataRef y, float* stats, ConstDataRef x, const float* gamma, const float* beta,
-                        const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
-  check_group_norm("group_norm_forward", shape, x.data);
+void group_norm_forward(Stream& stream, DataRef y, float* stats, const GroupNormInput& x, const float* gamma,
+                        const float* beta, const GroupNormModulation& modulation, const GroupNormShape& shape,
+                        float* workspace) {
+  check_group_norm("group_norm_forward", shape, x);
   check_group_norm("group_norm_forward", shape, y.data);
   if (group_norm_spreads(shape)) {
     group_norm_statistics(stream, stats, x, modulation, shape, workspace);
     group_norm_apply(stream, y, x, stats, gamma, beta, modulation, shape);
     return;
   }
-  by_type(x.type, [&](auto zero) {
+  by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
-    by_strip<T>(shape.c, [&](auto strip) {
+    by_strip<T>(shape, x, [&](auto strip, auto two) {
       constexpr int V = decltype(strip)::value;
+      constexpr bool TWO = decltype(two)::value;
       const int width = group_norm_slice<T, V>(shape);
       const size_t smem = group_norm_fold_bytes<T, V>(width, 1) + sizeof(float) * 4 * width;
       const Dim3 grid(int64_t{1} * shape.n * (shape.c / width));
-      if (shape.silu) {
-        launch<group_norm_forward_kernel<T, V, true>>("group_norm_forward", grid, kGroupNormThreads, smem, stream,
-                                                      y.as<T>(), stats, x.as<T>(), gamma, beta, modulation, shape,
-                                                      width);
-      } else {
-        launch<group_norm_forward_kernel<T, V, false>>("group_norm_forward", grid, kGroupNormThreads, smem, stream,
-                                                       y.as<T>(), stats, x.as<T>(), gamma, beta, modulation, shape,
-                                                       width);
-      }
+      const auto run = [&](auto silu) {
+        launch<group_norm_forward_kernel<T, V, decltype(silu)::value, TWO>>(
+            "group_norm_forward", grid, kGroupNormThreads, smem, stream, y.as<T>(), stats, sides_of<T, TWO>(x), gamma,
+            beta, modulation, shape, width);
+      };
+      shape.silu ? run(std::true_type{}) : run(std::false_type{});
     });
   });
 }

@@ -19,10 +19,10 @@
 namespace ito {
 namespace {
 
-template <class T, int V, bool SILU, bool ADD>
-KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, const T* dy, const T* x, const float* stats,
-                                       const float* gamma, const float* beta, GroupNormModulation modulation,
-                                       GroupNormShape shape, int width) {
+template <class T, int V, bool SILU, bool ADD, bool TWO>
+KERNEL void group_norm_backward_kernel(Targets<T, ADD, TWO> dx, GroupNormGradients gradients, const T* dy,
+                                       Sides<const T, TWO> x, const float* stats, const float* gamma, const float* beta,
+                                       GroupNormModulation modulation, GroupNormShape shape, int width) {
   const int slices = shape.c / width;
   const int64_t image = blockIdx.x / slices;
   const int first = static_cast<int>(blockIdx.x % slices) * width;
@@ -38,9 +38,9 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
   float* slope = constant + width;  // (width): rstd^2 m2
 
   const int64_t slice = image * hw * c + first;
-  const T* x_slice = x + slice;
+  const auto x_slice = x.from(slice);
   const T* dy_slice = dy + slice;
-  T* dx_slice = dx + slice;
+  const auto dx_slice = dx.to.from(slice);
 
   set_chain({offset, scale, shift}, stats, gamma, beta, modulation, shape, image, first, width);
   block_sync();
@@ -49,10 +49,11 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
     const auto o = Packed<float, V>::load(offset + j);
     const auto a = Packed<float, V>::load(scale + j);
     const auto b = Packed<float, V>::load(shift + j);
+    const auto strip = x.strip(shape, image, first + j);
     return [=](int p, float(&part)[3][V]) {
       const int64_t at = int64_t{1} * p * c + j;
       float in[V], grad[V];
-      load_floats(in, x_slice + at);
+      load_floats(in, x_slice.at(strip, at, p));
       load_floats(grad, dy_slice + at);
       for_lanes<V>([&](int v) {
         const float d = in[v] + o[v];
@@ -73,19 +74,23 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
     const auto b = Packed<float, V>::load(shift + j);
     const auto c0 = Packed<float, V>::load(constant + j);
     const auto c1 = Packed<float, V>::load(slope + j);
+    const auto strip = x.strip(shape, image, first + j);
     return [=](int p) {
       const int64_t at = int64_t{1} * p * c + j;
       float in[V], grad[V], out[V] = {};
-      load_floats(in, x_slice + at);
+      load_floats(in, x_slice.at(strip, at, p));
       load_floats(grad, dy_slice + at);
-      if constexpr (ADD) load_floats(out, dx_slice + at);
-      for_lanes<V>([&](int v) {
-        const float d = in[v] + o[v];
-        const float dz = SILU ? grad[v] * silu_gradient(fmaf(d, a[v], b[v])) : grad[v];
-        const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
-        out[v] = ADD ? out[v] + du : du;
+      T* to = dx_slice.at(strip, at, p);
+      dx.by_write(strip, [&](auto add) {
+        if constexpr (decltype(add)::value) load_floats(out, to);
+        for_lanes<V>([&](int v) {
+          const float d = in[v] + o[v];
+          const float dz = SILU ? grad[v] * silu_gradient(fmaf(d, a[v], b[v])) : grad[v];
+          const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
+          out[v] = decltype(add)::value ? out[v] + du : du;
+        });
+        store_floats(to, out);
       });
-      store_floats(dx_slice + at, out);
     };
   });
 }
@@ -94,12 +99,11 @@ KERNEL void group_norm_backward_kernel(T* dx, GroupNormGradients gradients, cons
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
+void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, const GroupNormInput& x,
                          const float* stats, const float* gamma, const float* beta,
                          const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
-  check_group_norm("group_norm_backward", shape, x.data);
+  check_group_norm("group_norm_backward", shape, gradients, x);
   check_group_norm("group_norm_backward", shape, dy.data);
-  check_group_norm("group_norm_backward", shape, gradients.dx.data);
   ITO_CHECK(!gradients.dtemb || shape.n <= 1 || modulation.temb_stride >= shape.c,
             "group_norm_backward: rows of dtemb at distance ", modulation.temb_stride, "; expected at least ", shape.c);
   ITO_CHECK(!gradients.dscale_shift || modulation.scale_shift,
@@ -108,20 +112,22 @@ void group_norm_backward(Stream& stream, const GroupNormGradients& gradients, Co
     group_norm_backward_spread(stream, gradients, dy, x, stats, gamma, beta, modulation, shape, workspace);
     return;
   }
-  by_type(x.type, [&](auto zero) {
+  by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
-    by_strip<T>(shape.c, [&](auto strip) {
+    by_strip<T>(shape, x, [&](auto strip, auto two) {
       constexpr int V = decltype(strip)::value;
+      constexpr bool TWO = decltype(two)::value;
       const int width = group_norm_slice<T, V>(shape);
       const size_t smem = group_norm_fold_bytes<T, V>(width, 3) + sizeof(float) * 5 * width;
       const Dim3 grid(int64_t{1} * shape.n * (shape.c / width));
       const auto run = [&](auto silu, auto add) {
-        launch<group_norm_backward_kernel<T, V, decltype(silu)::value, decltype(add)::value>>(
-            "group_norm_backward", grid, kGroupNormThreads, smem, stream, gradients.dx.as<T>(), gradients, dy.as<T>(),
-            x.as<T>(), stats, gamma, beta, modulation, shape, width);
+        constexpr bool ADD = decltype(add)::value;
+        launch<group_norm_backward_kernel<T, V, decltype(silu)::value, ADD, TWO>>(
+            "group_norm_backward", grid, kGroupNormThreads, smem, stream, targets_of<T, ADD, TWO>(gradients, x),
+            gradients, dy.as<T>(), sides_of<T, TWO>(x), stats, gamma, beta, modulation, shape, width);
       };
-      const auto by_silu = [&](auto add) { shape.silu ? run(std::true_type{}, add) : run(std::false_type{}, add); };
-      gradients.write == Write::Add ? by_silu(std::true_type{}) : by_silu(std::false_type{});
+      by_write<TWO>(gradients.write,
+                    [&](auto add) { shape.silu ? run(std::true_type{}, add) : run(std::false_type{}, add); });
     });
   });
 }

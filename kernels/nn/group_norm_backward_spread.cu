@@ -20,8 +20,8 @@ DEVICE float gradient_of_z(float dy, float z) {
   return SILU ? dy * silu_gradient(z) : dy;
 }
 
-template <class T, int V, bool SILU>
-KERNEL void group_norm_segment_sums_kernel(float* partials, const T* dy, const T* x, const float* stats,
+template <class T, int V, bool SILU, bool TWO>
+KERNEL void group_norm_segment_sums_kernel(float* partials, const T* dy, Sides<const T, TWO> x, const float* stats,
                                            const float* gamma, const float* beta, GroupNormModulation modulation,
                                            GroupNormShape shape, int width, int segment_pixels) {
   const SegmentPlace place(blockIdx.x, shape, width, segment_pixels);
@@ -36,6 +36,7 @@ KERNEL void group_norm_segment_sums_kernel(float* partials, const T* dy, const T
 
   if (walk.row < walk.rows) {
     for (int strip = walk.lane; strip < walk.strips; strip += walk.lanes) {
+      const auto side = x.strip(shape, place.image, place.first + strip * V);
       float o[V], a[V], b[V], sum_dz[V] = {}, sum_dz_d[V] = {}, sum_d[V] = {};
       load_floats(o, chain.offset + strip * V);
       load_floats(a, chain.scale + strip * V);
@@ -45,7 +46,7 @@ KERNEL void group_norm_segment_sums_kernel(float* partials, const T* dy, const T
         float f[U][V], g[U][V];
         for (int u = 0; u < U; ++u) {
           const int64_t at = slice + int64_t{1} * (p + u * walk.rows) * c + strip * V;
-          load_floats(f[u], x + at);
+          load_floats(f[u], x.at(side, at, p + u * walk.rows));
           load_floats(g[u], dy + at);
         }
         for (int u = 0; u < U; ++u) {
@@ -107,11 +108,11 @@ KERNEL void group_norm_fold_sums_kernel(float* group_terms, GroupNormGradients g
   }
 }
 
-template <class T, int V, bool SILU, bool ADD>
-KERNEL void group_norm_backward_apply_kernel(T* dx, const float* group_terms, const T* dy, const T* x,
-                                             const float* stats, const float* gamma, const float* beta,
-                                             GroupNormModulation modulation, GroupNormShape shape, int width,
-                                             int segment_pixels) {
+template <class T, int V, bool SILU, bool ADD, bool TWO>
+KERNEL void group_norm_backward_apply_kernel(Targets<T, ADD, TWO> dx, const float* group_terms, const T* dy,
+                                             Sides<const T, TWO> x, const float* stats, const float* gamma,
+                                             const float* beta, GroupNormModulation modulation, GroupNormShape shape,
+                                             int width, int segment_pixels) {
   const SegmentPlace place(gridDim.x - 1 - int64_t{blockIdx.x}, shape, width, segment_pixels);
   const SliceWalk walk(width, V, kGroupNormThreads, static_cast<int>(threadIdx.x));
   const int c = shape.c, group_size = c / shape.groups;
@@ -131,33 +132,38 @@ KERNEL void group_norm_backward_apply_kernel(T* dx, const float* group_terms, co
 
   if (walk.row < walk.rows) {
     for (int strip = walk.lane; strip < walk.strips; strip += walk.lanes) {
+      const auto side = x.strip(shape, place.image, place.first + strip * V);
       float o[V], a[V], b[V], c0[V], c1[V];
       load_floats(o, chain.offset + strip * V);
       load_floats(a, chain.scale + strip * V);
       load_floats(b, chain.shift + strip * V);
       load_floats(c0, constant + strip * V);
       load_floats(c1, slope + strip * V);
-      for_batches<kBatch>(walk, place.p0, place.p1, [&](int p, auto size) {
-        constexpr int U = decltype(size)::value;
-        float f[U][V], g[U][V], out[U][V];
-        for (int u = 0; u < U; ++u) {
-          const int64_t at = slice + int64_t{1} * (p + u * walk.rows) * c + strip * V;
-          load_floats(f[u], x + at);
-          load_floats(g[u], dy + at);
-          if constexpr (ADD) load_floats(out[u], dx + at);
-        }
-        for (int u = 0; u < U; ++u) {
-          for_lanes<V>([&](int v) {
-            const float d = f[u][v] + o[v];
-            const float dz = gradient_of_z<SILU>(g[u][v], fmaf(d, a[v], b[v]));
-            const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
-            if constexpr (ADD)
-              out[u][v] += du;
-            else
-              out[u][v] = du;
-          });
-          store_floats(dx + slice + int64_t{1} * (p + u * walk.rows) * c + strip * V, out[u]);
-        }
+      dx.by_write(side, [&](auto add) {
+        constexpr bool kAdd = decltype(add)::value;
+        for_batches<kBatch>(walk, place.p0, place.p1, [&](int p, auto size) {
+          constexpr int U = decltype(size)::value;
+          float f[U][V], g[U][V], out[U][V];
+          for (int u = 0; u < U; ++u) {
+            const int64_t at = slice + int64_t{1} * (p + u * walk.rows) * c + strip * V;
+            load_floats(f[u], x.at(side, at, p + u * walk.rows));
+            load_floats(g[u], dy + at);
+            if constexpr (kAdd) load_floats(out[u], dx.to.at(side, at, p + u * walk.rows));
+          }
+          for (int u = 0; u < U; ++u) {
+            for_lanes<V>([&](int v) {
+              const float d = f[u][v] + o[v];
+              const float dz = gradient_of_z<SILU>(g[u][v], fmaf(d, a[v], b[v]));
+              const float du = fmaf(dz, a[v], -fmaf(d, c1[v], c0[v]));
+              if constexpr (kAdd)
+                out[u][v] += du;
+              else
+                out[u][v] = du;
+            });
+            const int64_t at = slice + int64_t{1} * (p + u * walk.rows) * c + strip * V;
+            store_floats(dx.to.at(side, at, p + u * walk.rows), out[u]);
+          }
+        });
       });
     }
   }
@@ -167,37 +173,40 @@ KERNEL void group_norm_backward_apply_kernel(T* dx, const float* group_terms, co
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
-                                const float* stats, const float* gamma, const float* beta,
+void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy,
+                                const GroupNormInput& x, const float* stats, const float* gamma, const float* beta,
                                 const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
+  check_group_norm("group_norm_backward_spread", shape, gradients, x);
   const int segment = group_norm_segment(shape.hw);
   float* partials = workspace;  // (N, segments, 3, C)
   float* group_terms = partials + int64_t{3} * shape.n * group_norm_segments(shape.hw) * shape.c;  // (N, G, 2)
-  by_type(x.type, [&](auto zero) {
+  by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
-    by_strip<T>(shape.c, [&](auto strip) {
+    by_strip<T>(shape, x, [&](auto strip, auto two) {
       constexpr int V = decltype(strip)::value;
+      constexpr bool TWO = decltype(two)::value;
       const int width = group_norm_slice<T, V>(shape), whole = group_norm_slice<bf16, 1>(shape);
       const Dim3 grid = group_norm_segment_grid(shape, width);
       const auto sums = [&](auto silu) {
-        launch<group_norm_segment_sums_kernel<T, V, decltype(silu)::value>>(
+        launch<group_norm_segment_sums_kernel<T, V, decltype(silu)::value, TWO>>(
             "group_norm_segment_sums", grid, kGroupNormThreads,
             group_norm_fold_bytes<T, V>(width, 3) / 2 + sizeof(float) * 3 * width, stream, partials, dy.as<T>(),
-            x.as<T>(), stats, gamma, beta, modulation, shape, width, segment);
+            sides_of<T, TWO>(x), stats, gamma, beta, modulation, shape, width, segment);
       };
       const auto apply = [&](auto silu, auto add) {
-        launch<group_norm_backward_apply_kernel<T, V, decltype(silu)::value, decltype(add)::value>>(
+        constexpr bool ADD = decltype(add)::value;
+        launch<group_norm_backward_apply_kernel<T, V, decltype(silu)::value, ADD, TWO>>(
             "group_norm_backward_apply", grid, kGroupNormThreads, sizeof(float) * 5 * width, stream,
-            gradients.dx.as<T>(), static_cast<const float*>(group_terms), dy.as<T>(), x.as<T>(), stats, gamma, beta,
-            modulation, shape, width, segment);
+            targets_of<T, ADD, TWO>(gradients, x), static_cast<const float*>(group_terms), dy.as<T>(),
+            sides_of<T, TWO>(x), stats, gamma, beta, modulation, shape, width, segment);
       };
       shape.silu ? sums(std::true_type{}) : sums(std::false_type{});
       launch<group_norm_fold_sums_kernel>("group_norm_fold_sums", Dim3(int64_t{1} * shape.n * (shape.c / whole)),
                                           block_threads(128), (sizeof(double) * 3 + sizeof(float) * 2) * whole, stream,
                                           group_terms, gradients, static_cast<const float*>(partials), stats, gamma,
                                           beta, modulation, shape, whole, segment);
-      const auto by_silu = [&](auto add) { shape.silu ? apply(std::true_type{}, add) : apply(std::false_type{}, add); };
-      gradients.write == Write::Add ? by_silu(std::true_type{}) : by_silu(std::false_type{});
+      by_write<TWO>(gradients.write,
+                    [&](auto add) { shape.silu ? apply(std::true_type{}, add) : apply(std::false_type{}, add); });
     });
   });
 }

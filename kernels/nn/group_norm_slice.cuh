@@ -29,6 +29,59 @@ struct SliceWalk {
   }
 };
 
+// A tensor (N, HW, C) in one piece or in two side by side along the channels. at(strip, whole, p) is where pixel p of a
+// strip is, whole its place in one piece. A strip lies in one of two, so a thread chooses once, before it walks.
+template <class T, bool TWO>
+struct Sides {
+  struct Strip {};
+  T* data;
+  DEVICE Sides from(int64_t slice) const { return {data + slice}; }
+  DEVICE Strip strip(const GroupNormShape&, int64_t, int) const { return {}; }
+  template <class Any>
+  DEVICE T* at(const Any&, int64_t whole, int) const {
+    return data + whole;
+  }
+};
+template <class T>
+struct Sides<T, true> {
+  struct Strip {
+    int64_t start;
+    int c;
+    bool second;
+  };
+  T *data, *data1;
+  int first_c;
+  DEVICE Sides from(int64_t) const { return *this; }
+  DEVICE Strip strip(const GroupNormShape& shape, int64_t image, int channel) const {
+    const bool second = channel >= first_c;
+    const int c = second ? shape.c - first_c : first_c;
+    return {image * shape.hw * c + channel - (second ? first_c : 0), c, second};
+  }
+  template <class Any>  // the same of a tensor and its gradient
+  DEVICE T* at(const Any& strip, int64_t, int p) const {
+    return (strip.second ? data1 : data) + strip.start + int64_t{1} * p * strip.c;
+  }
+};
+
+// A gradient of such a tensor, set or added to: ADD of one piece, each in its own way of two.
+template <class T, bool ADD, bool TWO>
+struct Targets {
+  Sides<T, TWO> to;
+  bool add, add1;
+  // Calls f(whether to add), an integral constant.
+  template <class Strip, class F>
+  DEVICE void by_write(const Strip& strip, F&& f) const {
+    if constexpr (!TWO) {
+      f(std::bool_constant<ADD>{});
+    } else {
+      if (strip.second ? add1 : add)
+        f(std::true_type{});
+      else
+        f(std::false_type{});
+    }
+  }
+};
+
 // fold[(sum * rows + row) * width + channel] = the sum over the row's pixels of what add(strip, pixel, part) adds.
 template <int SUMS, int V, class Begin>
 DEVICE void sum_pixels(double* fold, const SliceWalk& walk, int width, int hw, Begin&& begin) {
@@ -217,6 +270,63 @@ inline void check_group_norm(const char* kernel, const GroupNormShape& shape, co
             " groups; choose a divisor of the channels");
   ITO_CHECK(reinterpret_cast<uintptr_t>(activations) % 16 == 0, kernel,
             ": an activation is not aligned to 16 bytes; take tensors from device_allocate or an aligned arena");
+}
+
+inline void check_group_norm(const char* kernel, const GroupNormShape& shape, const GroupNormInput& x) {
+  check_group_norm(kernel, shape, x.x.data);
+  check_group_norm(kernel, shape, x.x1.data);
+  ITO_CHECK(!x.x1 || group_norm_takes_two(shape.c, x.first_c), kernel, ": two tensors of ", x.first_c, " and ",
+            shape.c - x.first_c, " channels, expected multiples of 8; ask group_norm_takes_two, or concatenate them");
+}
+
+inline void check_group_norm(const char* kernel, const GroupNormShape& shape, const GroupNormGradients& gradients,
+                             const GroupNormInput& x) {
+  check_group_norm(kernel, shape, x);
+  check_group_norm(kernel, shape, gradients.dx.data);
+  check_group_norm(kernel, shape, gradients.dx1.data);
+  ITO_CHECK(static_cast<bool>(gradients.dx1) == static_cast<bool>(x.x1), kernel, ": x is ", x.x1 ? "two" : "one",
+            " and its gradient is not, expected a gradient for each");
+}
+
+// by_strip for an input that may be two tensors: f(strip, whether it is two). On a GPU two have the strip of their
+// concatenation, on which rows of threads, and so the order of sums, depend; on a CPU that is one row whatever the
+// strip.
+template <class T, class F>
+void by_strip(const GroupNormShape& shape, const GroupNormInput& x, F&& f) {
+  constexpr int wide = kGroupNormStrip<T>;
+  if (!x.x1) {
+    by_strip<T>(shape.c, [&](auto strip) { f(strip, std::false_type{}); });
+  } else if (shape.c % wide == 0 && x.first_c % wide == 0) {
+    f(std::integral_constant<int, wide>{}, std::true_type{});
+  } else if constexpr (wide > 8) {
+    f(std::integral_constant<int, 8>{}, std::true_type{});
+  }
+}
+
+template <class T, bool TWO>
+Sides<const T, TWO> sides_of(const GroupNormInput& x) {
+  if constexpr (TWO)
+    return {x.x.as<T>(), x.x1.as<T>(), x.first_c};
+  else
+    return {x.x.as<T>()};
+}
+
+template <class T, bool ADD, bool TWO>
+Targets<T, ADD, TWO> targets_of(const GroupNormGradients& gradients, const GroupNormInput& x) {
+  const bool add = gradients.write == Write::Add, add1 = gradients.write1 == Write::Add;
+  if constexpr (TWO)
+    return {{gradients.dx.as<T>(), gradients.dx1.as<T>(), x.first_c}, add, add1};
+  else
+    return {{gradients.dx.as<T>()}, add, add1};
+}
+
+// Calls f(whether to add) as a kernel's template has it; of two, where the kernel asks for each, with true alone.
+template <bool TWO, class F>
+void by_write(Write write, F&& f) {
+  if constexpr (TWO)
+    f(std::true_type{});
+  else
+    write == Write::Add ? f(std::true_type{}) : f(std::false_type{});
 }
 
 }  // namespace ito

@@ -21,23 +21,25 @@ DEVICE int pixels_of_row(const SliceWalk& walk, int row, int p0, int p1) {
   return p1 - p0 > row ? (p1 - p0 - row + walk.rows - 1) / walk.rows : 0;
 }
 
-template <class T, int V>
-KERNEL void group_norm_segment_statistics_kernel(float* partials, const T* x, GroupNormShape shape, int width,
-                                                 int segment_pixels) {
+template <class T, int V, bool TWO>
+KERNEL void group_norm_segment_statistics_kernel(float* partials, Sides<const T, TWO> x, GroupNormShape shape,
+                                                 int width, int segment_pixels) {
   const SegmentPlace place(blockIdx.x, shape, width, segment_pixels);
   const SliceWalk walk(width, V, kGroupNormThreads, static_cast<int>(threadIdx.x));
   const int c = shape.c;
   float* row_mean = dyn_shared<float>();             // (rows, width)
   float* row_square = row_mean + walk.rows * width;  // (rows, width)
-  const T* from = x + place.image * shape.hw * c + place.first;
+  const auto from = x.from(place.image * shape.hw * c + place.first);
 
   if (walk.row < walk.rows) {
     for (int strip = walk.lane; strip < walk.strips; strip += walk.lanes) {
+      const auto side = x.strip(shape, place.image, place.first + strip * V);
       float mean[V] = {}, square[V] = {}, count = 0;
       for_batches<kBatch>(walk, place.p0, place.p1, [&](int p, auto size) {
         constexpr int U = decltype(size)::value;
         float f[U][V];
-        for (int u = 0; u < U; ++u) load_floats(f[u], from + int64_t{1} * (p + u * walk.rows) * c + strip * V);
+        for (int u = 0; u < U; ++u)
+          load_floats(f[u], from.at(side, int64_t{1} * (p + u * walk.rows) * c + strip * V, p + u * walk.rows));
         const float share = U * reciprocal(count + U), weight = count * share;
         for_lanes<V>([&](int v) {
           float batch = f[0][v];
@@ -75,27 +77,32 @@ KERNEL void group_norm_segment_statistics_kernel(float* partials, const T* x, Gr
   }
 }
 
-KERNEL void group_norm_fold_statistics_kernel(float* stats, const float* partials, GroupNormModulation modulation,
-                                              GroupNormShape shape, int width, int segment_pixels) {
-  const int slices = shape.c / width, segments = (shape.hw + segment_pixels - 1) / segment_pixels;
+template <bool TWO>
+KERNEL void group_norm_fold_statistics_kernel(float* stats, GroupNormMoments moments, GroupNormModulation modulation,
+                                              GroupNormShape shape, int width) {
+  const int slices = shape.c / width;
   const int64_t image = blockIdx.x / slices;
   const int first = static_cast<int>(blockIdx.x % slices) * width;
-  const int c = shape.c, group_size = c / shape.groups;
-  const int last_pixels = shape.hw - (segments - 1) * segment_pixels;
-  const float* of_image = partials + 2 * (image * segments * c + first);
+  const int group_size = shape.c / shape.groups;
   double* mean = dyn_shared<double>();  // (width), temb included
   double* square = mean + width;
 
   BLOCK_LOOP(j, width) {
+    const int channel = first + static_cast<int>(j);
+    const bool second = TWO && channel >= moments.first_c;
+    const int pixels = second ? moments.segment_pixels1 : moments.segment_pixels;
+    const int segments = (shape.hw + pixels - 1) / pixels, last_pixels = shape.hw - (segments - 1) * pixels;
+    const int c = second ? shape.c - moments.first_c : TWO ? moments.first_c : shape.c;
+    const float* of_channel = (second ? moments.partials1 : moments.partials) +
+                              2 * (image * segments * c + channel - (second ? moments.first_c : 0));
     double sum = 0, about = 0;
     for (int s = 0; s < segments; ++s)
-      sum += (s + 1 < segments ? segment_pixels : last_pixels) *
-             static_cast<double>(of_image[2 * (int64_t{1} * s * c + j)]);
+      sum += (s + 1 < segments ? pixels : last_pixels) * static_cast<double>(of_channel[2 * (int64_t{1} * s * c)]);
     const double center = sum / shape.hw;
     for (int s = 0; s < segments; ++s) {
-      const float* at = of_image + 2 * (int64_t{1} * s * c + j);
+      const float* at = of_channel + 2 * (int64_t{1} * s * c);
       const double d = at[0] - center;
-      about += at[1] + (s + 1 < segments ? segment_pixels : last_pixels) * d * d;
+      about += at[1] + (s + 1 < segments ? pixels : last_pixels) * d * d;
     }
     mean[j] = center + (modulation.temb ? modulation.temb[image * modulation.temb_stride + first + j] : 0.0f);
     square[j] = about;
@@ -116,9 +123,9 @@ KERNEL void group_norm_fold_statistics_kernel(float* stats, const float* partial
   }
 }
 
-template <class T, int V, bool SILU>
-KERNEL void group_norm_apply_kernel(T* y, const T* x, const float* stats, const float* gamma, const float* beta,
-                                    GroupNormModulation modulation, GroupNormShape shape, int width,
+template <class T, int V, bool SILU, bool TWO>
+KERNEL void group_norm_apply_kernel(T* y, Sides<const T, TWO> x, const float* stats, const float* gamma,
+                                    const float* beta, GroupNormModulation modulation, GroupNormShape shape, int width,
                                     int segment_pixels) {
   const SegmentPlace place(gridDim.x - 1 - int64_t{blockIdx.x}, shape, width, segment_pixels);
   const SliceWalk walk(width, V, kGroupNormThreads, static_cast<int>(threadIdx.x));
@@ -131,6 +138,7 @@ KERNEL void group_norm_apply_kernel(T* y, const T* x, const float* stats, const 
 
   if (walk.row < walk.rows) {
     for (int strip = walk.lane; strip < walk.strips; strip += walk.lanes) {
+      const auto side = x.strip(shape, place.image, place.first + strip * V);
       float o[V], a[V], b[V];
       load_floats(o, chain.offset + strip * V);
       load_floats(a, chain.scale + strip * V);
@@ -138,7 +146,8 @@ KERNEL void group_norm_apply_kernel(T* y, const T* x, const float* stats, const 
       for_batches<kBatch>(walk, place.p0, place.p1, [&](int p, auto size) {
         constexpr int U = decltype(size)::value;
         float f[U][V];
-        for (int u = 0; u < U; ++u) load_floats(f[u], x + slice + int64_t{1} * (p + u * walk.rows) * c + strip * V);
+        for (int u = 0; u < U; ++u)
+          load_floats(f[u], x.at(side, slice + int64_t{1} * (p + u * walk.rows) * c + strip * V, p + u * walk.rows));
         for (int u = 0; u < U; ++u) {
           for_lanes<V>([&](int v) {
             const float z = fmaf(f[u][v] + o[v], a[v], b[v]);
@@ -155,46 +164,57 @@ KERNEL void group_norm_apply_kernel(T* y, const T* x, const float* stats, const 
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void group_norm_statistics(Stream& stream, float* stats, ConstDataRef x, const GroupNormModulation& modulation,
+void group_norm_statistics(Stream& stream, float* stats, const GroupNormInput& x, const GroupNormModulation& modulation,
                            const GroupNormShape& shape, float* partials) {
-  check_group_norm("group_norm_statistics", shape, x.data);
-  by_type(x.type, [&](auto zero) {
+  check_group_norm("group_norm_statistics", shape, x);
+  by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
-    by_strip<T>(shape.c, [&](auto strip) {
+    by_strip<T>(shape, x, [&](auto strip, auto two) {
       constexpr int V = decltype(strip)::value;
+      constexpr bool TWO = decltype(two)::value;
       const int width = group_norm_slice<T, V>(shape);
       const size_t smem = group_norm_fold_bytes<T, V>(width, 1);  // two in fp32 are one in fp64
-      launch<group_norm_segment_statistics_kernel<T, V>>(
+      launch<group_norm_segment_statistics_kernel<T, V, TWO>>(
           "group_norm_segment_statistics", group_norm_segment_grid(shape, width), kGroupNormThreads, smem, stream,
-          partials, x.as<T>(), shape, width, group_norm_segment(shape.hw));
+          partials, sides_of<T, TWO>(x), shape, width, group_norm_segment(shape.hw));
     });
   });
   group_norm_fold_statistics(stream, stats, partials, group_norm_segment(shape.hw), modulation, shape);
 }
 
-void group_norm_fold_statistics(Stream& stream, float* stats, const float* partials, int segment_pixels,
+void group_norm_fold_statistics(Stream& stream, float* stats, const GroupNormMoments& moments,
                                 const GroupNormModulation& modulation, const GroupNormShape& shape) {
-  check_group_norm("group_norm_fold_statistics", shape, nullptr);
-  ITO_CHECK(segment_pixels > 0, "group_norm_fold_statistics: segments of ", segment_pixels, " pixels, expected some");
+  check_group_norm("group_norm_fold_statistics", shape, static_cast<const void*>(nullptr));
+  ITO_CHECK(moments.segment_pixels > 0 && (!moments.partials1 || moments.segment_pixels1 > 0),
+            "group_norm_fold_statistics: segments of ", moments.segment_pixels, " and ", moments.segment_pixels1,
+            " pixels, expected some");
+  ITO_CHECK(!moments.partials1 || (0 < moments.first_c && moments.first_c < shape.c),
+            "group_norm_fold_statistics: moments of ", moments.first_c, " channels and of the rest of ", shape.c,
+            ", expected some of both");
   const int width = group_norm_slice<bf16, 1>(shape);
-  launch<group_norm_fold_statistics_kernel>(
-      "group_norm_fold_statistics", Dim3(int64_t{1} * shape.n * (shape.c / width)), block_threads(128),
-      sizeof(double) * 2 * width, stream, stats, partials, modulation, shape, width, segment_pixels);
+  const auto run = [&](auto two) {
+    launch<group_norm_fold_statistics_kernel<decltype(two)::value>>(
+        "group_norm_fold_statistics", Dim3(int64_t{1} * shape.n * (shape.c / width)), block_threads(128),
+        sizeof(double) * 2 * width, stream, stats, moments, modulation, shape, width);
+  };
+  moments.partials1 ? run(std::true_type{}) : run(std::false_type{});
 }
 
-void group_norm_apply(Stream& stream, DataRef y, ConstDataRef x, const float* stats, const float* gamma,
+void group_norm_apply(Stream& stream, DataRef y, const GroupNormInput& x, const float* stats, const float* gamma,
                       const float* beta, const GroupNormModulation& modulation, const GroupNormShape& shape) {
-  check_group_norm("group_norm_apply", shape, x.data);
+  check_group_norm("group_norm_apply", shape, x);
   check_group_norm("group_norm_apply", shape, y.data);
-  by_type(x.type, [&](auto zero) {
+  by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
-    by_strip<T>(shape.c, [&](auto strip) {
+    by_strip<T>(shape, x, [&](auto strip, auto two) {
       constexpr int V = decltype(strip)::value;
+      constexpr bool TWO = decltype(two)::value;
       const int width = group_norm_slice<T, V>(shape);
       const auto run = [&](auto silu) {
-        launch<group_norm_apply_kernel<T, V, decltype(silu)::value>>(
+        launch<group_norm_apply_kernel<T, V, decltype(silu)::value, TWO>>(
             "group_norm_apply", group_norm_segment_grid(shape, width), kGroupNormThreads, sizeof(float) * 3 * width,
-            stream, y.as<T>(), x.as<T>(), stats, gamma, beta, modulation, shape, width, group_norm_segment(shape.hw));
+            stream, y.as<T>(), sides_of<T, TWO>(x), stats, gamma, beta, modulation, shape, width,
+            group_norm_segment(shape.hw));
       };
       shape.silu ? run(std::true_type{}) : run(std::false_type{});
     });

@@ -51,8 +51,8 @@ Values gather(const Values& rows, int width, int stride) {
 // The launchers as a layer calls them, or over several blocks a group whatever the device and the shape.
 enum class Form { Chosen, Spread };
 
-void forward(Stream& stream, Form form, DataRef y, float* stats, ConstDataRef x, const float* gamma, const float* beta,
-             const GroupNormModulation& modulation, const GroupNormShape& shape) {
+void forward(Stream& stream, Form form, DataRef y, float* stats, const GroupNormInput& x, const float* gamma,
+             const float* beta, const GroupNormModulation& modulation, const GroupNormShape& shape) {
   DeviceArray<float> workspace(stream, size_t(2) * shape.n * group_norm_segments(shape.hw) * shape.c);
   EXPECT_LE(group_norm_forward_workspace(shape), workspace.bytes());
   if (form == Form::Chosen) {
@@ -63,7 +63,7 @@ void forward(Stream& stream, Form form, DataRef y, float* stats, ConstDataRef x,
   }
 }
 
-void backward(Stream& stream, Form form, const GroupNormGradients& gradients, ConstDataRef dy, ConstDataRef x,
+void backward(Stream& stream, Form form, const GroupNormGradients& gradients, ConstDataRef dy, const GroupNormInput& x,
               const float* stats, const float* gamma, const float* beta, const GroupNormModulation& modulation,
               const GroupNormShape& shape) {
   DeviceArray<float> workspace(stream,
@@ -145,6 +145,21 @@ TYPED_TEST(GroupNorm, MatchesLoopsOverSeveralBlocks) {
                           Form::Spread);
 }
 
+// Partials (N, segments, C, 2) of x, as whoever makes x may deliver them.
+Values moments_of(const Values& x, int n, int hw, int c, int pixels) {
+  Values partials;
+  for (int i = 0; i < n; ++i)
+    for (int p0 = 0; p0 < hw; p0 += pixels)
+      for (int k = 0; k < c; ++k) {
+        const int p1 = std::min(p0 + pixels, hw);
+        double mean = 0, square = 0;
+        for (int p = p0; p < p1; ++p) mean += x[(size_t(i) * hw + p) * c + k] / (p1 - p0);
+        for (int p = p0; p < p1; ++p) square += std::pow(x[(size_t(i) * hw + p) * c + k] - mean, 2);
+        partials.push_back(mean), partials.push_back(square);
+      }
+  return partials;
+}
+
 // Partials of segments of another size, as a convolution's epilogue might deliver them.
 TYPED_TEST(GroupNorm, FoldsPartialsOfOthers) {
   using T = TypeParam;
@@ -152,16 +167,7 @@ TYPED_TEST(GroupNorm, FoldsPartialsOfOthers) {
   const cases::GroupNormCase c{2, 150, 24, 3, false, true, false, 0.3};
   const NormCase s = make<T>(c);
   constexpr int kPixels = 64, kSegments = 3;
-  Values partials;
-  for (int n = 0; n < c.n; ++n)
-    for (int p0 = 0; p0 < c.hw; p0 += kPixels)
-      for (int k = 0; k < c.c; ++k) {
-        const int p1 = std::min(p0 + kPixels, c.hw);
-        double mean = 0, square = 0;
-        for (int p = p0; p < p1; ++p) mean += s.in.x[(size_t(n) * c.hw + p) * c.c + k] / (p1 - p0);
-        for (int p = p0; p < p1; ++p) square += std::pow(s.in.x[(size_t(n) * c.hw + p) * c.c + k] - mean, 2);
-        partials.push_back(mean), partials.push_back(square);
-      }
+  const Values partials = moments_of(s.in.x, c.n, c.hw, c.c, kPixels);
   ASSERT_EQ(partials.size(), size_t(2) * c.n * kSegments * c.c);
   DeviceArray<float> device_partials(stream, partials), temb(stream, s.in.temb),
       stats(stream, size_t(c.n) * c.groups * 2);
@@ -170,6 +176,118 @@ TYPED_TEST(GroupNorm, FoldsPartialsOfOthers) {
   group_norm_fold_statistics(stream, stats, device_partials, kPixels, modulation, s.shape);
   const Values want = ref::group_norm_forward(s.in, s.shape).stats;
   expect_close("folded statistics", stats.values(), want, 8 * kRoundFloat, 4 * kRoundFloat);
+}
+
+struct TwoCase {
+  int n, hw, c, groups, first_c;
+  bool silu, temb, scale_shift;
+};
+
+// Channels [begin, end) of rows of c.
+Values channels(const Values& rows, int c, int begin, int end) {
+  Values out;
+  for (size_t i = 0; i < rows.size(); ++i)
+    if (int(i % c) >= begin && int(i % c) < end) out.push_back(rows[i]);
+  return out;
+}
+
+template <class T>
+void expect_bits_of_concatenation(Stream& stream, const TwoCase& c, Form form) {
+  SCOPED_TRACE(join_text(form == Form::Chosen ? "" : "spread ", "n=", c.n, " hw=", c.hw, " c=", c.c, " g=", c.groups,
+                         " first ", c.first_c));
+  ASSERT_TRUE(group_norm_takes_two(c.c, c.first_c));
+  const NormCase s = make<T>({c.n, c.hw, c.c, c.groups, c.silu, c.temb, c.scale_shift, 0.3});
+  const Values old = stored<T>(random_values(s.dy.size(), 7));
+  const auto side = [&](const Values& all, int second) {
+    return second ? channels(all, c.c, c.first_c, c.c) : channels(all, c.c, 0, c.first_c);
+  };
+  DeviceArray<T> x(stream, s.in.x), x0(stream, side(s.in.x, 0)), x1(stream, side(s.in.x, 1)), dy(stream, s.dy);
+  DeviceArray<float> gamma(stream, s.in.gamma), beta(stream, s.in.beta), temb(stream, s.in.temb),
+      scale_shift(stream, s.in.scale_shift);
+  GroupNormModulation modulation;
+  modulation.temb_stride = c.c, modulation.scale_shift_stride = 2 * c.c;
+  if (c.temb) modulation.temb = temb;
+  if (c.scale_shift) modulation.scale_shift = scale_shift;
+  const GroupNormInput one = x.data(), two{x0.data(), x1.data(), c.first_c};
+
+  const auto forward_bits = [&](const GroupNormInput& input, DeviceArray<float>& stats) {
+    DeviceArray<T> y(stream, s.in.x.size());
+    forward(stream, form, y.data(), stats, input, gamma, beta, modulation, s.shape);
+    return y.bits() + stats.bits();
+  };
+  DeviceArray<float> stats(stream, size_t(c.n) * c.groups * 2), stats_of_two(stream, stats.size());
+  EXPECT_EQ(forward_bits(two, stats_of_two), forward_bits(one, stats));
+
+  // Gradients that are numbers of channels; dx is where `out` says.
+  const auto backward_bits = [&](const GroupNormInput& input, GroupNormGradients out) {
+    DeviceArray<float> dgamma(stream, size_t(c.n) * c.c), dbeta(stream, dgamma.size()), dtemb(stream, dgamma.size()),
+        dscale_shift(stream, 2 * dgamma.size());
+    out.dgamma_partial = dgamma, out.dbeta_partial = dbeta;
+    if (c.temb) out.dtemb = dtemb;
+    if (c.scale_shift) out.dscale_shift = dscale_shift;
+    backward(stream, form, out, dy.data(), input, stats, gamma, beta, modulation, s.shape);
+    return dgamma.bits() + dbeta.bits() + dtemb.bits() + dscale_shift.bits();
+  };
+  std::string want_bits;
+  Values want[2];
+  for (const Write write : {Write::Set, Write::Add}) {
+    DeviceArray<T> dx(stream, old);
+    GroupNormGradients out;
+    out.dx = dx.data(), out.write = write;
+    want_bits = backward_bits(one, out);
+    want[write == Write::Add] = dx.values();
+  }
+  for (const Write write : {Write::Set, Write::Add}) {
+    for (const Write write1 : {Write::Set, Write::Add}) {
+      DeviceArray<T> dx0(stream, side(old, 0)), dx1(stream, side(old, 1));
+      GroupNormGradients out;
+      out.dx = dx0.data(), out.write = write, out.dx1 = dx1.data(), out.write1 = write1;
+      EXPECT_EQ(backward_bits(two, out), want_bits);
+      EXPECT_EQ(dx0.bits(), DeviceArray<T>(stream, side(want[write == Write::Add], 0)).bits());
+      EXPECT_EQ(dx1.bits(), DeviceArray<T>(stream, side(want[write1 == Write::Add], 1)).bits());
+    }
+  }
+}
+
+// Borders at a group's and within one, at a slice's and within one; strips of 8 and of 32 on a CPU.
+TYPED_TEST(GroupNorm, OfTwoTensorsHasTheBitsOfTheirConcatenation) {
+  for_each_case(std::vector<TwoCase>{{2, 7, 24, 3, 8, true, true, true},
+                                     {1, 1, 16, 1, 8, false, false, false},
+                                     {2, 65, 48, 2, 16, true, true, false},
+                                     {1, 16, 320, 32, 192, true, false, true},
+                                     {1, 300, 96, 4, 32, true, true, true},
+                                     {2, 270, 72, 9, 64, false, false, false}},
+                [](Stream& stream, const TwoCase& c) {
+                  expect_bits_of_concatenation<TypeParam>(stream, c, Form::Chosen);
+                  expect_bits_of_concatenation<TypeParam>(stream, c, Form::Spread);
+                });
+}
+
+// Moments of two tensors in segments of their own, the border in a group.
+TYPED_TEST(GroupNorm, FoldsPartialsOfTwo) {
+  Stream stream;
+  const cases::GroupNormCase c{2, 150, 24, 3, false, true, false, 0.3};
+  const NormCase s = make<TypeParam>(c);
+  constexpr int kFirst = 13;
+  const auto stats_of = [&](GroupNormMoments moments) {
+    DeviceArray<float> temb(stream, s.in.temb), stats(stream, size_t(c.n) * c.groups * 2);
+    GroupNormModulation modulation;
+    modulation.temb = temb, modulation.temb_stride = c.c;
+    group_norm_fold_statistics(stream, stats, moments, modulation, s.shape);
+    return std::pair(stats.values(), stats.bits());
+  };
+  const Values first = channels(s.in.x, c.c, 0, kFirst), second = channels(s.in.x, c.c, kFirst, c.c);
+  const auto partials = [&](const Values& x, int channels, int pixels) {
+    return moments_of(x, c.n, c.hw, channels, pixels);
+  };
+  DeviceArray<float> first64(stream, partials(first, kFirst, 64)), second64(stream, partials(second, c.c - kFirst, 64)),
+      second100(stream, partials(second, c.c - kFirst, 100)), all64(stream, partials(s.in.x, c.c, 64));
+  const auto [values, bits] = stats_of({first64, 64, second100, 100, kFirst});
+  expect_close("folded statistics", values, ref::group_norm_forward(s.in, s.shape).stats, 8 * kRoundFloat,
+               4 * kRoundFloat);
+  EXPECT_EQ(stats_of({first64, 64, second64, 64, kFirst}).second, stats_of({all64, 64}).second);
+  EXPECT_THROW(stats_of({first64, 64, second64, 64, c.c}), Error);
+  EXPECT_THROW(stats_of({first64, 64, second64, 0, kFirst}), Error);
 }
 
 TYPED_TEST(GroupNorm, AnImageDoesNotDependOnTheOthers) {
@@ -229,6 +347,28 @@ TEST(GroupNormChecks, RefusesGroupsThatDoNotDivide) {
   GroupNormShape shape;
   shape.n = 1, shape.hw = 2, shape.c = 6, shape.groups = 4;
   EXPECT_THROW(group_norm_forward(stream, x.data(), row, x.data(), row, row, {}, shape, nullptr), Error);
+}
+
+TEST(GroupNormChecks, RefusesTwoTensorsOfRaggedChannelsAndHalvesOfGradients) {
+  Stream stream;
+  DeviceArray<float> x(stream, Values(48, 0.5)), row(stream, Values(48, 1));
+  GroupNormShape shape;
+  shape.n = 1, shape.hw = 2, shape.c = 24, shape.groups = 4;
+  const auto run = [&](int first_c) {
+    group_norm_forward(stream, x.data(), row, {x.data(), x.data() + 4, first_c}, row, row, {}, shape, nullptr);
+  };
+  for (const int first_c : {0, 4, 12, 24}) {
+    EXPECT_FALSE(group_norm_takes_two(24, first_c));
+    EXPECT_THROW(run(first_c), Error);
+  }
+  EXPECT_FALSE(group_norm_takes_two(20, 8));
+  GroupNormGradients half;
+  half.dx = x.data();
+  EXPECT_THROW(
+      group_norm_backward(stream, half, x.data(), {x.data(), x.data() + 4, 8}, row, row, row, {}, shape, nullptr),
+      Error);
+  half.dx1 = x.data();
+  EXPECT_THROW(group_norm_backward(stream, half, x.data(), x.data(), row, row, row, {}, shape, nullptr), Error);
 }
 
 // More than a GPU's block has memory for, refused alike on every device.
