@@ -24,10 +24,17 @@ Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
 // y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias.
 Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options);
 
-// One tensor, or two of equal sizes side by side along the channels, which need not be copied together.
+// One tensor, or two side by side along the channels that are not copied together.
 struct Parts {
-  Value first = {}, second = {};
+  Parts() = default;
+  Parts(Value whole) : first(whole) {}
+  Parts(Value left, Value right) : first(left), second(right) {}
+  Value first, second;
 };
+// The two as parts, or joined where an op that takes parts could not read them so.
+Parts side_by_side(Program& program, const std::string& name, Value left, Value right);
+Value joined(Program& program, const std::string& name, const Parts& parts);  // as one tensor
+int channels_of(const Program& program, const Parts& parts);
 
 struct ConvBlockOptions {
   int k = 0;                       // output channels
@@ -49,7 +56,7 @@ struct GroupNormOptions {
   Value scale_shift = {};  // rows (N, 2C), applied after it
 };
 // Parameters name.weight, name.bias.
-Value group_norm(Program& program, const std::string& name, Value x, const GroupNormOptions& options);
+Value group_norm(Program& program, const std::string& name, const Parts& x, const GroupNormOptions& options);
 
 // softmax(q k^T / sqrt(D)) v over the pixels of an image, `heads` contiguous channel slices.
 Value attention(Program& program, const std::string& name, Value q, Value k, Value v, int heads);

@@ -72,6 +72,14 @@ Value concat_channels(Program& program, const std::string& name, Value a, Value 
                      {name, {a, b}, {ia.n, ia.h, ia.w, ia.c + ib.c, ia.type}});
 }
 
+Value joined(Program& program, const std::string& name, const Parts& parts) {
+  return parts.second ? concat_channels(program, name, parts.first, parts.second) : parts.first;
+}
+
+int channels_of(const Program& program, const Parts& parts) {
+  return program.info(parts.first).c + (parts.second ? program.info(parts.second).c : 0);
+}
+
 Value upsample_nearest(Program& program, const std::string& name, Value x) {
   const ValueInfo in = program.info(x);
   return program.add(std::make_unique<UpsampleOp>(Size{in.n, in.h, in.w, in.c}),

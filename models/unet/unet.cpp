@@ -85,8 +85,8 @@ Value up_path(UNetContext& context, Value h, Skips& skips) {
     const int channels = c.block_out_channels[levels - 1 - i];
     const bool attention = c.up_block_types[i] == "AttnUpBlock2D";
     for (int j = 0; j < c.layers_per_block + 1; ++j) {
-      h = concat_channels(context.program, path_of("up_blocks", i, "concats", j), h, skips.pop());
-      h = resnet_block(context, path_of("up_blocks", i, "resnets", j), h, {channels});
+      const Parts both = side_by_side(context.program, path_of("up_blocks", i, "concats", j), h, skips.pop());
+      h = resnet_block(context, path_of("up_blocks", i, "resnets", j), both, {channels});
       if (attention) h = attention_block(context, path_of("up_blocks", i, "attentions", j), h, c.norm_num_groups, 1);
     }
     if (i + 1 < levels)

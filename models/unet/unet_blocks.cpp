@@ -21,14 +21,19 @@ Value resample(Program& program, const std::string& name, Value x, Resampling re
 
 }  // namespace
 
-Value resnet_block(UNetContext& context, const std::string& path, Value x, const ResnetOptions& options) {
+Value resnet_block(UNetContext& context, const std::string& path, const Parts& input, const ResnetOptions& options) {
   Program& program = context.program;
   const UNetConfig& config = context.config;
   const bool scale_shift = config.resnet_time_scale_shift == "scale_shift";
 
+  // The norm and a projected shortcut read two tensors where they stand, nothing else does.
+  const bool is_projected = channels_of(program, input) != options.out_channels;
+  const bool in_parts = is_projected && options.resampling == Resampling::None;
+  const Parts x = in_parts ? input : joined(program, path + ".input", input);
+
   Value h = group_norm(program, path + ".norm1", x, norm_options(config, true));
   h = resample(program, path + ".resampled_norm1", h, options.resampling);
-  Value shortcut = resample(program, path + ".resampled_input", x, options.resampling);
+  const Parts shortcut = in_parts ? x : resample(program, path + ".resampled_input", x.first, options.resampling);
   Conv2dOptions conv1;
   conv1.k = options.out_channels;
   h = conv2d(program, path + ".conv1", h, conv1);
@@ -41,14 +46,14 @@ Value resnet_block(UNetContext& context, const std::string& path, Value x, const
   h = dropout(program, path + ".dropout", h, static_cast<float>(config.dropout), ++context.dropouts);
 
   const float scale = static_cast<float>(1.0 / options.output_scale);
-  if (program.info(shortcut).c != options.out_channels) {
-    ConvBlockOptions conv2{.k = options.out_channels, .shortcut = {shortcut}, .scale = scale};
+  if (is_projected) {
+    ConvBlockOptions conv2{.k = options.out_channels, .shortcut = shortcut, .scale = scale};
     conv2.shortcut_name = path + ".conv_shortcut";
     return conv_block(program, path + ".conv2", h, conv2);
   }
   Conv2dOptions conv2;
   conv2.k = options.out_channels;
-  conv2.residual = shortcut;
+  conv2.residual = shortcut.first;
   conv2.scale = scale;
   return conv2d(program, path + ".conv2", h, conv2);
 }

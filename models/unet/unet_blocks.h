@@ -24,7 +24,7 @@ struct ResnetOptions {
 };
 
 // norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + (projected) input.
-Value resnet_block(UNetContext& context, const std::string& path, Value x, const ResnetOptions& options);
+Value resnet_block(UNetContext& context, const std::string& path, const Parts& input, const ResnetOptions& options);
 
 // groups 0: no norm in front (the middle block under scale_shift).
 Value attention_block(UNetContext& context, const std::string& path, Value x, int groups, double output_scale);

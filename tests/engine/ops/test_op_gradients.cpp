@@ -126,6 +126,25 @@ TEST(OpGradients, AConvolutionWithWhatStandsAroundIt) {
   }
 }
 
+TEST(OpGradients, ANormOfTwoSideBySide) {
+  const auto build = [](bool apart) {
+    return [=](Program& p, const auto& x) {
+      GroupNormOptions options{.groups = 2, .silu = true};
+      const Parts both = side_by_side(p, "both", x[0], x[1]);
+      EXPECT_TRUE(both.second);
+      if (apart) return group_norm(p, "norm", joined(p, "joined", both), options);
+      return group_norm(p, "norm", both, options);
+    };
+  };
+  check("norm", build(false), kActivation, 2);
+  const std::vector<bool> all(2, true);
+  EXPECT_EQ(gradients(build(false), kActivation, all, false), gradients(build(true), kActivation, all, false));
+  EXPECT_EQ(gradients(build(false), kActivation, all, true), gradients(build(true), kActivation, all, true));
+  Program p({1, Mode::Inference, DType::F32});
+  const Value odd = p.input("odd", 2, 2, 6, DType::F32);
+  EXPECT_FALSE(side_by_side(p, "both", odd, odd).second) << "strips of eight channels would lie in both";
+}
+
 TEST(OpGradients, AddAndConcatenation) {
   check(
       "add", [](Program& p, const auto& x) { return add(p, "add", x[0], x[1], 0.3f); }, kActivation, 2);
