@@ -23,9 +23,11 @@ int group_of(const RestoreSettings& s) {
   return std::max(1, s.batch / chunk_of(s));
 }
 
-Denoiser planned(const Network& network, const RestoreSettings& s, const MeasurementHooks& hooks) {
+// Hooks that call the network again do it at the row's time.
+Denoiser planned(const Network& network, const RestoreSettings& s, const RestorePlan& plan) {
   return Denoiser(network, group_of(s) * chunk_of(s), s.compute,
-                  hooks.needs_gradient() ? Denoiser::Gradient::Input : Denoiser::Gradient::None);
+                  plan.hooks->needs_gradient() ? Denoiser::Gradient::Input : Denoiser::Gradient::None,
+                  times_of(plan.table));
 }
 
 // Philox words: measurements have the low bits, draws the high ones, so that neither count moves the other's.
@@ -42,7 +44,7 @@ Restoration::Restoration(const Network& network, const float* weights, Measureme
       op_(op),
       group_(group_of(settings)),
       chunk_(chunk_of(settings)),
-      denoiser_(planned(network, settings, *plan_.hooks)),
+      denoiser_(planned(network, settings, plan_)),
       loop_(denoiser_, plan_.table, settings.seed, settings.capture, plan_.hooks.get(), buffers_) {
   ITO_USER_CHECK(network.image == op.image(), "restoring: the model is of images of ", network.image.channels, " x ",
                  network.image.height, " x ", network.image.width, ", the operator of ", op.image().channels, " x ",

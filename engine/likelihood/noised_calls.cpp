@@ -8,6 +8,22 @@
 #include "kernels/diffusion/noising.h"
 
 namespace ito {
+namespace {
+
+Levels levels_of_chain(const NoiseSchedule& schedule, const std::string& what) {
+  ITO_USER_CHECK(schedule.config().family == Family::Vp, what, ": a ", name_of(schedule.config().family),
+                 " model has no chain of timesteps; use a model of tabled betas");
+  return Levels(schedule);
+}
+
+// Whoever measures asks at every timestep, of many images.
+std::vector<float> times_of(const std::vector<ForwardRow>& rows) {
+  std::vector<float> times;
+  for (const ForwardRow& row : rows) times.push_back(row.timestep);
+  return times;
+}
+
+}  // namespace
 
 NoisedCalls::NoisedCalls(const Network& network, const NoiseSchedule& schedule, const std::vector<float>& images,
                          const std::vector<int32_t>& labels, const NoisedCallSettings& settings,
@@ -16,20 +32,19 @@ NoisedCalls::NoisedCalls(const Network& network, const NoiseSchedule& schedule, 
       labels_(labels),
       settings_(settings),
       what_(what),
-      levels_(schedule),
+      levels_(levels_of_chain(schedule, what)),
+      forward_(forward_rows(levels_, Reading::of(schedule.config()))),
       count_(static_cast<int64_t>(images.size()) / network.image.size()),
-      denoiser_(network, settings.batch, settings.compute) {
-  ITO_USER_CHECK(schedule.config().family == Family::Vp, what, ": a ", name_of(schedule.config().family),
-                 " model has no chain of timesteps; use a model of tabled betas");
+      denoiser_(network, settings.batch, settings.compute, Denoiser::Gradient::None, times_of(forward_)) {
   ITO_USER_CHECK(network.labels != LabelKind::Value, what,
                  " of a network with real-valued class labels is not implemented");
   ITO_CHECK(count_ > 0 && static_cast<int64_t>(images.size()) == count_ * network.image.size(), what, " of ",
             images.size(), " numbers, expected images of ", network.image.size());
   ITO_CHECK(static_cast<int64_t>(labels.size()) == (network.labels == LabelKind::Index ? count_ : 0), what, ": ",
             labels.size(), " classes for ", count_, " images");
-  forward_ = forward_rows(levels_, Reading::of(schedule.config()));
   buffers_.add(x0_, static_cast<size_t>(batch() * network.image.size()), "images");
   buffers_.add(rows_, static_cast<size_t>(batch()), "levels");
+  buffers_.add(timesteps_, static_cast<size_t>(batch()), "timesteps");
 }
 
 void NoisedCalls::prepare(const float* weights) {
@@ -40,6 +55,7 @@ void NoisedCalls::prepare(const float* weights) {
   denoiser_.pack(stream_);
   host_x0_.resize(x0_.count());
   host_rows_.resize(rows_.count());
+  host_timesteps_.resize(rows_.count());
   host_levels_.resize(rows_.count() * kLevelWidth);
   host_classes_.resize(rows_.count());
 }
@@ -53,6 +69,7 @@ void NoisedCalls::evaluate(int64_t first, const std::vector<NoisedPair>& pairs) 
     const NoisedPair& pair = pairs[std::min<size_t>(i, pairs.size() - 1)];
     std::copy_n(images_.begin() + pair.image * size, size, host_x0_.begin() + i * size);
     host_rows_[i] = forward_[pair.timestep];
+    host_timesteps_[i] = pair.timestep;
     const Level level = levels_.at(pair.timestep);
     host_levels_[kLevelWidth * i] = static_cast<float>(level.alpha);
     host_levels_[kLevelWidth * i + 1] = static_cast<float>(level.sigma);
@@ -60,12 +77,14 @@ void NoisedCalls::evaluate(int64_t first, const std::vector<NoisedPair>& pairs) 
   }
   x0_.upload(stream_, host_x0_.data());
   rows_.upload(stream_, host_rows_.data());
+  timesteps_.upload(stream_, host_timesteps_.data());
   if (denoiser_.level())
     copy_to_device(stream_, denoiser_.level(), host_levels_.data(), host_levels_.size() * sizeof(float));
   if (!labels_.empty())
     copy_to_device(stream_, denoiser_.labels().data, host_classes_.data(), host_classes_.size() * sizeof(int32_t));
   counter_ = {.seed = settings_.seed, .first = first};
   add_noise(stream_, denoiser_.sample(), denoiser_.timestep(), x0_.data(), rows_.data(), counter_, n, size);
+  denoiser_.take_times(stream_, timesteps_.data());
   denoiser_.evaluate(stream_);
 }
 

@@ -68,8 +68,10 @@ class NoisedCalls {
   DeviceBuffer<float> x0_;
   DeviceBuffer<ForwardRow> rows_;
   SampleCounter counter_;
+  DeviceBuffer<int64_t> timesteps_;
   std::vector<float> host_x0_, host_levels_;
   std::vector<ForwardRow> host_rows_;
+  std::vector<int64_t> host_timesteps_;
   std::vector<int32_t> host_classes_;
 };
 

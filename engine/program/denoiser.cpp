@@ -2,16 +2,24 @@
 // See denoiser.h: a network and its program, for inference or with the gradient of its input.
 #include "engine/program/denoiser.h"
 
+#include <bit>
+#include <map>
+
 namespace ito {
 
-Denoiser::Denoiser(const Network& network, int batch, DType compute, Gradient gradient, std::vector<float> times)
+Denoiser::Denoiser(const Network& network, int batch, DType compute, Gradient gradient, const std::vector<float>& times)
     : network_(network),
       program_({batch, gradient == Gradient::Input ? Mode::InputGradient : Mode::Inference, compute}),
-      inputs_(append_network(program_, network_)),
-      times_(std::move(times)) {
-  if (!times_.empty()) lines_ = program_.split(inputs_.timestep, Program::Keep::Rest);
+      inputs_(append_network(program_, network_)) {
+  if (!times.empty()) lines_ = program_.split(inputs_.timestep, Program::Keep::Rest);
   program_.finish();
   if (lines_.empty()) return;
+  std::map<uint32_t, int32_t> row_of;  // of a time's bits
+  for (const float time : times) {
+    const auto [at, first] = row_of.try_emplace(std::bit_cast<uint32_t>(time), static_cast<int32_t>(times_.size()));
+    if (first) times_.push_back(time);
+    row_of_calls_.push_back(at->second);
+  }
   of_times_.emplace(ProgramOptions{.n = static_cast<int>(times_.size()), .compute = compute});
   times_input_ = append_network(*of_times_, network_).timestep;
   tables_ = of_times_->split(times_input_, Program::Keep::RowsOfCause);
@@ -19,7 +27,8 @@ Denoiser::Denoiser(const Network& network, int batch, DType compute, Gradient gr
 }
 
 size_t Denoiser::planned_bytes() const {
-  return program_.plan().bytes() + (of_times_ ? of_times_->plan().bytes() : 0) + lines_.size() * sizeof(TimeLine);
+  const size_t of_times = of_times_ ? of_times_->plan().bytes() : 0;
+  return program_.plan().bytes() + of_times + lines_.size() * sizeof(TimeLine) + row_of_calls_.size() * sizeof(int32_t);
 }
 
 void Denoiser::bind(const float* weights) {
@@ -27,6 +36,7 @@ void Denoiser::bind(const float* weights) {
   if (!of_times_) return;
   of_times_->bind(weights, nullptr);
   copies_ = {lines_.size(), "places of rows of time"};
+  rows_ = {row_of_calls_.size(), "rows of time of calls"};
 }
 
 void Denoiser::pack(Stream& stream) {
@@ -37,13 +47,16 @@ void Denoiser::pack(Stream& stream) {
     copies.push_back({program_.data(lines_[i]).as<float>(), of_times_->data(tables_[i]).as<float>(),
                       static_cast<int>(program_.info(lines_[i]).row())});
   copies_.upload(stream, copies.data());
+  rows_.upload(stream, row_of_calls_.data());
   copy_to_device(stream, of_times_->data(times_input_).data, times_.data(), times_.size() * sizeof(float));
   of_times_->pack(stream);
   of_times_->forward(stream);
 }
 
-void Denoiser::take_time(Stream& stream, const int64_t* row) {
-  if (of_times_) take_time_lines(stream, copies_.data(), static_cast<int>(copies_.count()), row, batch());
+void Denoiser::take_lines(Stream& stream, const int64_t* calls, bool of_images) {
+  if (!of_times_) return;
+  const TimeRows rows{.of_calls = rows_.data(), .call = calls, .of_images = of_images};
+  take_time_lines(stream, copies_.data(), static_cast<int>(copies_.count()), rows, batch());
 }
 
 DataRef Denoiser::labels() const {

@@ -14,10 +14,10 @@ class Denoiser {
  public:
   enum class Gradient : uint8_t { None, Input };
   // Plans and allocates nothing, so that planned_bytes can be asked first. times: of calls that are known ahead; what
-  // the network makes of the time alone is then made once for all of them, in pack, and a call takes its line
-  // (take_time).
+  // the network makes of the time alone is then made once for each of them, in pack, and a call takes what is its own
+  // (take_time). No gradient of the input goes through it, so that it is the same with Gradient::Input.
   Denoiser(const Network& network, int batch, DType compute, Gradient gradient = Gradient::None,
-           std::vector<float> times = {});
+           const std::vector<float>& times = {});
   // weights: an arena in device memory, in the layout's order, that outlives this object. Allocates planned_bytes().
   void bind(const float* weights);
   void pack(Stream& stream);  // after bind, and after every change of the weights
@@ -34,9 +34,10 @@ class Denoiser {
   DataRef labels() const;
   // (N, 2) alpha and sigma of the sample; null unless the network asks for them.
   float* level() const { return inputs_.level ? program_.data(inputs_.level).as<float>() : nullptr; }
-  // Of a denoiser with times, before evaluate and beside timestep(): the following calls are at times[*row], row in
-  // device memory. Does nothing without.
-  void take_time(Stream& stream, const int64_t* row);
+  // Of a denoiser with times, before evaluate and beside timestep(): the following evaluations are at times[*call], or
+  // those of image n at times[calls[n]]; in device memory. They do nothing without.
+  void take_time(Stream& stream, const int64_t* call) { take_lines(stream, call, false); }
+  void take_times(Stream& stream, const int64_t* calls) { take_lines(stream, calls, true); }
   void evaluate(Stream& stream) { program_.forward(stream); }
   ConstDataRef prediction() const { return program_.data(program_.output()); }  // (N, H, W, out_channels), compute type
 
@@ -48,14 +49,18 @@ class Denoiser {
   ConstDataRef input_gradient() const { return program_.gradient(inputs_.sample); }
 
  private:
+  void take_lines(Stream& stream, const int64_t* calls, bool of_images);
+
   Network network_;
   Program program_;
   NetworkInputs inputs_;
-  std::vector<float> times_;
+  std::vector<float> times_;           // each once
+  std::vector<int32_t> row_of_calls_;  // of times_
   std::optional<Program> of_times_;    // what the network makes of the times alone, a row each
   Value times_input_;                  // of it
   std::vector<Value> lines_, tables_;  // the same values in program_ and in of_times_
   DeviceBuffer<TimeLine> copies_;      // from tables_ to lines_
+  DeviceBuffer<int32_t> rows_;         // row_of_calls_
 };
 
 }  // namespace ito

@@ -23,7 +23,7 @@ AdaptiveSettings solver_settings(const AdaptivePlan& plan, const ReverseSettings
 Denoiser planned(const Network& network, const AdaptivePlan& plan, const ReverseSettings& s) {
   ITO_USER_CHECK(s.batch >= 1, "sampling: a batch of ", s.batch, " images; expected at least 1");
   check_flow_network(network, plan.flow, "sampling");
-  return Denoiser(network, s.batch, s.compute);
+  return Denoiser(network, s.batch, s.compute);  // without times: an image's steps say them as they go
 }
 
 }  // namespace

@@ -12,9 +12,7 @@ namespace {
 
 Denoiser planned(const Network& network, const ReverseTable& table, const ReverseSettings& s) {
   ITO_USER_CHECK(s.batch >= 1, "sampling: a batch of ", s.batch, " images; expected at least 1");
-  std::vector<float> times;
-  for (const ReverseRow& row : table.rows) times.push_back(row.timestep);
-  return Denoiser(network, s.batch, s.compute, Denoiser::Gradient::None, std::move(times));
+  return Denoiser(network, s.batch, s.compute, Denoiser::Gradient::None, times_of(table));
 }
 
 // Rows begin .. begin+n-1 of `values`, filled up to `size` rows with zeros; empty for null.

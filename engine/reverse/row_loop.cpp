@@ -9,6 +9,12 @@
 
 namespace ito {
 
+std::vector<float> times_of(const ReverseTable& table) {
+  std::vector<float> times;
+  for (const ReverseRow& row : table.rows) times.push_back(row.timestep);
+  return times;
+}
+
 RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, bool capture, LoopHooks* hooks,
                  BufferList& buffers, int64_t given_draws)
     : denoiser_(denoiser), table_(table), seed_(seed), capture_(capture), hooks_(hooks) {

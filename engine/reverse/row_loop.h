@@ -42,6 +42,9 @@ class LoopHooks {
   virtual bool after_update(Stream&, const LoopState&) { return false; }
 };
 
+// When the network is called, by rows: for a denoiser that makes what depends on it once (Denoiser).
+std::vector<float> times_of(const ReverseTable& table);
+
 // What a batch begins with; all of it on the host.
 struct BatchStart {
   int64_t first = 0;                     // the number of its first image

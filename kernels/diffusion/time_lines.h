@@ -11,7 +11,14 @@ struct TimeLine {
   int width;
 };
 
-// to[n] = from[*row] for every n below N, of `count` lines in device memory; row too.
-void take_time_lines(Stream& stream, const TimeLine* lines, int count, const int64_t* row, int n);
+// The row that an image takes, by the number of its call: several calls at one time share a row. In device memory.
+struct TimeRows {
+  const int32_t* of_calls;  // (calls)
+  const int64_t* call;      // one for all images, or (N)
+  bool of_images;           // the latter
+};
+
+// to[n] = from[the row of image n] for every n below N, of `count` lines in device memory.
+void take_time_lines(Stream& stream, const TimeLine* lines, int count, const TimeRows& rows, int n);
 
 }  // namespace ito

@@ -11,6 +11,7 @@
 #include "kernels/random/host_normal.h"
 #include "models/model_on_device.h"
 #include "tests/engine/io/temp_folder.h"
+#include "tests/engine/program/time_in_every_call.h"
 #include "tests/engine/reverse/model_with_weights.h"
 #include "tests/engine/user_error.h"
 
@@ -149,6 +150,43 @@ TEST_F(Solvers, EveryPullBackHasTheNetworksActivations) {
   };
   const std::vector<float> few = restored("1"), many = restored("3");
   for (size_t i = 0; i < few.size(); ++i) ASSERT_NEAR(few[i], many[i], 1e-5 * (1 + std::fabs(few[i]))) << i;
+}
+
+// Once, before the first row, with the bits of every call's own: where the network is pulled back through too, where a
+// row calls it several times, and where a walk climbs back to times it has been at.
+TEST_F(Solvers, WhatDependsOnTheTimeAloneIsMadeOnce) {
+  struct Walk {
+    const char* solver;
+    std::vector<std::string> set;
+  };
+  std::vector<Walk> walks = {{"ddrm", {}}};
+  if (!is_sim()) {
+    walks = {{"pigdm", {"covariance=tweedie", "solve_steps=2"}}};
+    for (const Solver* solver : solvers()) walks.push_back({solver->name, short_walk(*solver)});
+  }
+  for (const Walk& walk : walks) {
+    SCOPED_TRACE(walk.solver);
+    const Solver& solver = solver_named(walk.solver);
+    std::vector<float> samples[2];
+    int64_t makings[2];
+    for (const bool every : {false, true}) {
+      Model model;
+      if (every) model.network = time_in_every_call(model.network);
+      const auto masked = measurement_operator("inpaint:random:0.5,3", model.network.image);
+      const auto whole = measurement_operator("denoise", model.network.image);
+      MeasurementOperator& op = fits(solver, *masked, 0.5) ? *masked : *whole;
+      ASSERT_TRUE(fits(solver, op, 0.5));
+      const std::vector<float> y(static_cast<size_t>(op.measurements()), 0.25f);
+      Restoration restoration(model.network, model.weights.data(), op,
+                              restore_plan(solver, NoiseSchedule({}),
+                                           {.steps = is_sim() ? 2 : 4, .clip_sample = true, .set = walk.set}, op, 0.5),
+                              {.seed = 5, .capture = false});
+      makings[every] = makings_of_time([&] { samples[every] = restoration.restore(0, 1, y.data(), nullptr).samples; });
+    }
+    EXPECT_EQ(samples[0], samples[1]);
+    EXPECT_EQ(makings[0], 0);
+    EXPECT_GE(makings[1], 2);
+  }
 }
 
 // Without guidance a step is DDIM's, with the noise that goes with the clipped estimate.

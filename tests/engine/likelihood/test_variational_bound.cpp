@@ -14,6 +14,7 @@
 #include "engine/reverse/predictor.h"
 #include "models/mixture/mixture_config.h"
 #include "models/model_on_device.h"
+#include "tests/engine/program/time_in_every_call.h"
 #include "tests/engine/reverse/model_with_weights.h"
 #include "tests/engine/user_error.h"
 #include "tests/models/mixture/two_bumps.h"
@@ -311,6 +312,27 @@ TEST_F(VariationalBounds, DoesNotKnowItsBatch) {
   const VariationalBound part = bound_of(model, later, 64, 13, {1, 2});
   EXPECT_EQ(part.between, (std::vector<double>{one.between[3], one.between[4]}));
   EXPECT_EQ(part.last, (std::vector<double>{one.last[3], one.last[4]}));
+}
+
+// Every image of a batch is at a time of its own, and takes what was made of it once.
+TEST_F(VariationalBounds, WhatDependsOnTheTimeAloneIsMadeOnce) {
+  for (const char* overrides : {"{}", R"({"num_class_embeds": 3, "resnet_time_scale_shift": "scale_shift"})"}) {
+    VariationalBound found[2];
+    int64_t makings[2];
+    for (const bool every : {false, true}) {
+      Model model(overrides);
+      if (every) model.network = time_in_every_call(model.network);
+      std::vector<int32_t> labels(2, 1);
+      if (model.network.labels == LabelKind::None) labels.clear();
+      makings[every] =
+          makings_of_time([&] { found[every] = bound_of(model, bytes_for(model.network, 2), 5, 4, labels); });
+    }
+    EXPECT_EQ(found[0].between, found[1].between) << overrides;
+    EXPECT_EQ(found[0].last, found[1].last) << overrides;
+    EXPECT_EQ(found[0].term, found[1].term) << overrides;
+    EXPECT_EQ(makings[0], 1) << overrides;
+    EXPECT_EQ(makings[1], 4) << overrides << ": 16 terms, 5 at a time";
+  }
 }
 
 TEST_F(VariationalBounds, TheTableIsOfAllPoints) {

@@ -97,6 +97,34 @@ TEST_P(DenoiserTest, PlansBeforeItAllocates) {
   EXPECT_EQ(device_bytes_in_use(), before + denoiser.planned_bytes());
 }
 
+// Calls of images at their own times, and the gradient of the sample, through which no time goes.
+TEST_P(DenoiserTest, ImagesTakeTheirOwnRowsOfTimes) {
+  if (GetParam() == DType::BF16 && !device_has_bf16()) GTEST_SKIP() << "no bf16 products here";
+  Denoiser plain = make(Denoiser::Gradient::Input);
+  Denoiser ahead(network_, kImages, GetParam(), Denoiser::Gradient::Input, {kTimesteps[1], 40, 40, kTimesteps[0]});
+  EXPECT_LT(ahead.program().ops().size(), plain.program().ops().size());
+  ahead.bind(weights_.data());
+  ahead.pack(stream_);
+  put(stream_, ahead.sample(), sample_);
+  copy_to_device(stream_, ahead.labels().as<int32_t>(), kLabels, sizeof kLabels);
+  const int64_t host_calls[kImages] = {3, 0};
+  DeviceBuffer<int64_t> calls(kImages, "calls");
+  calls.upload(stream_, host_calls);
+  ahead.take_times(stream_, calls.data());
+  for (int again = 0; again < 2; ++again) {  // what was taken stands
+    std::vector<std::vector<uint8_t>> answers, gradients;
+    for (Denoiser* denoiser : {&plain, &ahead}) {
+      denoiser->evaluate(stream_);
+      answers.push_back(bytes_of(stream_, denoiser->prediction(), count()));
+      put(stream_, denoiser->cotangent(), cotangent_);
+      denoiser->pull_back(stream_);
+      gradients.push_back(bytes_of(stream_, denoiser->input_gradient(), count()));
+    }
+    EXPECT_EQ(answers[0], answers[1]);
+    EXPECT_EQ(gradients[0], gradients[1]);
+  }
+}
+
 // What depends on the time alone, made once for all times: a call then has the bits of one that makes it itself.
 TEST(Denoiser, RowsOfTimesMadeAheadChangeNoBit) {
   const std::vector<float> times = {999, 500, 17, 17, 1};
@@ -108,7 +136,7 @@ TEST(Denoiser, RowsOfTimesMadeAheadChangeNoBit) {
     const Network network = tiny_network(overrides);
     const std::vector<float> host = busy_weights(parameters_of(network), 17);
     DeviceBuffer<float> weights(host.size(), "weights");
-    DeviceBuffer<int64_t> row(1, "row");
+    DeviceBuffer<int64_t> call(1, "call");
     Denoiser plain(network, kImages, DType::F32), ahead(network, kImages, DType::F32, Denoiser::Gradient::None, times);
     EXPECT_LT(ahead.program().ops().size(), plain.program().ops().size()) << overrides;
     EXPECT_EQ(ahead.program().layout(), plain.program().layout()) << overrides;
@@ -124,16 +152,16 @@ TEST(Denoiser, RowsOfTimesMadeAheadChangeNoBit) {
       weights.upload(stream, scaled.data());
       for (Denoiser* denoiser : {&plain, &ahead}) denoiser->pack(stream);
       for (int64_t at = static_cast<int64_t>(times.size()) - 1; at >= 0; at -= 2) {
-        row.upload(stream, &at);
+        call.upload(stream, &at);
         std::vector<std::vector<uint8_t>> answers;
         for (Denoiser* denoiser : {&plain, &ahead}) {
           const std::vector<float> t(kImages, times[at]);
           copy_to_device(stream, denoiser->timestep(), t.data(), t.size() * sizeof(float));
-          denoiser->take_time(stream, row.data());
+          denoiser->take_time(stream, call.data());
           denoiser->evaluate(stream);
           answers.push_back(bytes_of(stream, denoiser->prediction(), count));
         }
-        EXPECT_EQ(answers[0], answers[1]) << overrides << ", row " << at;
+        EXPECT_EQ(answers[0], answers[1]) << overrides << ", call " << at;
       }
     }
   }
@@ -149,6 +177,11 @@ TEST(Denoiser, PlansItsRowsOfTimesToo) {
   EXPECT_EQ(device_bytes_in_use(), before + denoiser.planned_bytes());
   EXPECT_LT(denoiser.planned_bytes(), Denoiser(network, kImages, DType::F32).planned_bytes() + 50 * 4 * 1000)
       << "images of the rows, which nobody asks for, would take more";
+  std::vector<float> climbs;
+  for (int call = 0; call < 1000; ++call) climbs.push_back(static_cast<float>(call % 2));
+  const size_t twice = Denoiser(network, kImages, DType::F32, Denoiser::Gradient::None, {0, 1}).planned_bytes();
+  EXPECT_EQ(Denoiser(network, kImages, DType::F32, Denoiser::Gradient::None, climbs).planned_bytes(), twice + 998 * 4)
+      << "a call at a time that was there takes its number alone";
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, DenoiserTest, ::testing::Values(DType::F32, DType::BF16),

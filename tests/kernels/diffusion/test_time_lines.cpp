@@ -12,8 +12,11 @@ namespace {
 TEST(TimeLines, TakesTheRowOfEveryTable) {
   Stream stream;
   const int rows = 3, n = 5;
+  const std::vector<double> of_calls = {2, 0, 1, 0};
+  DeviceArray<int32_t> row_of(stream, of_calls);
   const std::vector<int> widths = {1, 7, 128, 300};  // fewer than a block's threads, as many, more
-  for (const int at : {0, 2}) {
+  // One call for all images, the first and the last; and one an image.
+  for (const std::vector<double>& calls : std::vector<std::vector<double>>{{0}, {3}, {3, 0, 1, 2, 0}}) {
     std::vector<std::unique_ptr<DeviceArray<float>>> tables, lines;
     std::vector<TimeLine> records;
     for (const int width : widths) {
@@ -23,15 +26,18 @@ TEST(TimeLines, TakesTheRowOfEveryTable) {
     }
     DeviceArray<TimeLine> table(stream, records.size());
     table.upload_raw(records);
-    DeviceArray<int64_t> row(stream, Values{static_cast<double>(at)});
-    take_time_lines(stream, table, static_cast<int>(records.size()), row, n);
+    DeviceArray<int64_t> call(stream, calls);
+    const bool of_images = calls.size() > 1;
+    take_time_lines(stream, table, static_cast<int>(records.size()), {row_of.data(), call.data(), of_images}, n);
     for (size_t k = 0; k < widths.size(); ++k) {
       const std::vector<float> from = tables[k]->raw();
       std::vector<float> want;
-      for (int image = 0; image < n; ++image)
+      for (int image = 0; image < n; ++image) {
+        const auto at = static_cast<int>(of_calls[static_cast<size_t>(calls[of_images ? image : 0])]);
         want.insert(want.end(), from.begin() + at * widths[k], from.begin() + (at + 1) * widths[k]);
+      }
       want.push_back(-9.0f);
-      EXPECT_EQ(lines[k]->raw(), want) << widths[k] << ", row " << at;
+      EXPECT_EQ(lines[k]->raw(), want) << widths[k] << ", call " << calls[0];
     }
   }
 }
