@@ -70,7 +70,8 @@ int64_t Restoration::rows_of(int64_t count) const {
   return ceil_div(count, group_) * ceil_div(settings_.draws, chunk_) * loop_.rows();
 }
 
-Restored Restoration::restore(int64_t first, int64_t count, const float* y, const int32_t* labels) {
+Restored Restoration::restore(int64_t first, int64_t count, const float* y, const int32_t* labels,
+                              const RowWatch& watch) {
   ITO_CHECK(count >= 1 && count <= group_ && first >= 0 && first + count <= kMostMeasurements, "restoring: ", count,
             " measurements from ", first, " on, in groups of ", group_);
   const int64_t size = op_.image().size(), m = op_.measurements();
@@ -91,7 +92,10 @@ Restored Restoration::restore(int64_t first, int64_t count, const float* y, cons
     }
     plan_.hooks->set_batch(loop_.stream(), measured.data(), words.data());
     const BatchStart start{.first = 0, .labels = labels ? classes.data() : nullptr};
-    loop_.run(start);
+    if (begin == 0 && watch)
+      loop_.run_by_rows(start, watch);
+    else
+      loop_.run(start);
     add_draws(loop_.stream(), moments_.data(), loop_.x().data(), group_, chunk_, taken, begin, size);
     const std::vector<float> state = loop_.state();
     for (int64_t at = 0; at < count; ++at) {
@@ -118,13 +122,14 @@ void Restoration::report_not_finite(const BatchStart& start, int64_t first, int6
   const int64_t size = op_.image().size();
   int64_t found = -1;
   int found_row = -1;
-  loop_.run_by_rows(start, [&](int row) {
+  const auto look = [&](int row) {
     if (found >= 0) return;
     const std::vector<float> x = loop_.state();
     for (int64_t i = 0; i < count * chunk_ && found < 0; ++i)
       if (!std::all_of(x.begin() + i * size, x.begin() + (i + 1) * size, [](float v) { return std::isfinite(v); }))
         found = i, found_row = row;
-  });
+  };
+  loop_.run_by_rows(start, {.after = look});
   ITO_CHECK(found >= 0, "restoring: measurements from ", first, " on held a value that was not finite, and none when ",
             "restored again; is the machine sound?");
   fail<Error>("restoring: draw ", first_draw + found % chunk_, " of measurement ", first + found / chunk_,

@@ -40,11 +40,13 @@ class Restoration {
 
   int group() const { return group_; }  // measurements that are restored at once
   // Measurements first .. first+count-1, count at most group(). y (count, M) as the device has them; labels (count)
-  // class numbers, or null. Error naming the measurement and the row if a number is not finite.
-  Restored restore(int64_t first, int64_t count, const float* y, const int32_t* labels);
+  // class numbers, or null. watch: of the first batch, whose rows go out one by one if there is one. Error naming the
+  // measurement and the row if a number is not finite.
+  Restored restore(int64_t first, int64_t count, const float* y, const int32_t* labels, const RowWatch& watch = {});
 
   int64_t rows_done() const { return loop_.rows_done(); }  // in all batches; another thread may ask
   int64_t rows_of(int64_t count) const;                    // that `count` measurements take
+  Stream& stream() { return loop_.stream(); }
   int images_at_once() const { return denoiser_.batch(); }
 
  private:

@@ -86,7 +86,7 @@ ReverseProcess::Batch ReverseProcess::batch_of(int64_t first, int64_t count, int
 }
 
 DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
-                                const std::function<void(int)>& after_row) {
+                                const RowWatch& watch) {
   const int64_t size = settings_.batch, image = denoiser_.network().image.size(), batches = ceil_div(count, size);
   ITO_CHECK(settings_.step_noise.draws == 0 || settings_.step_noise.images == count, "sampling: ", count,
             " images asked for with the steps' noise of ", settings_.step_noise.images);
@@ -104,8 +104,8 @@ DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initi
   };
   for (int64_t k = 0; k < batches; ++k) {
     const Batch next = batch(k);
-    if (k == 0 && after_row)
-      loop_.run_by_rows(next.start(), after_row);
+    if (k == 0 && watch)
+      loop_.run_by_rows(next.start(), watch);
     else
       loop_.run(next.start());
     delivery_.send(loop_.stream(), loop_.x().data());
@@ -121,12 +121,13 @@ void ReverseProcess::report_not_finite(const Batch& batch) {
   const int64_t image = denoiser_.network().image.size();
   int64_t found = -1;
   int found_row = -1;
-  loop_.run_by_rows(batch.start(), [&](int row) {
+  const auto look = [&](int row) {
     if (found >= 0) return;
     const std::vector<float> x = loop_.state();
     for (int64_t i = 0; i < batch.n && found < 0; ++i)
       if (!all_finite(x.data() + i * image, image)) found = i, found_row = row;
-  });
+  };
+  loop_.run_by_rows(batch.start(), {.after = look});
   ITO_CHECK(found >= 0, "sampling: images from ", batch.first, " on held a value that was not finite, and none when ",
             "drawn again; is the machine sound?");
   fail<Error>("sampling: image ", batch.first + found, " holds a value that is not finite after step ", found_row + 1,

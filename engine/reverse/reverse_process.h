@@ -46,12 +46,13 @@ class ReverseProcess {
 
   // Images first .. first+count-1, of which all but the last batch go out while the next one runs. A short last batch
   // is filled up with further images, which are drawn and dropped. initial_noise (count, H, W, C) standard normals or
-  // null: from the counter. labels: (count) class numbers or null. after_row(i), when given, is called once row i of
-  // the first batch is enqueued; it may ask for state().
+  // null: from the counter. labels: (count) class numbers or null. watch: of the first batch, whose rows go out one by
+  // one if there is one.
   // Error, naming image and row, if a number that is delivered is not finite.
   DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
-                  const std::function<void(int)>& after_row = {});
+                  const RowWatch& watch = {});
 
+  Stream& stream() { return loop_.stream(); }
   std::vector<float> state() { return loop_.state(); }     // x of the running batch now
   int64_t rows_done() const { return loop_.rows_done(); }  // in all batches
   int64_t rows_of(int64_t count) const;                    // that `count` images take, all batches together

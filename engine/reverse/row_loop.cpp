@@ -140,18 +140,19 @@ void RowLoop::run(const BatchStart& start) {
   ++batches_;
 }
 
-void RowLoop::run_by_rows(const BatchStart& start, const std::function<void(int)>& after_row) {
+void RowLoop::run_by_rows(const BatchStart& start, const RowWatch& watch) {
   begin(start);
   if (capture_ && !row_) {
     warm(start);
     row_ = stream_.capture([this] { launch_row(); });
   }
   for (int i = 0; i < rows(); ++i) {
+    if (watch.before) watch.before(i);
     if (capture_)
       stream_.replay(row_);
     else
       launch_row();
-    after_row(i);
+    if (watch.after) watch.after(i);
   }
   ++batches_;
 }

@@ -53,6 +53,12 @@ struct BatchStart {
   const int32_t* labels = nullptr;       // (batch) class numbers, or null
 };
 
+// Whoever looks on while a batch goes out row by row: called with the row's number before it is enqueued, and after.
+struct RowWatch {
+  std::function<void(int)> before = {}, after = {};
+  explicit operator bool() const { return before || after; }
+};
+
 class RowLoop {
  public:
   // Declares its memory in `buffers`. The denoiser outlives the loop, as do the hooks. capture false: launches every
@@ -63,8 +69,8 @@ class RowLoop {
 
   // Enqueues all rows for the batch and, on a GPU, returns at once.
   void run(const BatchStart& start);
-  // The same, and after_row(i) once row i is enqueued; it may ask for state(), and then the host waits there.
-  void run_by_rows(const BatchStart& start, const std::function<void(int)>& after_row);
+  // The same, each row a launch of its own. The watch may ask for state(), and then the host waits there.
+  void run_by_rows(const BatchStart& start, const RowWatch& watch);
 
   Stream& stream() { return stream_; }
   int rows() const { return static_cast<int>(table_.rows.size()); }

@@ -297,6 +297,8 @@ TEST_F(LikelihoodCommand, SamplesAlongTheSameFlow) {
             "ito: --steps 20: sampler ode45 chooses its own steps; leave the flag out, and set rtol and atol\n");
   EXPECT_EQ(sample("no", {"--strip"}).err,
             "ito: --strip: sampler ode45 has no steps that all images share; leave the flag out\n");
+  EXPECT_EQ(sample("no", {"--profile-steps", "1:1"}).err,
+            "ito: --profile-steps: sampler ode45 has no steps that all images share; leave the flag out\n");
   EXPECT_NE(run_ito({"sample", "--help"}).out.find("ode45: "), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(path("no")));
 }

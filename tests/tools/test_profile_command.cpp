@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ito profile` from outside: its tables as JSON, the trace, and what each node of the captured step is.
+#include <map>
 #include <set>
 
 #include "tests/tools/tiny_run.h"
@@ -68,7 +69,8 @@ TEST_F(ProfileCommand, LayersAndKernelsOfATrainingStep) {
 }
 
 TEST_F(ProfileCommand, OfAReverseStep) {
-  const Json all = profile({"--what", "sample"});
+  const std::string nodes = folder_ / "graph-nodes.json";
+  const Json all = profile({"--what", "sample", "--graph-nodes", nodes});
   double flop = 0;
   for (const Json& row : all.at("layers")) {
     EXPECT_NE(row.at("pass"), "backward");
@@ -76,6 +78,20 @@ TEST_F(ProfileCommand, OfAReverseStep) {
   }
   EXPECT_GT(flop, 0);
   EXPECT_NEAR(flop, all.at("network_flop").get<double>(), 1e-9 * flop) << "of one step";
+
+  double of_nodes = 0;
+  int64_t next = 0;
+  std::map<std::string, int> kernels;
+  const Json graph = read_json_file(nodes);
+  for (const Json& node : graph.at("nodes")) {
+    EXPECT_EQ(node.at("node"), next++) << "every node is of one launch";
+    EXPECT_NE(node.at("pass"), "backward");
+    of_nodes += node.at("flop").get<double>();
+    ++kernels[node.at("kernel").get<std::string>()];
+  }
+  EXPECT_NEAR(of_nodes, flop, 1e-9 * flop) << "of one row";
+  for (const char* once : {"set_timesteps", "take_time_lines", "advance_row"}) EXPECT_EQ(kernels[once], 1) << once;
+  EXPECT_EQ(kernels["fill_normal"], 0) << "what a batch begins with is in no row";
 }
 
 TEST_F(ProfileCommand, SaysHowLongABatchTakesToMake) {

@@ -146,6 +146,9 @@ TEST_F(RestoreCommand, DrawsHaveTheirOwnBits) {
   }
   restore("eager", {"--eager"});
   EXPECT_EQ(read_bytes(path("eager/restored.safetensors")), read_bytes(path("all/restored.safetensors")));
+  restore("window", {"--profile-steps", "2:3", "--batch", "2"});
+  EXPECT_EQ(read_bytes(path("window/restored.safetensors")), read_bytes(path("all/restored.safetensors")));
+  EXPECT_NE(refusal(restore_words("no", {"--profile-steps", "20:21"})).find(" has 20 rows"), std::string::npos);
   restore("one", {"--draws", "1", "--first", "2", "--count", "2"});
   const std::vector<float> one = tensor("one/restored.safetensors", "samples");
   for (int m = 0; m < 2; ++m)

@@ -131,7 +131,9 @@ TEST_F(SampleCommand, StartsFromGivenNoise) {
 
 TEST_F(SampleCommand, DrawsAStrip) {
   const std::vector<float> plain = sample("plain", kDdpm);
-  EXPECT_TRUE(same_bits(plain, sample("strip", kDdpm + Words{"--strip"}))) << "watching changes nothing";
+  EXPECT_TRUE(same_bits(plain, sample("window", kDdpm + Words{"--profile-steps", "3:12", "--batch", "3"})));
+  EXPECT_TRUE(same_bits(plain, sample("strip", kDdpm + Words{"--strip", "--profile-steps", "1:2"})))
+      << "watching changes nothing";
   const Image strip = read_image(path("strip/strip.png"));  // eight moments, noised above, denoised below
   EXPECT_EQ(strip.width, 8 * 8 + 7 * 2);
   EXPECT_EQ(strip.height, 2 * 8 + 2);
@@ -173,6 +175,8 @@ TEST_F(SampleCommand, RefusesBadValues) {
                                                  {{"--steps", "100000"}, "steps"},
                                                  {{"--class", "3"}, "--class 3"},
                                                  {{"--spacing", "cosine"}, "--spacing"},
+                                                 {{"--profile-steps", "2"}, "--profile-steps '2': expected"},
+                                                 {{"--steps", "4", "--profile-steps", "2:5"}, " has 4 rows"},
                                                  {{"--sampler", "ddim", "--set", "eta=-1"}, "eta"},
                                                  {{"--precision", "fp8"}, "--precision fp8"},
                                                  {{"--height", "7", "--width", "8"}, "7 x 8"},

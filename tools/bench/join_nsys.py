@@ -4,7 +4,7 @@
 
   join_nsys.py graph-nodes.json FILE.sqlite [--json] [--rows 20]
 
-graph-nodes.json is written by `ito profile train --graph-nodes`; FILE.sqlite by `nsys export --type sqlite` from a
+graph-nodes.json is written by `ito profile --graph-nodes`; FILE.sqlite by `nsys export --type sqlite` from a
 recording with --cuda-graph-trace=node of the same model, batch, precision and card. Nodes are matched by their rank in
 the graph: the ids that the profiler gives nodes rise in the order in which they were captured. Python, since it has
 SQLite in its library: a report that is read once is no reason for the engine to depend on one.

@@ -4,6 +4,7 @@
 
 #include <charconv>
 #include <exception>
+#include <memory>
 
 #include "engine/io/input_file.h"
 #include "kernels/error.h"
@@ -26,6 +27,18 @@ ProfileWindow::ProfileWindow(const std::string& text) {
                     read_number(text.substr(colon + 1), last_);
   ITO_USER_CHECK(read && first_ >= 1 && last_ >= first_, "--profile-steps ", quote_name(text),
                  ": expected two steps A:B with 1 <= A <= B, such as 20:29");
+}
+
+void ProfileWindow::check_rows(int64_t rows, const std::string& whose) const {
+  ITO_USER_CHECK(last_ <= rows, "--profile-steps ", first_, ":", last_, ": ", whose, " has ", rows,
+                 rows == 1 ? " row" : " rows", "; expected 1 <= A <= B <= ", rows);
+}
+
+RowWatch ProfileWindow::of_rows(Stream& stream) const {
+  if (last_ < first_) return {};
+  const auto step = std::make_shared<std::optional<Step>>();
+  return {.before = [window = *this, step, &stream](int row) { step->emplace(window, row + 1, stream); },
+          .after = [step](int) { step->reset(); }};
 }
 
 ProfileWindow::Step::Step(const ProfileWindow& window, int64_t step, Stream& stream) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "engine/inverse/restoration.h"
 #include "engine/io/hash.h"
@@ -20,6 +21,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/profile_window.h"
 #include "tools/commands/restore/report.h"
 #include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
@@ -35,7 +37,7 @@ constexpr int kMostSteps = 1 << 16;  // a solver of timesteps has as many as the
 constexpr double kSameSigma = 1e-9;  // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
-  std::string checkpoint, op, measurements, solver, out, precision = "fp32";
+  std::string checkpoint, op, measurements, solver, out, precision = "fp32", profiled;
   std::vector<std::string> set;
   ClipFlags clip;
   double sigma_y = 0;
@@ -210,17 +212,18 @@ std::vector<Range> missing(const std::vector<bool>& there) {
 
 void restore_missing(const Range& range, const Measurements& measured, const std::vector<int32_t>& classes,
                      Restoration& restoration, const RestoreParts& parts, const std::vector<Range>& ranges,
-                     RestoredImages& images) {
+                     const ProfileWindow& profiled, RestoredImages& images) {
   const int64_t m = static_cast<int64_t>(measured.y.size()) / measured.count;
   int64_t rows = 0;
   for (const Range& gap : ranges) rows += restoration.rows_of(gap.count);
   Progress progress("restoring", rows, restoration.images_at_once(), "image steps");
   progress.watch([&restoration] { return restoration.rows_done(); });
+  RowWatch watch = profiled.of_rows(restoration.stream());
   for (const Range& gap : ranges)
     for (int64_t at = gap.first; at < gap.first + gap.count; at += restoration.group()) {
       const int64_t n = std::min<int64_t>(restoration.group(), gap.first + gap.count - at);
       keep(restoration.restore(range.first + at, n, measured.y.data() + at * m,
-                               classes.empty() ? nullptr : classes.data() + at),
+                               classes.empty() ? nullptr : classes.data() + at, std::exchange(watch, {})),
            at, n, images);
       parts.add(images, at, n);
     }
@@ -262,6 +265,7 @@ void write_results(const RestoreOptions& o, const Json& settings, const Restored
 
 void run(const RestoreOptions& o) {
   check(o);
+  const ProfileWindow profiled(o.profiled);
   set_device_threads(o.threads);
   const MeasurementFile file(o.measurements);
   const std::string op_text = operator_of(o, file);
@@ -282,6 +286,7 @@ void run(const RestoreOptions& o) {
   RestorePlan plan = restore_plan(solver, schedule, settings, *op, noise);
   check_timesteps(model, plan.table, "use another solver or --steps",
                   "use another solver, or --steps that divide the model's timesteps");
+  profiled.check_rows(static_cast<int64_t>(plan.table.rows.size()), join_text("solver ", solver.name));
   const Measurements measured = file.read(*op, op_text, range.first, range.count);
   const std::vector<int32_t> classes = classes_of(o, network, measured);
 
@@ -306,7 +311,7 @@ void run(const RestoreOptions& o) {
     make_output_folder(o.out, kRestoredFile);
     warn_of_differences(o, file.facts());
     parts.begin();
-    restore_missing(range, measured, classes, restoration, parts, ranges, images);
+    restore_missing(range, measured, classes, restoration, parts, ranges, profiled, images);
   }
   write_results(o, identity, images, measured, host, noise, parts);
 }
@@ -358,6 +363,7 @@ void add_restore_command(CLI::App& app) {
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
   command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
+  command->add_option("--profile-steps", o->profiled, ProfileWindow::kRowsHelp);
   command->footer(restore_help);
   command->callback([o, sigma_y, steps] {
     o->sigma_y_given = sigma_y->count() > 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <numeric>
 
@@ -23,6 +22,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/profile_window.h"
 #include "tools/commands/sample_noise.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
@@ -33,7 +33,7 @@ namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse;
+  std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
   NoiseOptions noise;
   ClipFlags clip;
   std::vector<std::string> set;
@@ -155,8 +155,8 @@ void write_images(const SampleOptions& o, const ImageShape& image, const DrawnIm
 void check_adaptive(const SampleOptions& o, const Sampler& sampler) {
   ITO_USER_CHECK(!o.steps_given, "--steps ", o.steps, ": sampler ", sampler.name,
                  " chooses its own steps; leave the flag out, and set rtol and atol");
-  ITO_USER_CHECK(!o.strip, "--strip: sampler ", sampler.name,
-                 " has no steps that all images share; leave the flag out");
+  for (const auto& [flag, given] : {std::pair{"--strip", o.strip}, {"--profile-steps", !o.profiled.empty()}})
+    ITO_USER_CHECK(!given, flag, ": sampler ", sampler.name, " has no steps that all images share; leave the flag out");
 }
 
 DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, const AdaptivePlan& plan,
@@ -180,6 +180,7 @@ DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, 
 
 void run(const SampleOptions& o) {
   check(o);
+  const ProfileWindow profiled(o.profiled);
   check_out_is_no_file(o.out);
   set_device_threads(o.threads);
   const ModelOnDevice model = load(o);
@@ -208,6 +209,8 @@ void run(const SampleOptions& o) {
   const ReverseTable table = sampler.adaptive ? ReverseTable() : sampling_table(sampler, schedule, settings);
   check_timesteps(model, table, "use --spacing leading with steps_offset 1 in the scheduler configuration",
                   "use --spacing leading or trailing without use_karras_sigmas, or another --sampler");
+  if (!sampler.adaptive)
+    profiled.check_rows(static_cast<int64_t>(table.rows.size()), join_text("sampler ", sampler.name));
 
   const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, o.seed, device_memory_limit());
   const std::vector<int32_t> classes = classes_of(o, network);
@@ -232,17 +235,18 @@ void run(const SampleOptions& o) {
   make_output_folder(o.out, kSamplesFile);
 
   Strip strip(table, network.image);
-  std::function<void(int)> record;
+  RowWatch watch = profiled.of_rows(process.stream());
   if (o.strip)
-    record = [&](int step) {
-      if (strip.wants(step)) strip.record(process.state().data());
+    watch.after = [&, after_row = watch.after](int row) {
+      if (after_row) after_row(row);
+      if (strip.wants(row)) strip.record(process.state().data());
     };
   DrawnImages drawn;
   {
     Progress progress("sampling", process.rows_of(o.count), reverse.batch, "image steps");
     progress.watch([&process] { return process.rows_done(); });
     drawn = process.all(o.first, o.count, noise.initial.empty() ? nullptr : noise.initial.data(),
-                        classes.empty() ? nullptr : classes.data(), record);
+                        classes.empty() ? nullptr : classes.data(), watch);
   }
   write_images(o, network.image, drawn, classes, strip);
 }
@@ -308,6 +312,7 @@ void add_sample_command(CLI::App& app) {
   command->add_option("--width", o->width, "image width; 0: as the model says");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
   command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
+  command->add_option("--profile-steps", o->profiled, ProfileWindow::kRowsHelp);
   command->footer(samplers_help);
   command->callback([o, steps] {
     o->steps_given = steps->count() > 0;

@@ -36,7 +36,7 @@ Drawn draw(Model& model, const ReverseTable& table, LoopHooks* hooks) {
     const std::vector<float> whole = process.all(0, kImages, nullptr, nullptr).numbers;
     std::vector<std::vector<float>> states;
     const std::vector<float> by_rows =
-        process.all(0, kImages, nullptr, nullptr, [&](int) { states.push_back(process.state()); }).numbers;
+        process.all(0, kImages, nullptr, nullptr, {.after = [&](int) { states.push_back(process.state()); }}).numbers;
     EXPECT_EQ(by_rows, whole) << "captured " << capture;
     if (capture) {
       EXPECT_EQ(whole, drawn.images) << "captured and eager";

@@ -146,14 +146,21 @@ TEST_P(ReverseStepByStep, MatchesFp64) {
   const int32_t labels[n] = {2, 0, 1};
   const std::vector<float> float_labels = {2, 0, 1};
   std::vector<std::vector<float>> states;
-  const std::vector<float> out = process
-                                     .all(first, n, nullptr, labels,
-                                          [&](int row) {
-                                            EXPECT_EQ(row, static_cast<int>(states.size()));
-                                            states.push_back(process.state());
-                                          })
-                                     .numbers;
+  size_t begun = 0;
+  const auto before = [&](int row) {
+    ++begun;
+    EXPECT_EQ(row, static_cast<int>(states.size()));
+    if (row > 0) {
+      EXPECT_EQ(process.state(), states.back()) << "before row " << row;
+    }
+  };
+  const auto after = [&](int row) {
+    EXPECT_EQ(row, static_cast<int>(states.size()));
+    states.push_back(process.state());
+  };
+  const std::vector<float> out = process.all(first, n, nullptr, labels, {.before = before, .after = after}).numbers;
   ASSERT_EQ(states.size(), table.rows.size());
+  EXPECT_EQ(begun, table.rows.size());
   EXPECT_EQ(states.back(), out);
 
   DeviceBuffer<float> device_noise(n * size, "noise");

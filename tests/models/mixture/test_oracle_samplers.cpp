@@ -273,7 +273,7 @@ TEST_F(OracleStates, DdimOfEtaOneIsDdpm) {
     settings.seed = 5;
     ReverseProcess process(oracle.loaded.network, table, nullptr, settings);
     std::vector<std::vector<float>> after;
-    process.all(0, kImages, nullptr, nullptr, [&](int) { after.push_back(process.state()); });
+    process.all(0, kImages, nullptr, nullptr, {.after = [&](int) { after.push_back(process.state()); }});
     return after;
   };
   const auto ddpm = states("ddpm", {}), ddim = states("ddim", {"eta=1"});

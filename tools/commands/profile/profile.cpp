@@ -64,12 +64,13 @@ class Work {
                                                 weights_.data(), reverse);
   }
 
-  // One training step; of sampling a batch, which is steps() reverse steps.
-  void run() {
+  // One training step; of sampling a batch, which is steps() reverse steps. by_rows: each a graph of its own, as they
+  // are where a profiler looks at rows.
+  void run(bool by_rows = false) {
     const Range range("step");
     const int32_t* labels = labels_.empty() ? nullptr : labels_.data();
     if (process_) {
-      process_->all(0, o_.batch, nullptr, labels);
+      process_->all(0, o_.batch, nullptr, labels, by_rows ? RowWatch{.after = [](int) {}} : RowWatch());
     } else {
       trainer_->step(images_.data(), labels);
       trainer_->stream().synchronize();
@@ -77,7 +78,7 @@ class Work {
   }
   int steps() const { return process_ ? rows_ : 1; }
   const Program& program() const { return process_ ? process_->program() : trainer_->program(); }
-  Trainer* trainer() { return trainer_.get(); }
+  Stream& stream() { return process_ ? process_->stream() : trainer_->stream(); }
   ImageShape image() const { return network_.image; }
 
  private:
@@ -114,14 +115,14 @@ double loader_seconds(const ProfileOptions& o, const ImageShape& image) {
   return Spread(times).median();
 }
 
-// The captured step's nodes, with costs; of training alone.
+// The nodes of a captured training step or of a captured row of the reverse loop, with costs.
 Json captured_step(const ProfileOptions& o, const std::vector<ProfiledLaunch>& timed) {
   Work work(o, true);
-  work.run();  // not captured
-  Stream& stream = work.trainer()->stream();
+  if (o.what == "train") work.run();  // which is not captured
+  Stream& stream = work.stream();
   timeline_counts([&] { return captured_nodes(stream); });
   timeline_start();
-  work.run();
+  work.run(true);
   std::vector<TimelineEvent> events = timeline_take();
   timeline_counts({});
   // Where the device is the host the replay has ranges too, which add no nodes.
@@ -188,7 +189,8 @@ void add_profile_command(CLI::App& app) {
   command->add_option("--threads", o->threads, "threads; 0: all cores");
   command->add_option("--data", o->data, "train: data whose batches are made and timed: fashion-mnist or a path");
   command->add_option("--trace", o->trace, "write the first step as a Chrome trace to this file");
-  command->add_option("--graph-nodes", o->nodes, "train: write what each node of the captured step is to this file");
+  command->add_option("--graph-nodes", o->nodes,
+                      "write what each node of the captured step, or row of the reverse loop, is to this file");
   command->add_option("--rows", o->rows, "rows of each table; 0: all");
   command->add_option("--largest", o->largest, "the longest side of the roofline's product and copy; 0: as it needs");
   command->add_flag("--json", o->json, "print one JSON object");
@@ -196,8 +198,7 @@ void add_profile_command(CLI::App& app) {
     const std::vector<std::string> known{"train", "sample"};
     ITO_USER_CHECK(std::find(known.begin(), known.end(), o->what) != known.end(), "profile '", o->what,
                    "': expected train or sample", did_you_mean(o->what, known));
-    ITO_USER_CHECK(o->what == "train" || (o->data.empty() && o->nodes.empty()),
-                   "profile sample: --data and --graph-nodes are for train; leave them out");
+    ITO_USER_CHECK(o->what == "train" || o->data.empty(), "profile sample: --data is for train; leave it out");
     check_batch(o->batch);
     check_range("--steps", o->steps, 1, 1 << 20);
     check_range("--size", o->size, 0, kMaxImageSide, " (0: as the model says)");

@@ -19,7 +19,7 @@ struct StepProfile {
 Json profile_json(const StepProfile& profile);
 void print_profile(const StepProfile& profile, int rows);  // rows: of each table; 0: all
 
-// graph-nodes.json: what each node of the captured step is.
+// graph-nodes.json: what each node of the captured step, or row of the reverse loop, is.
 Json graph_nodes_json(const std::vector<ProfiledLaunch>& launches);
 
 }  // namespace ito
