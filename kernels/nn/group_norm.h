@@ -95,6 +95,19 @@ void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradie
                                 const GroupNormInput& x, const float* stats, const float* gamma, const float* beta,
                                 const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace);
 
+// The backward where whoever made dy, a convolution's data gradient, did the first step on the way
+// (conv_sm80_norm_rows): dz = dy silu'(z), and sums (N, rows, 3, C) over rows of hw / rows pixels: of dz, dz d and d.
+// What is left is the fold and dx, which reads dz and x once: dy and x are not read for sums. Where one kernel does the
+// whole backward of a small image, it reads them once from memory as it is, and nothing is saved.
+// chain (N, 3, C): what dz is made with, d = x + chain 0 and z = d chain 1 + chain 2.
+void group_norm_chain(Stream& stream, float* chain, const float* stats, const float* gamma, const float* beta,
+                      const GroupNormModulation& modulation, const GroupNormShape& shape);
+// workspace: (N, G, 2).
+void group_norm_backward_from_sums(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dz,
+                                   const GroupNormInput& x, const float* sums, int rows, const float* stats,
+                                   const float* gamma, const float* beta, const GroupNormModulation& modulation,
+                                   const GroupNormShape& shape, float* workspace);
+
 // Whether a layer's groups are spread over several blocks: by its shape alone, never by the number of images. Then the
 // statistics are a pass of their own over x, which moments from whoever made x save.
 bool group_norm_spreads(const GroupNormShape& shape);

@@ -5,7 +5,8 @@
 // block has its segment of dx. A thread has the loads of 2 pixels on their way, x and dy, 4 of 16 bytes; sums are fp32
 // over a thread's pixels of a segment and fp64 above, in index order. Memory: 2 sizeof(T) bytes an element for the sums
 // and 3 sizeof(T) for dx (4 for Write::Add), which walks from the last image to the first, since L2 holds what the sums
-// read last; 12 bytes a channel and segment between them.
+// read last; 12 bytes a channel and segment between them. Where a convolution's data gradient has left dz in place of
+// dy, and the sums, the first kernel is not launched and the last one has no silu'.
 #include "dialect.h"
 #include "kernels/nn/group_norm.h"
 #include "kernels/nn/group_norm_slice.cuh"
@@ -169,17 +170,14 @@ KERNEL void group_norm_backward_apply_kernel(Targets<T, ADD, TWO> dx, const floa
   }
 }
 
-}  // namespace
-
-// ---------------------------------------------------------------------------------------------------------------------
-
-void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy,
-                                const GroupNormInput& x, const float* stats, const float* gamma, const float* beta,
-                                const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
-  check_group_norm("group_norm_backward_spread", shape, gradients, x);
+// From dy; or, where sums over segments of so many pixels are given, from dz, which is then in dy's place.
+void backward_spread(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy, const GroupNormInput& x,
+                     const float* given, int given_pixels, const float* stats, const float* gamma, const float* beta,
+                     const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
   const int segment = group_norm_segment(shape.hw);
-  float* partials = workspace;  // (N, segments, 3, C)
-  float* group_terms = partials + int64_t{3} * shape.n * group_norm_segments(shape.hw) * shape.c;  // (N, G, 2)
+  const bool silu = shape.silu && !given;
+  float* group_terms = workspace;                                     // (N, G, 2)
+  float* partials = workspace + int64_t{2} * shape.n * shape.groups;  // (N, segments, 3, C), unless they are given
   by_type(x.x.type, [&](auto zero) {
     using T = decltype(zero);
     by_strip<T>(shape, x, [&](auto strip, auto two) {
@@ -200,15 +198,37 @@ void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradie
             targets_of<T, ADD, TWO>(gradients, x), static_cast<const float*>(group_terms), dy.as<T>(),
             sides_of<T, TWO>(x), stats, gamma, beta, modulation, shape, width, segment);
       };
-      shape.silu ? sums(std::true_type{}) : sums(std::false_type{});
+      if (!given) silu ? sums(std::true_type{}) : sums(std::false_type{});
       launch<group_norm_fold_sums_kernel>("group_norm_fold_sums", Dim3(int64_t{1} * shape.n * (shape.c / whole)),
                                           block_threads(128), (sizeof(double) * 3 + sizeof(float) * 2) * whole, stream,
-                                          group_terms, gradients, static_cast<const float*>(partials), stats, gamma,
-                                          beta, modulation, shape, whole, segment);
+                                          group_terms, gradients, given ? given : partials, stats, gamma, beta,
+                                          modulation, shape, whole, given ? given_pixels : segment);
       by_write<TWO>(gradients.write,
-                    [&](auto add) { shape.silu ? apply(std::true_type{}, add) : apply(std::false_type{}, add); });
+                    [&](auto add) { silu ? apply(std::true_type{}, add) : apply(std::false_type{}, add); });
     });
   });
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void group_norm_backward_spread(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dy,
+                                const GroupNormInput& x, const float* stats, const float* gamma, const float* beta,
+                                const GroupNormModulation& modulation, const GroupNormShape& shape, float* workspace) {
+  check_group_norm("group_norm_backward_spread", shape, gradients, x);
+  backward_spread(stream, gradients, dy, x, nullptr, 0, stats, gamma, beta, modulation, shape, workspace);
+}
+
+void group_norm_backward_from_sums(Stream& stream, const GroupNormGradients& gradients, ConstDataRef dz,
+                                   const GroupNormInput& x, const float* sums, int rows, const float* stats,
+                                   const float* gamma, const float* beta, const GroupNormModulation& modulation,
+                                   const GroupNormShape& shape, float* workspace) {
+  check_group_norm("group_norm_backward_from_sums", shape, gradients, x);
+  check_group_norm("group_norm_backward_from_sums", shape, dz.data);
+  ITO_CHECK(sums && rows > 0 && shape.hw % rows == 0, "group_norm_backward_from_sums: sums over ", rows, " rows of ",
+            shape.hw, " pixels, expected rows of equal number");
+  backward_spread(stream, gradients, dz, x, sums, shape.hw / rows, stats, gamma, beta, modulation, shape, workspace);
 }
 
 }  // namespace ito
