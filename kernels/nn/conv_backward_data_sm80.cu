@@ -6,12 +6,14 @@
 // st v), so that p grows with u by one and the gather is the forward's. No product is wasted; all classes are one
 // launch, those with the most taps first. Filters are read as they lie, [k][c], and transposed on the way to registers.
 // Bytes: dy once a column tile and tap from L2, dx once, twice where it is added to.
+// With a norm before the convolution the end is conv_sm80_norm.cuh's, in kernels of its own: the others keep registers.
 // Refused: filters packed anew for this direction; a launch a class.
 
 #include "kernels/nn/conv_sm80.h"
 
 #include "dialect.h"
 #include "kernels/nn/conv_sm80_gather.cuh"
+#include "kernels/nn/conv_sm80_norm.cuh"
 #include "kernels/nn/conv_sm80_shapes.cuh"
 
 namespace ito {
@@ -33,9 +35,9 @@ DEVICE int last_tap(int at, int taps, int stride) {
   return least < taps ? least + (taps - 1 - least) / stride * stride : -1;
 }
 
-template <class Tile, bool kRagged>
+template <class Tile, bool kRagged, bool kNorm>
 KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, const bf16* filters, ConvClasses classes,
-                                           ConvRows rows, int column_tiles) {
+                                           ConvRows rows, int column_tiles, ConvNorm norm) {
   using Share = TileShare<Tile::kK, Tile::kN, Tile::kThreads>;
   static_assert(Share::kAdvance % 8 == 0);
   SHARED(int, pixel, Tile::kM);
@@ -52,13 +54,15 @@ KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, cons
   const ConvWindow window{
       taps_h,        taps_w,       1, (a + classes.pad_top - last_r) / stride, (b + classes.pad_left - last_s) / stride,
       classes.out_h, classes.out_w};
-  BLOCK_LOOP(i, Tile::kM) {
-    const int row = first_row + static_cast<int>(i);
-    const ConvPlace at = place_of(rows, row);
-    const int h = at.i * stride + a, w = at.j * stride + b;
-    const bool there = row < rows.rows && h < classes.high && w < classes.wide;
-    pixel[i] = there ? (at.image * classes.high + h) * classes.wide + w : -1;
-    image[i] = 0;
+  if constexpr (!kNorm) {
+    BLOCK_LOOP(i, Tile::kM) {
+      const int row = first_row + static_cast<int>(i);
+      const ConvPlace at = place_of(rows, row);
+      const int h = at.i * stride + a, w = at.j * stride + b;
+      const bool there = row < rows.rows && h < classes.high && w < classes.wide;
+      pixel[i] = there ? (at.image * classes.high + h) * classes.wide + w : -1;
+      image[i] = 0;
+    }
   }
 
   GatheredRows<Tile, kRagged ? Gather::Ragged : Gather::Whole> gathered(dy, window, rows, first_row);
@@ -84,9 +88,17 @@ KERNEL void conv_backward_data_sm80_kernel(ConvStore store, ConvSources dy, cons
         }
       },
       [](const bf16*) {});
-  round_results<Tile>(stages, acc, store, &pixel[0], &image[0], first_column);
-  store_results<Tile>(stages, store, &pixel[0], first_column);
+  if constexpr (kNorm) {
+    store_norm_results<Tile>(store.y, reinterpret_cast<float*>(stages), acc, norm, first_row, first_column);
+  } else {
+    round_results<Tile>(stages, acc, store, &pixel[0], &image[0], first_column);
+    store_results<Tile>(stages, store, &pixel[0], first_column);
+  }
 }
+
+// No norm has so few channels that the narrow tile is taken.
+template <class Tile>
+inline constexpr bool kTakesNorm = Tile::kN > 16;
 
 // The residue that has the most taps.
 int busiest(int pad, int taps, int stride) {
@@ -99,8 +111,36 @@ int busiest(int pad, int taps, int stride) {
   return best;
 }
 
-void backward_data(Stream& stream, const char* kernel, const ConvSm80DataGradient& gradient, const bf16* dy,
-                   const bf16* filters, const ConvShape& c, int first_c, int inner, int n) {
+// Pixels of a row of a norm's sums; 0: none.
+int norm_run(const ConvSm80Shape& shape) {
+  const ConvShape& c = shape.conv;
+  int run = 0;
+  if (c.stride == 1 && c.c % 8 == 0 && !shape.first_c && !shape.upsampled)
+    by_data_tile(c, [&](auto tile) {
+      using Tile = decltype(tile);
+      if constexpr (kTakesNorm<Tile>) run = norm_row_pixels<Tile>(c.h * c.w);
+    });
+  return run;
+}
+
+ConvNorm norm_of(const ConvSm80DataGradient& gradient, const ConvSm80Shape& shape, int n) {
+  const ConvSm80Norm& from = gradient.norm;
+  if (!from.x) return {};
+  const ConvShape& c = shape.conv;
+  const int run = norm_run(shape);
+  ITO_CHECK(run, "conv_backward_data_sm80: a norm's sums over ", c.h, "x", c.w, " pixels of ", c.c,
+            " channels, which are not offered; ask conv_sm80_norm_rows first");
+  ITO_CHECK(gradient.dx && gradient.write == Write::Set && !gradient.dx1 && from.chain && from.sums,
+            "conv_backward_data_sm80: with a norm dx is one tensor that is set, and a chain and sums are there");
+  ITO_CHECK(from.x1 ? 0 < from.first_c && from.first_c < c.c && from.first_c % 8 == 0 : !from.first_c,
+            "conv_backward_data_sm80: a norm of two tensors of ", from.first_c, " and ", c.c - from.first_c,
+            " channels, expected multiples of 8");
+  const int rows = c.h * c.w / run;
+  return {from.x, from.x1, from.chain, from.sums, c.c, from.x1 ? from.first_c : c.c, run, n * rows, rows, from.silu};
+}
+
+void backward_data(Stream& stream, const char* kernel, const ConvSm80DataGradient& gradient, const ConvNorm& norm,
+                   const bf16* dy, const bf16* filters, const ConvShape& c, int first_c, int inner, int n) {
   ConvStore store;
   store.y = gradient.dx;
   store.y1 = gradient.dx1;
@@ -130,12 +170,18 @@ void backward_data(Stream& stream, const char* kernel, const ConvSm80DataGradien
     using Tile = decltype(tile);
     const int column_tiles = static_cast<int>(ceil_div(c.c, Tile::kN));
     const Dim3 grid(ceil_div(rows.rows, Tile::kM) * column_tiles, 1, int64_t{1} * c.stride * c.stride);
-    if (c.k % 8 != 0)
-      launch<conv_backward_data_sm80_kernel<Tile, true>>(kernel, grid, Tile::kThreads, Tile::kSharedBytes, stream,
-                                                         store, from, filters, classes, rows, column_tiles);
-    else
-      launch<conv_backward_data_sm80_kernel<Tile, false>>(kernel, grid, Tile::kThreads, Tile::kSharedBytes, stream,
-                                                          store, from, filters, classes, rows, column_tiles);
+    const auto run = [&](auto ragged, auto with_norm) {
+      launch<conv_backward_data_sm80_kernel<Tile, decltype(ragged)::value, decltype(with_norm)::value>>(
+          kernel, grid, Tile::kThreads, Tile::kSharedBytes, stream, store, from, filters, classes, rows, column_tiles,
+          norm);
+    };
+    const auto by_ragged = [&](auto with_norm) {
+      c.k % 8 != 0 ? run(std::true_type{}, with_norm) : run(std::false_type{}, with_norm);
+    };
+    if constexpr (kTakesNorm<Tile>) {
+      if (norm.x) return by_ragged(std::true_type{});
+    }
+    by_ragged(std::false_type{});
   });
 }
 
@@ -143,19 +189,26 @@ void backward_data(Stream& stream, const char* kernel, const ConvSm80DataGradien
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+int conv_sm80_norm_rows(const ConvSm80Shape& shape) {
+  const int run = norm_run(shape);
+  return run ? shape.conv.h * shape.conv.w / run : 0;
+}
+
 void conv_sm80_backward_data(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy, const bf16* packed,
                              const ConvSm80Shape& shape, int n) {
   check_conv_sm80("conv_backward_data_sm80", shape, n);
-  backward_data(stream, "conv_backward_data_sm80", gradient, dy, packed, shape.conv, shape.first_c, inner_of(shape), n);
+  backward_data(stream, "conv_backward_data_sm80", gradient, norm_of(gradient, shape, n), dy, packed, shape.conv,
+                shape.first_c, inner_of(shape), n);
 }
 
 void conv_sm80_backward_shortcut(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy,
                                  const bf16* packed, const ConvSm80Shape& shape, int n) {
   check_conv_sm80("conv_backward_shortcut_sm80", shape, n);
   ITO_CHECK(shape.shortcut_c > 0, "conv_backward_shortcut_sm80: a layer without a shortcut");
+  ITO_CHECK(!gradient.norm.x, "conv_backward_shortcut_sm80: a norm, which no shortcut has in front of it");
   const ConvShape& c = shape.conv;
   const ConvShape one{c.out_h(), c.out_w(), shape.shortcut_c, c.k, 1, 1, 1, 0, 0, 0, 0};
-  backward_data(stream, "conv_backward_shortcut_sm80", gradient, dy, packed + filter_columns(shape), one,
+  backward_data(stream, "conv_backward_shortcut_sm80", gradient, {}, dy, packed + filter_columns(shape), one,
                 shape.shortcut_first_c, inner_of(shape), n);
 }
 

@@ -37,11 +37,24 @@ struct ConvSm80Epilogue {
   float* moments = nullptr;  // (N, conv_sm80_moment_rows(), K, 2), set: see there
 };
 
+// The GroupNorm that made the convolution's input, h = silu(z) or z, where its backward is to find its first step done
+// (conv_sm80_norm_rows): dx is then dz, the gradient by z, and group_norm_backward_from_sums takes it from there.
+// Moved: x read here, in place of dh and x read by a kernel for the sums; a launch less.
+struct ConvSm80Norm {
+  const bf16* x = nullptr;       // (N, H, W, C): what the norm reads; null: no norm
+  const bf16* x1 = nullptr;      // where that is two tensors, as first_c says: (N, H, W, C - first_c), x the rest
+  int first_c = 0;               // a multiple of 8; 0: one tensor
+  bool silu = true;              // whether h is silu(z)
+  const float* chain = nullptr;  // (N, 3, C): group_norm_chain's
+  float* sums = nullptr;         // (N, conv_sm80_norm_rows(), 3, C), set: sums over a row's pixels of dz, dz d and d
+};
+
 struct ConvSm80DataGradient {
   bf16* dx = nullptr;  // (N, H, W, first_c, or C where the input is one tensor); null: not wanted, if dx1 is
   Write write = Write::Set;
   bf16* dx1 = nullptr;  // (N, H, W, C - first_c); null: not wanted
   Write write1 = Write::Set;
+  ConvSm80Norm norm = {};  // only where dx is set, and all that there is
 };
 
 struct ConvSm80WeightGradients {
@@ -71,6 +84,10 @@ int conv_sm80_moment_rows(const ConvSm80Shape& shape);
 // upsample_nearest_backward follows. A shortcut's gradient is conv_sm80_backward_shortcut.
 void conv_sm80_backward_data(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy, const bf16* packed,
                              const ConvSm80Shape& shape, int n);
+// Rows of pixels, of equal number, into which an image is cut for ConvSm80Norm::sums. 0: not offered (an image would
+// not be cut the same wherever it stands in a batch; strides, an upsampling, an input of two tensors; 16 channels or
+// less).
+int conv_sm80_norm_rows(const ConvSm80Shape& shape);
 // dx (N, OH, OW, Cs or its parts).
 void conv_sm80_backward_shortcut(Stream& stream, const ConvSm80DataGradient& gradient, const bf16* dy,
                                  const bf16* packed, const ConvSm80Shape& shape, int n);
