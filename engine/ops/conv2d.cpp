@@ -24,6 +24,7 @@ class Conv2dOp : public Op {
   bool reads_bf16_weights() const override { return layer_->takes_rounded_masters(); }
   size_t packed_bytes() const override { return reads_bf16_weights() ? 0 : layer_->packed_bytes(); }
   int moment_rows() const override { return layer_->moment_rows(); }
+  int norm_rows() const override { return layer_->norm_rows(); }
   size_t forward_workspace() const override { return layer_->forward_workspace(n_); }
   size_t backward_workspace() const override {
     return scaled_bytes() + std::max(layer_->backward_data_workspace(n_), layer_->backward_weight_workspace(n_));
@@ -59,7 +60,8 @@ class Conv2dOp : public Op {
     }
     if (float* dweight = data.dparameter(0))
       layer_->backward_weight(stream, dweight, data.dparameter(1), dsum, data.in(0), n_, workspace);
-    if (DataRef dx = data.din(0)) layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace);
+    if (DataRef dx = data.din(0))
+      layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace, data.norm_before(stream));
     if (inputs.size() > 1 && !data.passes_on(1))
       if (DataRef dres = data.din(1)) accumulate(stream, dres, data.din_write(1), dsum, 1.0f, output_elements());
   }

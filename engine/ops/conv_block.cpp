@@ -79,6 +79,10 @@ class ConvBlockOp : public Op {
     return own + layers;
   }
   int moment_rows() const override { return block_ ? block_->moment_rows() : conv_->moment_rows(); }
+  int norm_rows() const override {
+    if (shape_.upsampled) return 0;
+    return block_ ? block_->norm_rows() : conv_->norm_rows();
+  }
 
   double flop(Part) const override {
     const ConvShape& c = shape_.conv;
@@ -144,7 +148,9 @@ class ConvBlockOp : public Op {
       block_->backward_weight(stream, {dweight, data.dparameter(first_parameter_ + 1), of_shortcut(0), of_shortcut(1)},
                               dsum, data.in(0), shortcut_input(data), n_, workspace);
     }
-    set_dx(stream, data, du, [&](DataRef to, Write write) { block_->backward_data(stream, to, write, dsum, n_); });
+    set_dx(stream, data, du, [&](DataRef to, Write write) {
+      block_->backward_data(stream, to, write, dsum, n_, data.norm_before(stream));
+    });
     if (!wanted_shortcut_.data) return;
     ShortcutGradient gradient{.first = data.din(1), .first_write = data.din_write(1)};
     if (inputs.size() > 2) {
@@ -161,8 +167,9 @@ class ConvBlockOp : public Op {
     if (float* dweight = data.dparameter(first_parameter_))
       conv_->backward_weight(stream, dweight, data.dparameter(first_parameter_ + 1), dsum, filtered(data, copies), n_,
                              workspace);
-    set_dx(stream, data, du,
-           [&](DataRef to, Write write) { conv_->backward_data(stream, to, write, dsum, n_, workspace); });
+    set_dx(stream, data, du, [&](DataRef to, Write write) {
+      conv_->backward_data(stream, to, write, dsum, n_, workspace, data.norm_before(stream));
+    });
     if (!shortcut_) return;
     if (float* dweight = data.dparameter(0))
       shortcut_->backward_weight(stream, dweight, data.dparameter(1), dsum, joined(data, copies), n_, workspace);

@@ -5,6 +5,7 @@
 #include "engine/ops/ops.h"
 #include "kernels/nn/fold_tree.h"
 #include "kernels/nn/pointwise.h"
+#include "kernels/seams/conv.h"
 
 namespace ito {
 namespace {
@@ -25,6 +26,17 @@ class GroupNormOp : public Op {
   }
 
   bool reads_moments(int input) const override { return input < parts() && group_norm_spreads(shape_); }
+
+  // Where a group is spread, the backward's sums are a pass of their own over x and dy, which another op may take in.
+  bool is_norm() const override { return group_norm_spreads(shape_); }
+  void describe_norm(Stream& stream, const OpData& data, float* chain, NormBefore& norm) const override {
+    group_norm_chain(stream, chain, data.out(1).as<float>(), data.parameter(0), data.parameter(1), modulation(data),
+                     shape_);
+    norm.x = data.in(0);
+    if (first_c_) norm.x1 = data.in(1);
+    norm.first_c = first_c_;
+    norm.silu = shape_.silu;
+  }
 
   void forward(Stream& stream, const OpData& data) override {
     float* stats = data.out(1).as<float>();
@@ -49,8 +61,13 @@ class GroupNormOp : public Op {
     gradients.dbeta_partial = partials + nc;
     gradients.dtemb = row_gradient(data, temb_input_);
     gradients.dscale_shift = row_gradient(data, scale_shift_input_);
-    group_norm_backward(stream, gradients, data.dout(0), x(data), data.out(1).as<float>(), data.parameter(0),
-                        data.parameter(1), modulation(data), shape_, partials + 2 * nc);
+    int rows = 0;
+    if (const float* sums = data.norm_sums(&rows))
+      group_norm_backward_from_sums(stream, gradients, data.dout(0), x(data), sums, rows, data.out(1).as<float>(),
+                                    data.parameter(0), data.parameter(1), modulation(data), shape_, partials + 2 * nc);
+    else
+      group_norm_backward(stream, gradients, data.dout(0), x(data), data.out(1).as<float>(), data.parameter(0),
+                          data.parameter(1), modulation(data), shape_, partials + 2 * nc);
     if (float* dgamma = data.dparameter(0))
       fold_trees(
           stream,

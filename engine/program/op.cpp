@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/program/program.h"
+#include "kernels/seams/conv.h"
 
 namespace ito {
 
@@ -75,6 +76,23 @@ Moments OpData::moments(int i) const {
 
 float* OpData::moments_out() const {
   return static_cast<float*>(program_.address(program_.op_plans_[op_].moments_block));
+}
+
+NormBefore OpData::norm_before(Stream& stream) const {
+  const Program::OpPlan& plan = program_.op_plans_[op_];
+  NormBefore norm;
+  if (plan.norm < 0) return norm;
+  auto* chain = static_cast<float*>(program_.address(plan.chain_block));
+  program_.ops_[plan.norm]->describe_norm(stream, OpData(program_, plan.norm), chain, norm);
+  norm.chain = chain;
+  norm.sums = static_cast<float*>(program_.address(program_.op_plans_[plan.norm].sums_block));
+  return norm;
+}
+
+const float* OpData::norm_sums(int* rows) const {
+  const Program::OpPlan& plan = program_.op_plans_[op_];
+  *rows = plan.sums_rows;
+  return static_cast<const float*>(program_.address(plan.sums_block));
 }
 
 const SampleCounter& OpData::counter() const {

@@ -14,6 +14,8 @@
 
 namespace ito {
 
+struct NormBefore;
+
 // Activations are (N, H, W, C) in the compute type; rows are (N, 1, 1, C) in fp32, class numbers (N, 1, 1, 1) in int32.
 struct TensorShape {
   int n = 1, h = 1, w = 1, c = 1;
@@ -71,8 +73,13 @@ class OpData {
   void* workspace() const;
   void* packed() const;
   void* kept() const;
-  Moments moments(int i) const;          // of an input (Op::reads_moments)
-  float* moments_out() const;            // to be set (Op::moment_rows); null: not wanted
+  Moments moments(int i) const;  // of an input (Op::reads_moments)
+  float* moments_out() const;    // to be set (Op::moment_rows); null: not wanted
+  // In a backward, the norm that made input 0 and wants its first step done with that input's gradient (Op::norm_rows);
+  // without a chain: none does.
+  NormBefore norm_before(Stream& stream) const;
+  // In such a norm's backward: the sums, over so many rows of pixels, with dz in dout's place; null: dout is dout.
+  const float* norm_sums(int* rows) const;
   const SampleCounter& counter() const;  // which images these are: for dropout
 
  private:
@@ -120,6 +127,11 @@ class Op {
   // whether it has use for those of an input. The program brings the two together.
   virtual int moment_rows() const { return 0; }
   virtual bool reads_moments(int) const { return false; }
+  // The like in the backward: into how many rows of pixels it cuts an image where the gradient of input 0 takes in the
+  // first step of the norm that made it (0: it does not), and what such a norm says of itself, with its chain written.
+  virtual int norm_rows() const { return 0; }
+  virtual bool is_norm() const { return false; }
+  virtual void describe_norm(Stream&, const OpData&, float* /*chain*/, NormBefore&) const {}
   virtual double flop(Part) const { return 0; }  // of its matrix products (engine/program/cost.h)
 
   // Filled in by Program::add from the OpSpec.

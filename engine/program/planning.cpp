@@ -65,6 +65,21 @@ void Program::connect_moments() {
     }
 }
 
+// A norm's result that one op alone reads, as its input 0.
+void Program::connect_norms() {
+  std::vector<int> readers(values_.size(), 0);
+  for (const auto& op : ops_)
+    for (Value v : op->inputs) ++readers[v.id];
+  for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
+    if (ops_[i]->norm_rows() == 0 || !op_plans_[i].din_wanted.at(0)) continue;
+    const Value v = ops_[i]->inputs.front();
+    const int norm = values_[v.id].producer;
+    if (norm < 0 || !ops_[norm]->is_norm() || readers[v.id] != 1 || v == output_) continue;
+    op_plans_[i].norm = norm;
+    op_plans_[norm].sums_rows = ops_[i]->norm_rows();
+  }
+}
+
 void Program::plan_memory() {
   const bool backward = options_.mode != Mode::Inference;
   plan_values(backward);
@@ -136,6 +151,14 @@ void Program::plan_ops(bool backward) {
       p.packed_block = plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
     if (size_t bytes = op.kept_bytes())
       p.kept_block = plan_.add({op.name + " kept", BlockKind::Activation, bytes, forward, backward ? back : forward});
+    if (p.norm >= 0) {
+      const ValueInfo& normed = info(op.inputs.front());
+      const size_t bytes = sizeof(float) * 3 * normed.n * normed.c;
+      p.chain_block = plan_.add({op.name + " chain", BlockKind::Workspace, bytes, back, back});
+      OpPlan& norm = op_plans_[p.norm];
+      norm.sums_block = plan_.add(
+          {ops_[p.norm]->name + " sums", BlockKind::Workspace, bytes * norm.sums_rows, back, backward_time(p.norm)});
+    }
     if (p.moments_last_reader >= 0) {
       const ValueInfo& result = info(op.outputs.front());
       const size_t bytes = sizeof(float) * 2 * op.moment_rows() * result.n * result.c;

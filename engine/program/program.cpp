@@ -85,6 +85,7 @@ void Program::finish() {
     ops_[i]->prepare({trained, op_plans_[i].din_wanted});
   }
   connect_moments();
+  connect_norms();
   plan_memory();
 }
 

@@ -94,7 +94,10 @@ class Program {
     std::vector<int> scratch_blocks;  // per input; of those whose gradient is set and then added or dropped
     int passed_on = -1;               // the input whose gradient stays where the result's is
     int moments_last_reader = -1;     // op; -1: nobody reads moments of the result
-    int forward_block = -1, backward_block = -1, packed_block = -1, kept_block = -1, moments_block = -1;
+    int norm = -1;                    // op: the norm that made input 0, whose first step this op's backward does
+    int sums_rows = 0;                // of a norm whose first step another op does
+    int forward_block = -1, backward_block = -1, packed_block = -1, kept_block = -1, moments_block = -1,
+        chain_block = -1, sums_block = -1;
   };
 
   Value add_value(std::string name, const TensorShape& shape);
@@ -102,6 +105,7 @@ class Program {
   void derive_gradients();
   void pass_gradient_on(int op);
   void connect_moments();
+  void connect_norms();
   void plan_memory();
   void plan_values(bool backward);
   void plan_gradients();

@@ -37,6 +37,17 @@ struct ConvEpilogue {
   float* moments = nullptr;  // (N, moment_rows(), K, 2), set; null: not wanted
 };
 
+// The GroupNorm that made a convolution's input, h = silu(z) or z (kernels/nn/group_norm.h): a data gradient that takes
+// it in sets dz in place of dh, and the sums that the norm's backward begins with.
+struct NormBefore {
+  ConstDataRef x = {}, x1 = {};  // what the norm reads: (N, H, W, C), or two tensors side by side
+  int first_c = 0;               // of the first of two, else 0
+  bool silu = true;
+  const float* chain = nullptr;  // (N, 3, C): group_norm_chain's
+  float* sums = nullptr;         // (N, norm_rows(), 3, C), set: over a row's pixels, for group_norm_backward_from_sums
+  explicit operator bool() const { return chain; }
+};
+
 // The gradients that a layer will be asked for: what is not is not planned, and no library is tried for it.
 struct ConvGradients {
   bool data = false, weight = false;
@@ -62,13 +73,17 @@ class ConvLayer {
   // rounded values, and the sum of their squared distances from it. 0: the layer makes none.
   int moment_rows() const;
 
+  // Rows of pixels into which an image of dx is cut for NormBefore::sums. 0: the layer takes no norm in.
+  int norm_rows() const;
+
   size_t forward_workspace(int n) const;  // bytes
   size_t backward_data_workspace(int n) const;
   size_t backward_weight_workspace(int n) const;
 
   void forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpilogue& epilogue, int n, void* workspace);
   // dx (+)= the gradient of the sum's x for dy = dL/d(sum), i.e. without the epilogue's scale.
-  void backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace);
+  void backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace,
+                     const NormBefore& norm = {});
   // dweight (K, R, S, C), dbias (K) or null: set.
   void backward_weight(Stream& stream, float* dweight, float* dbias, ConstDataRef dy, ConstDataRef x, int n,
                        void* workspace);

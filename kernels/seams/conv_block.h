@@ -49,12 +49,14 @@ class ConvBlock {
   virtual void bind(void* packed) = 0;
   virtual void pack(Stream& stream, const ConvBlockParameters& parameters) = 0;  // after every change of the masters
   virtual int moment_rows() const = 0;                                           // as ConvLayer's
+  virtual int norm_rows() const = 0;                                             // likewise
   virtual size_t backward_weight_workspace(int n) const = 0;                     // bytes
 
   virtual void forward(Stream& stream, DataRef y, ConstDataRef x, const ShortcutInput& shortcut, float scale,
                        float* moments, int n) = 0;
   // dy = dL/d(sum). du (N, H, W, C) is u's gradient: where x is upsampled the caller sums it over the four.
-  virtual void backward_data(Stream& stream, DataRef du, Write write, ConstDataRef dy, int n) = 0;
+  virtual void backward_data(Stream& stream, DataRef du, Write write, ConstDataRef dy, int n,
+                             const NormBefore& norm = {}) = 0;
   virtual void backward_shortcut(Stream& stream, const ShortcutGradient& gradient, ConstDataRef dy, int n) = 0;
   virtual void backward_weight(Stream& stream, const ConvBlockGradients& gradients, ConstDataRef dy, ConstDataRef x,
                                const ShortcutInput& shortcut, int n, void* workspace) = 0;

@@ -301,6 +301,10 @@ int ConvLayer::moment_rows() const {
   return 0;
 }
 
+int ConvLayer::norm_rows() const {
+  return 0;
+}
+
 size_t ConvLayer::forward_workspace(int) const {
   return 0;
 }
@@ -320,8 +324,10 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
   submit(stream, m->forward_name.c_str(), [=] { m->run_forward(y, x, epilogue, n); });
 }
 
-void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void*) {
+void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void*,
+                              const NormBefore& norm) {
   Impl* m = impl_.get();
+  ITO_CHECK(!norm, "conv ", m->name, ": a norm for a layer that takes none in");
   m->check("data gradient", dx, dy, n);
   ITO_CHECK(m->gradients.data, "conv ", m->name, ": a data gradient of a layer made without it");
   submit(stream, m->data_name.c_str(), [=] { m->run_backward_data(dx, write, dy, n); });

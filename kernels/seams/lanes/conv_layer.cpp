@@ -87,6 +87,10 @@ int ConvLayer::moment_rows() const {
   return impl_->forward->moment_rows();
 }
 
+int ConvLayer::norm_rows() const {
+  return impl_->data ? impl_->data->norm_rows() : 0;
+}
+
 size_t ConvLayer::forward_workspace(int n) const {
   return impl_->forward->workspace(n);
 }
@@ -109,11 +113,15 @@ void ConvLayer::forward(Stream& stream, DataRef y, ConstDataRef x, const ConvEpi
   m.forward->run(stream, call);
 }
 
-void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace) {
+void ConvLayer::backward_data(Stream& stream, DataRef dx, Write write, ConstDataRef dy, int n, void* workspace,
+                              const NormBefore& norm) {
   const Impl& m = *impl_;
   m.check("data gradient", dx, dy, n);
   ITO_CHECK(m.data, "conv ", m.name, ": a data gradient of a layer made without it");
-  ConvCall call{.dy = dy, .filters = m.filters("data gradient", m.data_offset()), .result = dx, .write = write, .n = n};
+  ITO_CHECK(!norm || norm_rows(), "conv ", m.name, ": a norm for a layer that takes none in");
+  ConvCall call{
+      .dy = dy, .filters = m.filters("data gradient", m.data_offset()), .result = dx, .write = write, .norm = norm};
+  call.n = n;
   call.workspace = workspace;
   m.data->run(stream, call);
 }

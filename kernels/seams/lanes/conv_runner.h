@@ -33,6 +33,7 @@ struct ConvCall {
   DataRef result = {};                         // y of a forward, dx of a data gradient
   ConvEpilogue epilogue = {};                  // of a forward
   Write write = Write::Set;                    // of a data gradient
+  NormBefore norm = {};                        // of a data gradient that takes one in
   float *dweight = nullptr, *dbias = nullptr;  // (K, R, S, C), (K) or null: set
   int n = 0;
   void* workspace = nullptr;
@@ -45,6 +46,7 @@ class ConvRunner {
   // The filters it reads are (K, R, S, C') in the layer's type, C' the next multiple of this; zeros behind C.
   virtual int channel_multiple() const { return 1; }
   virtual int moment_rows() const { return 0; }  // as ConvLayer's, of a forward
+  virtual int norm_rows() const { return 0; }    // likewise, of a data gradient
   virtual size_t workspace(int n) = 0;           // bytes; asked for before any capture
   virtual void run(Stream& stream, const ConvCall& call) = 0;
 };

@@ -155,6 +155,69 @@ std::string try_images(const ConvTask& task, ConvRunner& runner) {
   return "";
 }
 
+// A data gradient that takes a norm in: silu'(z) times the gradient without it, the sums of that over rows of pixels,
+// and an image's bits alone and among others.
+std::string try_norm(const ConvTask& task, ConvRunner& runner) {
+  const ConvShape& s = task.shape;
+  const int64_t dy_count = y_elements(s), dx_count = x_elements(s), pixels = int64_t{1} * s.h * s.w;
+  const int rows = runner.norm_rows();
+  const size_t dx_bytes = size_of(task.type) * dx_count, sum_bytes = sizeof(float) * 3 * rows * s.c;
+  Stream& stream = trial_stream();
+  const DeviceBlock dy(size_of(task.type) * kInvented * dy_count), x(kInvented * dx_bytes), dx(kInvented * dx_bytes),
+      chain(sizeof(float) * kInvented * 3 * s.c), sums(kInvented * sum_bytes), workspace(runner.workspace(kInvented)),
+      wide(sizeof(float) * kInvented * std::max({dy_count, dx_count, int64_t{3} * s.c}));
+  const Filters filters(stream, task, runner);
+  invent(stream, dy.data(), task.type, wide, kInvented * dy_count, 1);
+  invent(stream, x.data(), task.type, wide, kInvented * dx_count, 2);
+  invent(stream, chain.data(), DType::F32, wide, int64_t{kInvented} * 3 * s.c, 3);
+  const auto run = [&](int first, int n, bool with_norm) {
+    ConvCall call{.dy = {dy.at(first * size_of(task.type) * dy_count), task.type},
+                  .filters = {filters.packed.data(), task.type},
+                  .result = {dx.at(first * dx_bytes), task.type}};
+    call.n = n;
+    call.workspace = workspace.data();
+    if (with_norm)
+      call.norm = {.x = {x.at(first * dx_bytes), task.type},
+                   .chain = reinterpret_cast<const float*>(chain.at(sizeof(float) * first * 3 * s.c)),
+                   .sums = reinterpret_cast<float*>(sums.at(first * sum_bytes))};
+    runner.run(stream, call);
+  };
+  run(0, 1, false);
+  const std::vector<float> dh = as_floats(fetch(stream, dx.data(), dx_bytes), task.type);
+  fill_bytes(stream, dx.data(), 0xFF, kInvented * dx_bytes);
+  for (int image = 0; image < kInvented; ++image) run(image, 1, true);
+  const std::vector<char> alone = fetch(stream, dx.data(), kInvented * dx_bytes),
+                          alone_sums = fetch(stream, sums.data(), kInvented * sum_bytes);
+  fill_bytes(stream, dx.data(), 0xFF, kInvented * dx_bytes);
+  run(0, kInvented, true);
+  if (alone != fetch(stream, dx.data(), kInvented * dx_bytes) ||
+      alone_sums != fetch(stream, sums.data(), kInvented * sum_bytes))
+    return "with the norm before it an image's bits among others are not those it has alone";
+
+  const std::vector<float> in = as_floats(fetch(stream, x.data(), dx_bytes), task.type),
+                           link = as_floats(fetch(stream, chain.data(), sizeof(float) * 3 * s.c), DType::F32),
+                           dz = as_floats(std::vector<char>(alone.begin(), alone.begin() + dx_bytes), task.type),
+                           got = as_floats(alone_sums, DType::F32);
+  std::vector<double> want(size_t{3} * rows * s.c, 0.0);
+  double most = 0, off = 0, sums_most = 0, sums_off = 0;
+  for (int64_t i = 0; i < dx_count; ++i) {
+    const int64_t c = i % s.c, row = i / s.c / (pixels / rows);
+    const double d = in[i] + double{link[c]}, z = d * link[s.c + c] + link[2 * s.c + c],
+                 sigmoid = 1 / (1 + std::exp(-z));
+    const double expected = dh[i] * sigmoid * (1 + z * (1 - sigmoid));
+    most = std::max(most, std::abs(expected));
+    off = std::max(off, std::isfinite(dz[i]) ? std::abs(dz[i] - expected) : HUGE_VAL);
+    want[(3 * row + 0) * s.c + c] += dz[i];
+    want[(3 * row + 1) * s.c + c] += dz[i] * d;
+    want[(3 * row + 2) * s.c + c] += d;
+  }
+  for (size_t i = 0; i < want.size(); ++i) {
+    sums_most = std::max(sums_most, std::abs(want[i]));
+    sums_off = std::max(sums_off, std::isfinite(got[i]) ? std::abs(got[i] - want[i]) : HUGE_VAL);
+  }
+  return off <= most * 0x1p-6 && sums_off <= sums_most * 0x1p-12 ? "" : "it gave other values with the norm before it";
+}
+
 // A chunk of images of which all but the first are zero, and then a second chunk of zeros, which adds nothing.
 std::string try_weight(const ConvTask& task, ConvRunner& runner) {
   const ConvShape& s = task.shape;
@@ -227,7 +290,10 @@ double time_conv(const ConvTask& task, ConvRunner& runner, int n) {
 }
 
 std::string try_conv(const ConvTask& task, ConvRunner& runner) {
-  return task.direction == ConvDirection::Weight ? try_weight(task, runner) : try_images(task, runner);
+  if (task.direction == ConvDirection::Weight) return try_weight(task, runner);
+  std::string trouble = try_images(task, runner);
+  if (trouble.empty() && runner.norm_rows()) trouble = try_norm(task, runner);
+  return trouble;
 }
 
 }  // namespace ito

@@ -32,6 +32,9 @@ class TensorRunner : public ConvRunner {
   int moment_rows() const override {
     return direction_ == ConvDirection::Forward && !hopper_ ? conv_sm80_moment_rows(shape_) : 0;
   }
+  int norm_rows() const override {
+    return direction_ == ConvDirection::Data && !hopper_ ? conv_sm80_norm_rows(shape_) : 0;
+  }
   size_t workspace(int n) override {
     return direction_ == ConvDirection::Weight ? conv_sm80_backward_weight_workspace(shape_, n) : 0;
   }
@@ -49,7 +52,8 @@ class TensorRunner : public ConvRunner {
       }
       case ConvDirection::Data:
         if (hopper_) return conv_sm90_backward_data(stream, result, call.write, dy, filters, shape_, call.n);
-        return conv_sm80_backward_data(stream, {.dx = result, .write = call.write}, dy, filters, shape_, call.n);
+        return conv_sm80_backward_data(stream, {.dx = result, .write = call.write, .norm = sm80_norm(call.norm)}, dy,
+                                       filters, shape_, call.n);
       case ConvDirection::Weight:
         return conv_sm80_backward_weight(stream, {.dweight = call.dweight, .dbias = call.dbias}, dy, input, shape_,
                                          call.n, call.workspace);
@@ -63,6 +67,10 @@ class TensorRunner : public ConvRunner {
 };
 
 }  // namespace
+
+ConvSm80Norm sm80_norm(const NormBefore& norm) {
+  return {as_bf16(norm.x), as_bf16(norm.x1), norm.first_c, norm.silu, norm.chain, norm.sums};
+}
 
 const ConvFamily kSm80Conv{
     .name = "sm80",

@@ -28,6 +28,7 @@ class TensorConvBlock : public ConvBlock {
   size_t packed_bytes() const override { return filter_bytes() + sizeof(float) * shape_.conv.k; }
   void bind(void* packed) override { packed_ = static_cast<char*>(packed); }
   int moment_rows() const override { return conv_sm80_moment_rows(shape_); }
+  int norm_rows() const override { return conv_sm80_norm_rows(shape_); }
   size_t backward_weight_workspace(int n) const override { return conv_sm80_backward_weight_workspace(shape_, n); }
 
   void pack(Stream& stream, const ConvBlockParameters& p) override {
@@ -40,8 +41,9 @@ class TensorConvBlock : public ConvBlock {
     conv_sm80_forward(stream, as_bf16(y), input(x, shortcut), filters(),
                       {.bias = bias(), .scale = scale, .moments = moments}, shape_, n);
   }
-  void backward_data(Stream& stream, DataRef du, Write write, ConstDataRef dy, int n) override {
-    conv_sm80_backward_data(stream, {.dx = as_bf16(du), .write = write}, as_bf16(dy), filters(), shape_, n);
+  void backward_data(Stream& stream, DataRef du, Write write, ConstDataRef dy, int n, const NormBefore& norm) override {
+    conv_sm80_backward_data(stream, {.dx = as_bf16(du), .write = write, .norm = sm80_norm(norm)}, as_bf16(dy),
+                            filters(), shape_, n);
   }
   void backward_shortcut(Stream& stream, const ShortcutGradient& g, ConstDataRef dy, int n) override {
     conv_sm80_backward_shortcut(stream, {as_bf16(g.first), g.first_write, as_bf16(g.second), g.second_write},

@@ -175,67 +175,117 @@ TEST_F(TensorLayers, ABlockIsOneOrApart) {
   }
 }
 
-// The op around it hands every gradient on, whichever way its block runs.
-TEST_F(TensorLayers, ABlockTrainsAsItDoesApart) {
-  const int n = 2, h = 8, w = 6;
-  const auto run = [&](const char* choice) {
-    use_kernel_table({});
-    const auto build = [&] {
-      auto p = std::make_unique<Program>(ProgramOptions{n, Mode::Training, DType::BF16});
-      const Value x = p->input("x", h / 2, w / 2, 16, DType::BF16, true), a = p->input("a", h, w, 8, DType::BF16, true),
-                  b = p->input("b", h, w, 16, DType::BF16, true);
-      ConvBlockOptions options{.k = 24, .upsampled = true, .shortcut = {a, b}, .scale = 0.7f};
-      options.shortcut_name = "shortcut";
-      p->set_output(conv_block(*p, "conv", x, options));
-      p->finish();
-      return p;
-    };
-    KernelTable table{.source = "test", .device = device_name()};
-    for (const auto& [key, name] : build()->kernel_choices())
-      table.choices[key] = key.starts_with("block") ? choice : name;
-    use_kernel_table(table);
-    const auto p = build();
-    Stream stream;
-    const std::vector<float> initial = initial_weights(p->layout(), 1);
-    DeviceBuffer<float> weights(initial.size(), "weights"), gradients(initial.size(), "gradients");
-    weights.upload(stream, initial.data());
-    fill_bytes(stream, gradients.data(), 0xFF, gradients.bytes());
-    p->bind(weights.data(), gradients.data());
-    p->pack(stream);
-    const auto fill = [&](DataRef to, size_t count, uint32_t seed) {
-      const DeviceArray<bf16> values(stream, random_values(count, seed));
-      copy_on_device(stream, to.data, values.data(), sizeof(bf16) * count);
-      stream.synchronize();
-    };
-    for (int i = 0; i < 3; ++i) fill(p->data(Value{i}), p->info(Value{i}).count(), 10 + i);
-    p->forward(stream);
-    fill(p->gradient(p->output()), p->info(p->output()).count(), 20);
-    p->backward(stream);
-    std::map<std::string, Values> all;
-    const auto keep = [&](const std::string& name, ConstDataRef from, size_t count) {
-      std::vector<char> bytes(count * size_of(from.type));
-      copy_to_host(stream, bytes.data(), from.data, bytes.size());
-      for (size_t i = 0; i < count; ++i) {
-        uint32_t bits = 0;
-        memcpy(reinterpret_cast<char*>(&bits) + 4 - size_of(from.type), &bytes[i * size_of(from.type)],
-               size_of(from.type));
-        all[name].push_back(std::bit_cast<float>(bits));
-      }
-    };
-    keep("y", p->data(p->output()), p->info(p->output()).count());
-    for (int i = 0; i < 3; ++i) keep(join_text("d", i), p->gradient(Value{i}), p->info(Value{i}).count());
-    for (const Parameter& parameter : p->layout().all())
-      keep(parameter.name, gradients.data() + parameter.offset, parameter.count());
-    return all;
+// A training program's results on a kernel table that `choose` makes: the output, the gradients of `inputs` and of all
+// parameters, by name.
+struct Trained {
+  std::map<std::string, Values> values;
+  bool has(const std::string& block) const { return std::ranges::find(blocks, block) != blocks.end(); }
+  std::vector<std::string> blocks;
+};
+template <class Append, class Choose>
+Trained trained(int n, int inputs, const Append& append, const Choose& choose) {
+  const auto build = [&] {
+    auto p = std::make_unique<Program>(ProgramOptions{n, Mode::Training, DType::BF16});
+    p->set_output(append(*p));
+    p->finish();
+    return p;
   };
-  const auto one = run("sm80"), apart = run(kBlockApart);
-  for (const auto& [name, values] : apart) {
+  use_kernel_table({});
+  KernelTable table{.source = "test", .device = device_name()};
+  for (const auto& [key, name] : build()->kernel_choices()) table.choices[key] = choose(key, name);
+  use_kernel_table(table);
+  const auto p = build();
+  Stream stream;
+  const std::vector<float> initial = busy_weights(p->layout(), 1);
+  DeviceBuffer<float> weights(initial.size(), "weights"), gradients(initial.size(), "gradients");
+  weights.upload(stream, initial.data());
+  fill_bytes(stream, gradients.data(), 0xFF, gradients.bytes());
+  p->bind(weights.data(), gradients.data());
+  p->pack(stream);
+  const auto fill = [&](DataRef to, size_t count, uint32_t seed) {
+    by_type(to.type, [&](auto zero) {
+      using T = decltype(zero);
+      const DeviceArray<T> values(stream, random_values(count, seed));
+      copy_on_device(stream, to.data, values.data(), sizeof(T) * count);
+      stream.synchronize();
+    });
+  };
+  for (int i = 0; i < inputs; ++i) fill(p->data(Value{i}), p->info(Value{i}).count(), 10 + i);
+  p->forward(stream);
+  fill(p->gradient(p->output()), p->info(p->output()).count(), 20);
+  p->backward(stream);
+  Trained result;
+  const auto keep = [&](const std::string& name, ConstDataRef from, size_t count) {
+    std::vector<char> bytes(count * size_of(from.type));
+    copy_to_host(stream, bytes.data(), from.data, bytes.size());
+    for (size_t i = 0; i < count; ++i) {
+      uint32_t bits = 0;
+      memcpy(reinterpret_cast<char*>(&bits) + 4 - size_of(from.type), &bytes[i * size_of(from.type)],
+             size_of(from.type));
+      result.values[name].push_back(std::bit_cast<float>(bits));
+    }
+  };
+  keep("y", p->data(p->output()), p->info(p->output()).count());
+  for (int i = 0; i < inputs; ++i)
+    if (p->wants_gradient(Value{i})) keep(join_text("d", i), p->gradient(Value{i}), p->info(Value{i}).count());
+  for (const Parameter& parameter : p->layout().all())
+    keep(parameter.name, gradients.data() + parameter.offset, parameter.count());
+  for (const MemoryBlock& block : p->plan().blocks()) result.blocks.push_back(block.name);
+  return result;
+}
+
+// Of each tensor's largest value.
+void expect_near(const Trained& got, const Trained& want, double share) {
+  for (const auto& [name, values] : want.values) {
     double size = 0;
     for (const double v : values) size = std::max(size, std::fabs(v));
-    ASSERT_EQ(one.at(name).size(), values.size()) << name;
-    // One rounding to bf16 more or less, of a value and of its gradient.
-    for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(one.at(name)[i], values[i], 0x1p-6 * size) << name;
+    ASSERT_EQ(got.values.at(name).size(), values.size()) << name;
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(got.values.at(name)[i], values[i], share * size) << name;
   }
+}
+
+// The op around it hands every gradient on, whichever way its block runs.
+TEST_F(TensorLayers, ABlockTrainsAsItDoesApart) {
+  const auto append = [](Program& p) {
+    const Value x = p.input("x", 4, 3, 16, DType::BF16, true), a = p.input("a", 8, 6, 8, DType::BF16, true),
+                b = p.input("b", 8, 6, 16, DType::BF16, true);
+    ConvBlockOptions options{.k = 24, .upsampled = true, .shortcut = {a, b}, .scale = 0.7f};
+    options.shortcut_name = "shortcut";
+    return conv_block(p, "conv", x, options);
+  };
+  const auto with = [](const char* choice) {
+    return [=](const std::string& key, const std::string& name) { return key.starts_with("block") ? choice : name; };
+  };
+  // One rounding to bf16 more or less, of a value and of its gradient.
+  expect_near(trained(2, 3, append, with("sm80")), trained(2, 3, append, with(kBlockApart)), 0x1p-6);
+}
+
+// A data gradient on our kernel does the first step of the norm before it, of one tensor and of two, in a residual
+// unit.
+TEST_F(TensorLayers, ADataGradientTakesInTheNormBeforeIt) {
+  const auto append = [](Program& p) {
+    const Value a = p.input("a", 24, 16, 8, DType::BF16, true), b = p.input("b", 24, 16, 16, DType::BF16, true);
+    const Value rows = linear_rows(p, "time", p.input("t", 1, 1, 8, DType::F32), 32, true);
+    const Parts x = side_by_side(p, "both", a, b);
+    GroupNormOptions norm{.groups = 4, .silu = true};
+    Conv2dOptions conv;
+    conv.k = 32;
+    const Value h = conv2d(p, "conv1", group_norm(p, "norm1", x, norm), conv);
+    norm.temb = rows;
+    ConvBlockOptions options{.k = 32, .shortcut = x};
+    options.shortcut_name = "shortcut";
+    return conv_block(p, "conv2", group_norm(p, "norm2", h, norm), options);
+  };
+  const auto all_on = [](const std::string& kernel) {
+    return [=](const std::string& key, const std::string&) {
+      return kernel != "sm80" && key.starts_with("block") ? kBlockApart : kernel;
+    };
+  };
+  const Trained ours = trained(2, 3, append, all_on("sm80")), portable = trained(2, 3, append, all_on("portable"));
+  EXPECT_TRUE(ours.has("norm1 sums") && ours.has("norm2 sums") && ours.has("conv1 moments"));
+  EXPECT_FALSE(portable.has("norm1 sums") || portable.has("norm2 sums"));
+  // Two roundings to bf16 on the way of a gradient, where they may turn one way or the other, and their sums.
+  expect_near(ours, portable, 0x1p-5);
 }
 
 // The filters stand in the packed form that the layer's runners want, in one copy or two.
