@@ -116,7 +116,8 @@ KERNEL void conv_backward_weight_sm80_kernel(ConvPartials partial, const bf16* d
   int pixel = Rows::first();
   const bf16* rows = dy + int64_t{first_image} * shape.out_h * shape.out_w * shape.k + (k0 < shape.k ? k0 : 0);
 
-  // The bias's sums: a thread has two output channels of every kGroups-th pixel.
+  // The bias's sums: a thread has two output channels of every kGroups-th pixel. Of 96 channels the last threads' are
+  // not read.
   constexpr int kPairs = Tile::kM / 2, kGroups = Tile::kThreads / kPairs;
   const int pair = static_cast<int>(threadIdx.x % kPairs), group = static_cast<int>(threadIdx.x / kPairs);
   const bool sums = partial.bias && first_column == 0;

@@ -5,7 +5,7 @@
 // The norm's backward begins with these sums (group_norm_backward.cu); they are of the rounded dz, which it reads next.
 // The cut: results cross shared memory in fp32, so that a thread has eight channels of several pixels. x and dz are 16
 // bytes an access, the loads of four pixels are on their way, and the code is a loop: with an exponential in line for
-// each accumulator it was 9,128 instructions in place of 3,552.
+// each accumulator it was 9,128 instructions in place of 3,560.
 // Order of a sum: a thread's pixels, then the threads. Images that begin within a tile are cut alike.
 // Bytes an element: x read and dz written, 4. Without it dh is written, and dh and x are read by a kernel for the sums:
 // 6. Besides, 12 a channel and row, and silu' computed once where it was twice.
@@ -25,15 +25,16 @@ struct ConvNorm {
   bool silu = true;
 };
 
-// A thread has a chunk of eight columns and the rows group, group + kGroups, ... of each run.
+// A thread has a chunk of eight columns and the rows group, group + kGroups, ... of each run; of tiles of 96 columns
+// the last 32 have none.
 template <class Tile>
 struct NormShare {
-  static constexpr int kChunks = Tile::kN / 8, kGroups = Tile::kThreads / kChunks;
+  static constexpr int kChunks = Tile::kN / 8, kGroups = Tile::kThreads / kChunks < 16 ? 8 : 16;
   static constexpr int kSums = 3 * kGroups * Tile::kN;  // floats: of a run, [sum][group][column]
   // They lie behind the results where shared memory has room, else upon the run's own, which are then in no more need.
   static constexpr bool kBehind = 4 * (Tile::kM * Tile::kN + Tile::kM / 16 * kSums) <= Tile::kSharedBytes;
   static constexpr int kLeast = kBehind ? 16 : 32;  // rows of a run
-  static_assert(kGroups <= 16 && 4 * Tile::kM * Tile::kN <= Tile::kSharedBytes);
+  static_assert(kGroups <= Tile::kThreads / kChunks && 4 * Tile::kM * Tile::kN <= Tile::kSharedBytes);
   static_assert(kBehind || kSums <= kLeast * Tile::kN);
   DEVICE static int chunk() { return static_cast<int>(threadIdx.x % kChunks); }
   DEVICE static int group() { return static_cast<int>(threadIdx.x / kChunks); }
@@ -43,7 +44,7 @@ struct NormShare {
 };
 
 // Where columns 4 chunk, ... of a row of fp32 results lie: neither what the accumulators store nor reads of eight
-// columns meet a bank twice.
+// columns meet a bank twice (of 96 columns, where eight threads read of two rows, some do).
 template <class Tile>
 DEVICE int norm_place(int row, int chunk) {
   return row * Tile::kN + 4 * ((chunk & ~7) + ((chunk ^ 2 * row ^ chunk >> 3) & 7));
@@ -77,12 +78,12 @@ DEVICE void store_norm_results(bf16* dz, float* results, const float (&acc)[Tile
   block_sync();
 
   const int run = norm.run, first = first_row / run, column = first_column + 8 * Share::chunk();
-  const bool second = column >= norm.first_c && norm.first_c < norm.c, inside = column < norm.c;
+  const bool second = column >= norm.first_c && norm.first_c < norm.c, has_rows = Share::group() < Share::kGroups;
   const int width = second ? norm.c - norm.first_c : norm.first_c;
   const bf16* x = (second ? norm.x1 : norm.x) + (second ? column - norm.first_c : column);
   for (int of = 0; of * run < Tile::kM; ++of) {
     float sum_dz[8] = {}, sum_dz_d[8] = {}, sum_d[8] = {};
-    if (inside && first + of < norm.runs) {
+    if (has_rows && column < norm.c && first + of < norm.runs) {
       const float* chain = norm.chain + int64_t{3} * ((first + of) / norm.rows) * norm.c + column;
       float offset[8], scale[8], shift[8];
       load_floats(offset, chain);
@@ -115,10 +116,12 @@ DEVICE void store_norm_results(bf16* dz, float* results, const float (&acc)[Tile
       }
     }
     if constexpr (!Share::kBehind) block_sync();
-    float* to = Share::sums(results, run, of) + Share::group() * Tile::kN + 8 * Share::chunk();
-    store_floats(to, sum_dz);
-    store_floats(to + Share::kGroups * Tile::kN, sum_dz_d);
-    store_floats(to + 2 * Share::kGroups * Tile::kN, sum_d);
+    if (has_rows) {
+      float* to = Share::sums(results, run, of) + Share::group() * Tile::kN + 8 * Share::chunk();
+      store_floats(to, sum_dz);
+      store_floats(to + Share::kGroups * Tile::kN, sum_dz_d);
+      store_floats(to + 2 * Share::kGroups * Tile::kN, sum_d);
+    }
   }
   block_sync();
 

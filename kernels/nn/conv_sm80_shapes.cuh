@@ -16,6 +16,7 @@ using ConvNarrowTile = MmaTile<128, 16, 32, 4, 1, 4>;
 
 // Weight gradient: rows are output channels, columns (tap, channel), the inner dimension pixels.
 using ConvWeightWideTile = MmaTile<128, 128, 32, 2, 2, 4>;
+using ConvWeightMiddleTile = MmaTile<96, 128, 32, 2, 2, 4>;  // 192 output channels likewise
 using ConvWeightSquareTile = MmaTile<64, 64, 32, 2, 2, 4>;
 using ConvWeightNarrowTile = MmaTile<16, 128, 32, 1, 4, 4>;
 
@@ -24,14 +25,17 @@ inline constexpr int kSmallImage = 32;  // pixels
 inline bool small_columns(int columns, int pixels) {
   return columns <= 64 || pixels <= kSmallImage;
 }
+// Whether 96 of so many channels a tile leave less of the last one empty; a smaller tile moves more bytes a product.
+inline bool middle_channels(int channels) {
+  return 11 * ceil_div(channels, 96) * 96 < 10 * ceil_div(channels, 128) * 128;
+}
 template <class F>
 void by_forward_tile(const ConvShape& c, F&& f) {
-  const auto padded = [&](int tile) { return ceil_div(c.k, tile) * tile; };
   if (c.k <= 16)
     f(ConvNarrowTile{});
   else if (small_columns(c.k, c.out_h() * c.out_w()))
     f(ConvSquareTile{});
-  else if (11 * padded(96) < 10 * padded(128))  // a smaller tile moves more bytes a product
+  else if (middle_channels(c.k))
     f(ConvMiddleTile{});
   else
     f(ConvWideTile{});
@@ -42,6 +46,8 @@ void by_data_tile(const ConvShape& c, F&& f) {
     f(ConvNarrowTile{});
   else if (small_columns(c.c, c.h * c.w))
     f(ConvSquareTile{});
+  else if (middle_channels(c.c))
+    f(ConvMiddleTile{});
   else
     f(ConvWideTile{});
 }
@@ -51,6 +57,8 @@ void by_weight_tile(const ConvShape& c, F&& f) {
     f(ConvWeightNarrowTile{});
   else if (c.k <= 64)
     f(ConvWeightSquareTile{});
+  else if (middle_channels(c.k))
+    f(ConvWeightMiddleTile{});
   else
     f(ConvWeightWideTile{});
 }

@@ -83,18 +83,21 @@ DEVICE int tile_place(int row, int chunk) {
 }
 
 // How the threads of a block share out a tile of kRows rows of kRow elements, a chunk of 8 each: thread i has one chunk
-// column and the rows first + kPass j.
+// column and the rows first + kPass j. Where rows have no power of two of chunks, threads behind the last pass have
+// none.
 template <int kRows, int kRow, int kThreads>
 struct TileShare {
   static constexpr int kChunks = kRow / 8;
-  static constexpr int kPass = kThreads / kChunks;                // rows a pass of the block covers
-  static constexpr int kOwn = kRows > kPass ? kRows / kPass : 1;  // rows a thread has
-  static constexpr bool kAll = kRows >= kPass;                    // else only the first threads have one
-  static constexpr int kAdvance = kAll ? kPass : kRows;           // from a thread's row to its next
-  static_assert(kThreads % kChunks == 0 && (kAll ? kRows % kPass == 0 : true));
+  static constexpr bool kEven = kThreads % kChunks == 0;
+  static constexpr int kPass =
+      kEven ? kThreads / kChunks : kThreads / kChunks / 8 * 8;     // rows a pass of the block covers
+  static constexpr int kOwn = kRows > kPass ? kRows / kPass : 1;   // rows a thread has
+  static constexpr bool kAll = kEven && kRows >= kPass;            // else only the first threads have one
+  static constexpr int kAdvance = kRows >= kPass ? kPass : kRows;  // from a thread's row to its next
+  static_assert(kPass > 0 && (kRows >= kPass ? kRows % kPass == 0 : true));
   DEVICE static int chunk() { return static_cast<int>(threadIdx.x % kChunks); }
   DEVICE static int first() { return static_cast<int>(threadIdx.x / kChunks); }
-  DEVICE static bool busy() { return kAll || first() < kRows; }
+  DEVICE static bool busy() { return kAll || first() < kAdvance; }
   // Eight rows further a chunk's place in its row is the same.
   static_assert(kOwn == 1 || kPass % 8 == 0);
   DEVICE static int place(int own) { return tile_place<kRow>(first(), chunk()) + own * kPass * kRow; }
@@ -113,39 +116,42 @@ DEVICE void gather8(bf16* to, const bf16* from, int count) {
 }
 
 // Where this lane's first row of A's fragments lies at sub-step 0: the tile is [m][k], or [k][m] where it is transposed
-// on the way. Other rows are a multiple of 16 further, other chunks an even number, which is a flip of bits.
+// on the way. Other rows are a multiple of 16 further, other chunks an even number, which is a flip of bits where a
+// warp has a power of two of them; else `more` asks for them.
 template <class Tile, bool kTrans>
-DEVICE int lane_a() {
+DEVICE int lane_a(int more = 0) {
   const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int m0 = warp / Tile::kAcross * Tile::kWarpM;
-  return kTrans ? tile_place<Tile::kM>((l & 7) + 8 * (l >> 4), m0 / 8 + ((l >> 3) & 1))
+  return kTrans ? tile_place<Tile::kM>((l & 7) + 8 * (l >> 4), m0 / 8 + ((l >> 3) & 1) + more)
                 : tile_place<Tile::kK>(m0 + (l & 15), l >> 4);
 }
 // B's: the tile is [n][k], or [k][n].
 template <class Tile, bool kTrans>
-DEVICE int lane_b() {
+DEVICE int lane_b(int more = 0) {
   const int l = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   const int n0 = warp % Tile::kAcross * Tile::kWarpN;
-  return kTrans ? tile_place<Tile::kN>((l & 7) + 8 * ((l >> 3) & 1), n0 / 8 + (l >> 4))
+  return kTrans ? tile_place<Tile::kN>((l & 7) + 8 * ((l >> 3) & 1), n0 / 8 + (l >> 4) + more)
                 : tile_place<Tile::kK>(n0 + (l & 7) + 8 * (l >> 4), (l >> 3) & 1);
 }
 
 template <class Tile, bool kTrans>
 DEVICE void load_a(uint32_t (&a)[Tile::kMT][4], const bf16* tile, int lane, int k16) {
   static_assert(!kTrans || Tile::kWarpM <= 64);
+  constexpr bool kFlips = (Tile::kWarpM & (Tile::kWarpM - 1)) == 0;
   for (int m = 0; m < Tile::kMT; ++m) {
     if constexpr (kTrans)
-      ldmatrix_x4_trans(a[m], tile + (lane ^ 16 * m) + 16 * k16 * Tile::kM);
+      ldmatrix_x4_trans(a[m], tile + (kFlips ? lane ^ 16 * m : lane_a<Tile, kTrans>(2 * m)) + 16 * k16 * Tile::kM);
     else
       ldmatrix_x4(a[m], tile + (lane ^ 16 * k16) + 16 * m * Tile::kK);
   }
 }
 template <class Tile, bool kTrans>
 DEVICE void load_b(uint32_t (&b)[Tile::kNT][2], const bf16* tile, int lane, int k16) {
-  static_assert(!kTrans || (Tile::kWarpN <= 64 && (Tile::kWarpN & (Tile::kWarpN - 1)) == 0));
+  static_assert(!kTrans || Tile::kWarpN <= 64);
+  constexpr bool kFlips = (Tile::kWarpN & (Tile::kWarpN - 1)) == 0;
   for (int n = 0; n < Tile::kNT; n += 2) {
     if constexpr (kTrans)
-      ldmatrix_x4_trans(&b[n][0], tile + (lane ^ 8 * n) + 16 * k16 * Tile::kN);
+      ldmatrix_x4_trans(&b[n][0], tile + (kFlips ? lane ^ 8 * n : lane_b<Tile, kTrans>(n)) + 16 * k16 * Tile::kN);
     else
       ldmatrix_x4(&b[n][0], tile + (lane ^ 16 * k16) + 8 * n * Tile::kK);
   }

@@ -22,7 +22,8 @@ std::vector<Case> conv_sm80_cases() {
   return {
       {{{6, 7, 24, 40, 3, 3, 1, 1, 1, 1, 1}}, 4},     // several images in a tile
       {{{9, 9, 32, 200, 3, 3, 1, 1, 1, 1, 1}}, 2},    // wide tiles forward, and a ragged second
-      {{{10, 9, 136, 24, 3, 3, 1, 1, 1, 1, 1}}, 2},   // wide tiles backward
+      {{{10, 9, 104, 24, 3, 3, 1, 1, 1, 1, 1}}, 2},   // wide tiles backward
+      {{{6, 8, 184, 136, 1, 1, 1, 0, 0, 0, 0}}, 3},   // tiles of 96 channels all ways, and ragged seconds
       {{{9, 11, 16, 24, 3, 3, 2, 1, 1, 1, 1}}, 3},    // stride 2, odd sizes
       {{{8, 8, 72, 16, 3, 3, 2, 0, 0, 1, 1}}, 3},     // stride 2, padded below and right
       {{{8, 9, 40, 72, 1, 1, 1, 0, 0, 0, 0}}, 5},     // 1x1
