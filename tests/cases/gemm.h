@@ -30,4 +30,10 @@ inline std::vector<GemmShape> gemm_shapes() {
           gemm(130, 20, 40, false, true, 1, 3)};
 }
 
+// Attention of n images with 256 tokens in one head of 256: scores and the sum by them; a layer of as many rows.
+inline std::vector<GemmShape> model_gemm_shapes(int n) {
+  return {gemm(256, 256, 256, false, true, n), gemm(256, 256, 256, false, false, n),
+          gemm(256 * n, 256, 256, false, true)};
+}
+
 }  // namespace ito::cases

@@ -12,4 +12,9 @@ inline std::vector<LinearShape> linear_shapes() {
           {6, 32, 128, false}, {10, 128, 128, true}, {5, 128, 256, true}};
 }
 
+// n times the time's embedding of ddpm-cifar10, and its projections in residual blocks.
+inline std::vector<LinearShape> model_linear_shapes(int n) {
+  return {{n, 128, 512, false}, {n, 512, 512, true}, {n, 512, 128, true}, {n, 512, 256, true}};
+}
+
 }  // namespace ito::cases

@@ -13,4 +13,9 @@ inline std::vector<MixtureShape> mixture_shapes() {
           {.n = 2, .components = 4, .size = 75}, {.n = 3, .components = 7, .size = 48}};
 }
 
+// n images of CIFAR-10's size, a component a class.
+inline std::vector<MixtureShape> model_mixture_shapes(int n) {
+  return {{.n = n, .components = 10, .size = 3072}};
+}
+
 }  // namespace ito::cases

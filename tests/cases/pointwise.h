@@ -17,6 +17,11 @@ inline const std::vector<Rows> kRows = {
     {9, 49, 64},                                       // a Fashion-MNIST network, more than one chunk of images
 };
 
+// Activations of n images in ddpm-cifar10.
+inline std::vector<Rows> model_rows(int n) {
+  return {{n, 1024, 128}, {n, 256, 256}};
+}
+
 // Elements an image: below a quad, ragged, a whole block, a block and a tail of three, a real image.
 inline const std::vector<int64_t> kImageElements = {1, 3, 63, 4096, 4096 + 7, 784};
 

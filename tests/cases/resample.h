@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes of the resampling tests and benchmarks: ragged ones, then ones of real networks.
+// Shapes of the resampling and concatenation tests and benchmarks: ragged ones, then ones of
+// real networks.
 #pragma once
 #include <cstddef>
 #include <vector>
@@ -21,5 +22,20 @@ inline const std::vector<Resample> kResample = {
     {1, 2, 2, 300, 4, 4},     // more channels than threads
     {2, 14, 14, 64, 28, 28},  // a Fashion-MNIST network
 };
+
+// What n images of 32 x 32 are pooled and upsampled to and from.
+inline std::vector<Resample> model_resample_cases(int n) {
+  return {{n, 32, 32, 128, 64, 64}, {n, 16, 16, 256, 32, 32}};
+}
+
+struct Concat {
+  int rows, ca, cb;
+};
+inline const std::vector<Concat> kConcat = {{1, 1, 1}, {13, 3, 5}, {9, 40, 33}, {9, 32, 96}, {16, 64, 300}};
+
+// Skip connections of ddpm-cifar10.
+inline std::vector<Concat> model_concat_cases(int n) {
+  return {{1024 * n, 128, 128}, {256 * n, 256, 256}, {64 * n, 256, 128}};
+}
 
 }  // namespace ito::cases

@@ -79,12 +79,9 @@ TEST(NearestIndex, IsPyTorchs) {
 
 TYPED_TEST(Resample, ConcatAndSplit) {
   using T = TypeParam;
-  struct Case {
-    int64_t rows;
-    int ca, cb;
-  };
-  for (const Case& s : {Case{1, 1, 1}, Case{13, 3, 5}, Case{9, 40, 33}, Case{9, 32, 96}, Case{16, 64, 300}}) {
-    const Values a = stored<T>(random_values(s.rows * s.ca, 8)), b = stored<T>(random_values(s.rows * s.cb, 9));
+  for (const cases::Concat& s : cases::kConcat) {
+    const Values a = stored<T>(random_values(size_t(s.rows) * s.ca, 8));
+    const Values b = stored<T>(random_values(size_t(s.rows) * s.cb, 9));
     DeviceArray<T> device_a(this->stream, a), device_b(this->stream, b), y(this->stream, a.size() + b.size());
     concat_channels(this->stream, y.data(), device_a.data(), device_b.data(), s.rows, s.ca, s.cb);
     Values want;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ito bench kernels: every op of the tests' lists of cases as a program of one op, forward and backward apart, beside a
-// copy and a product that are measured in the same run. The cases are the tests' own, so that what is timed is tested.
+// ito bench kernels: every op of the tests' lists of cases as a program of one op, forward and backward apart, and the
+// products of the matrix seam, beside a copy and a product that are measured in the same run. The cases are the tests'
+// own, so that what is timed is tested.
 #include <cstdio>
 #include <functional>
 
@@ -10,8 +11,10 @@
 #include "engine/program/cost.h"
 #include "tests/cases/attention.h"
 #include "tests/cases/conv.h"
+#include "tests/cases/gemm.h"
 #include "tests/cases/group_norm.h"
 #include "tests/cases/linear.h"
+#include "tests/cases/mixture.h"
 #include "tests/cases/pointwise.h"
 #include "tests/cases/resample.h"
 #include "tools/commands/bench/ceilings.h"
@@ -26,6 +29,7 @@ struct OpCase {
   int n;
   std::string sizes;
   std::function<Value(Program&)> append;
+  Cost forward{}, backward{};  // what the program's count leaves out
 };
 
 Value differentiable(Program& p, const char* name, int h, int w, int c, DType type) {
@@ -84,27 +88,27 @@ std::vector<OpCase> attention_ops(int n) {
   return ops;
 }
 
-std::vector<OpCase> linear_ops(int) {
+std::vector<OpCase> linear_ops(int n) {
   std::vector<OpCase> ops;
-  for (const LinearShape& s : cases::linear_shapes())
+  for (const LinearShape& s : joined(cases::linear_shapes(), cases::model_linear_shapes(n)))
     ops.push_back({s.n, join_text(s.c, " to ", s.k, s.silu_input ? ", silu" : ""), [s](Program& p) {
                      return linear_rows(p, "op", differentiable(p, "x", 1, 1, s.c, DType::F32), s.k, s.silu_input);
                    }});
   return ops;
 }
 
-std::vector<OpCase> silu_ops(int) {
+std::vector<OpCase> silu_ops(int n) {
   std::vector<OpCase> ops;
-  for (const cases::Rows& r : cases::kRows)
+  for (const cases::Rows& r : joined(cases::kRows, cases::model_rows(n)))
     ops.push_back({r.n, join_text(r.hw, "x", r.c), [r](Program& p) {
                      return silu(p, "op", differentiable(p, "x", r.hw, 1, r.c, p.options().compute));
                    }});
   return ops;
 }
 
-std::vector<OpCase> add_ops(int) {
+std::vector<OpCase> add_ops(int n) {
   std::vector<OpCase> ops;
-  for (const cases::Rows& r : cases::kRows)
+  for (const cases::Rows& r : joined(cases::kRows, cases::model_rows(n)))
     ops.push_back({r.n, join_text(r.hw, "x", r.c), [r](Program& p) {
                      const Value a = differentiable(p, "a", r.hw, 1, r.c, p.options().compute);
                      return add(p, "op", a, differentiable(p, "b", r.hw, 1, r.c, p.options().compute));
@@ -112,12 +116,74 @@ std::vector<OpCase> add_ops(int) {
   return ops;
 }
 
-std::vector<OpCase> upsample_ops(int) {
+std::vector<OpCase> affine_ops(int n) {
   std::vector<OpCase> ops;
-  for (const cases::Resample& r : cases::kResample)
+  for (const cases::Rows& r : joined(cases::kRows, cases::model_rows(n)))
+    ops.push_back({r.n, join_text(r.hw, "x", r.c), [r](Program& p) {
+                     return affine(p, "op", differentiable(p, "x", r.hw, 1, r.c, p.options().compute), 2.0f, -1.0f);
+                   }});
+  return ops;
+}
+
+std::vector<OpCase> divide_rows_ops(int n) {
+  std::vector<OpCase> ops;
+  for (const cases::Rows& r : joined(cases::kRows, cases::model_rows(n)))
+    ops.push_back({r.n, join_text(r.hw, "x", r.c), [r](Program& p) {
+                     const Value x = differentiable(p, "x", r.hw, 1, r.c, p.options().compute);
+                     return divide_rows(p, "op", x, p.input("t", 1, 1, 1, DType::F32));
+                   }});
+  return ops;
+}
+
+std::vector<OpCase> upsample_ops(int n) {
+  std::vector<OpCase> ops;
+  for (const cases::Resample& r : joined(cases::kResample, cases::model_resample_cases(n)))
     ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r](Program& p) {
                      return upsample_nearest(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
                    }});
+  return ops;
+}
+
+std::vector<OpCase> average_pool_ops(int n) {
+  std::vector<OpCase> ops;
+  for (const cases::Resample& r : joined(cases::kResample, cases::model_resample_cases(n)))
+    ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r](Program& p) {
+                     return average_pool(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
+                   }});
+  return ops;
+}
+
+std::vector<OpCase> concat_ops(int n) {
+  std::vector<OpCase> ops;
+  for (const cases::Concat& c : joined(cases::kConcat, cases::model_concat_cases(n)))
+    ops.push_back({c.rows, join_text(c.ca, " and ", c.cb), [c](Program& p) {
+                     const Value a = differentiable(p, "a", 1, 1, c.ca, p.options().compute);
+                     return concat_channels(p, "op", a, differentiable(p, "b", 1, 1, c.cb, p.options().compute));
+                   }});
+  return ops;
+}
+
+// Its operations are in double: the roofline, which is of the network's type, is not theirs.
+std::vector<OpCase> mixture_ops(int n) {
+  std::vector<OpCase> ops;
+  for (const MixtureShape& s : joined(cases::mixture_shapes(), cases::model_mixture_shapes(n))) {
+    // An element of a component: an offset and a variance of two operations each in every walk, a division as one, and
+    // the logarithm's product; forward two walks, backwards three. Its mean and variance are read.
+    const double numbers = 1.0 * s.components * static_cast<double>(s.size), tables = 2 * sizeof(double) * numbers;
+    ops.push_back({s.n,
+                   join_text(s.components, " components of ", s.size),
+                   [s](Program& p) {
+                     const auto size = static_cast<int>(s.size);
+                     const size_t all = static_cast<size_t>(s.components) * static_cast<size_t>(s.size);
+                     MixtureConstants constants{
+                         std::vector<double>(static_cast<size_t>(s.components)), {}, std::vector<double>(all, 1.0)};
+                     for (size_t i = 0; i < all; ++i) constants.means.push_back(static_cast<double>(i % 17) / 8 - 1);
+                     const Value x = differentiable(p, "x", 1, 1, size, p.options().compute);
+                     return gaussian_mixture(p, "op", x, p.input("level", 1, 1, kLevelWidth, DType::F32), constants);
+                   },
+                   {15 * s.n * numbers, tables},
+                   {24 * s.n * numbers, tables}});
+  }
   return ops;
 }
 
@@ -128,7 +194,10 @@ struct BenchedOp {
 constexpr BenchedOp kOps[] = {{"conv2d", conv_ops},         {"group_norm", group_norm_ops},
                               {"attention", attention_ops}, {"linear", linear_ops},
                               {"silu", silu_ops},           {"add", add_ops},
-                              {"upsample", upsample_ops}};
+                              {"affine", affine_ops},       {"divide_rows", divide_rows_ops},
+                              {"upsample", upsample_ops},   {"average_pool", average_pool_ops},
+                              {"concat", concat_ops},       {"mixture", mixture_ops}};
+constexpr const char* kGemm = "gemm";  // no op: a product that attention is made of
 
 // Times of one pass, and what it is counted as.
 Json pass_json(const char* pass, const Spread& spread, const Cost& cost, const Roofline& roofline) {
@@ -159,15 +228,36 @@ std::vector<Json> measure_case(const OpCase& op, const BenchOptions& o, const Ro
   program.pack(stream);
   const Spread forward = time_launches(stream, o.repetitions, [&] { program.forward(stream); });
   const Spread backward = time_launches(stream, o.repetitions, [&] { program.backward(stream); });
-  Cost gradient = cost_of(program, Part::Data);
+  Cost result_cost = cost_of(program, Part::Forward), gradient = cost_of(program, Part::Data);
+  result_cost += op.forward;
   gradient += cost_of(program, Part::Weight);
-  return {pass_json("forward", forward, cost_of(program, Part::Forward), roofline),
-          pass_json("backward", backward, gradient, roofline)};
+  gradient += op.backward;
+  return {pass_json("forward", forward, result_cost, roofline), pass_json("backward", backward, gradient, roofline)};
+}
+
+// A product of the seam, all matrices in the network's type.
+Json measure_product(const GemmShape& s, const BenchOptions& o, const Roofline& roofline) {
+  const DType type = compute_type_of(o.precision, "--precision");
+  const auto width = static_cast<double>(size_of(type));
+  Stream stream("bench");
+  const auto matrices = [&](int64_t distance, const char* what) {
+    const auto count = static_cast<size_t>(distance * s.batch);
+    DeviceBuffer<char> buffer(count * size_of(type), what);
+    fill_random(stream, {buffer.data(), type}, count);
+    return buffer;
+  };
+  const DeviceBuffer<char> a = matrices(s.stride_a, "A"), b = matrices(s.stride_b, "B");
+  DeviceBuffer<char> c = matrices(s.stride_c, "C");
+  const Spread spread = time_launches(stream, o.repetitions, [&] {
+    gemm(stream, {c.data(), type}, Write::Set, {a.data(), type}, {b.data(), type}, s);
+  });
+  const double mn = 1.0 * s.m * s.n, mk = 1.0 * s.m * s.k, kn = 1.0 * s.k * s.n;
+  return pass_json("product", spread, {2 * s.batch * mn * s.k, width * s.batch * (mn + mk + kn)}, roofline);
 }
 
 void print_case(const Json& line) {
   const auto number = [&](const char* key) { return line.at(key).get<double>(); };
-  std::printf("%-10s %-8s %10.2f (%.2f to %.2f) us %9.2f GB/s %9.3f TFLOP/s %6.3f of the roofline  %d of %s\n",
+  std::printf("%-12s %-8s %10.2f (%.2f to %.2f) us %9.2f GB/s %9.3f TFLOP/s %6.3f of the roofline  %d of %s\n",
               line.at("op").get<std::string>().c_str(), line.at("pass").get<std::string>().c_str(),
               1e6 * number("seconds"), 1e6 * number("least_seconds"), 1e6 * number("most_seconds"),
               1e-9 * number("bytes_per_second"), 1e-12 * number("flop_per_second"), number("of_roofline"),
@@ -179,6 +269,7 @@ void print_case(const Json& line) {
 void check_kernel_name(const std::string& name) {
   std::vector<std::string> names;
   for (const BenchedOp& op : kOps) names.emplace_back(op.name);
+  names.emplace_back(kGemm);
   if (name.empty() || std::find(names.begin(), names.end(), name) != names.end()) return;
   std::string list;
   for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
@@ -194,15 +285,22 @@ void measure_kernels(const BenchOptions& o) {
               {"repetitions", o.repetitions},
               {"roofline", roofline.json()},
               {"kernels_timed", Json::array()}});
+  const auto wanted = [&](const char* name) { return o.name.empty() || o.name == name; };
+  const auto report = [&](const char* op, int images, const std::string& sizes, Json line) {
+    line.update({{"op", op}, {"images", images}, {"sizes", sizes}});
+    if (!o.json) print_case(line);
+    all["kernels_timed"].push_back(std::move(line));
+  };
   for (const BenchedOp& op : kOps) {
-    if (!o.name.empty() && o.name != op.name) continue;
+    if (!wanted(op.name)) continue;
     for (const OpCase& one : op.cases(o.batch))
-      for (Json line : measure_case(one, o, roofline)) {
-        line.update({{"op", op.name}, {"images", one.n}, {"sizes", one.sizes}});
-        if (!o.json) print_case(line);
-        all["kernels_timed"].push_back(std::move(line));
-      }
+      for (Json& line : measure_case(one, o, roofline)) report(op.name, one.n, one.sizes, std::move(line));
   }
+  if (wanted(kGemm))
+    for (const GemmShape& s : joined(cases::gemm_shapes(), cases::model_gemm_shapes(o.batch)))
+      report(kGemm, s.batch,
+             join_text(s.m, "x", s.k, " by ", s.k, "x", s.n, s.transpose_a ? ", A'" : "", s.transpose_b ? ", B'" : ""),
+             measure_product(s, o, roofline));
   if (o.json) print_json(all);
 }
 
