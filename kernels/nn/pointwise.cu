@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise operations, one element an item, and the sums over rows that are their gradients.
-// Bytes an element: what is read plus what is written, once each; Write::Add reads its target too.
-// Sums: a block owns 32 channels and walks its rows; on a GPU eight groups of 32 threads take every eighth row and are
-// folded in order. Each thread folds runs of 64 rows, so that the error grows as 64 + rows / 64 roundings, not as rows.
-// Refused: one block a channel (its reads would not coalesce in NHWC), and atomics (order of arrival).
+// Elementwise operations and the sums over rows that are their gradients.
+// Elements: an operation is a function of floats (AddScaled and the like) and is mapped over its operands. On a GPU a
+// thread reads kAtOnce packs of every operand before it writes one: 16 bytes an access, 8 on the narrower side of a
+// conversion so that a warp's accesses lie without gaps, neighbouring threads at neighbouring packs. What is left
+// behind the last whole pack goes by elements in the same launch; operands that do not begin at 16 bytes go by
+// elements. On a CPU an element is an item and the compiler makes the vectors. An element's bits are the same by every
+// road. Bytes an element: what is read plus what is written, once each; Write::Add reads its target too. The epilogue:
+// a block's threads are teams, each as wide as a row, so that a thread keeps its channels and their bias, reads it once
+// and divides once. Bytes an element: x and y, the residual, 4 of bias a channel and block. Sums: a block owns 32
+// channels and walks its rows; on a GPU eight groups of 32 threads take every eighth row and are folded in order. Each
+// thread folds runs of 64 rows, so that the error grows as 64 + rows / 64 roundings, not as rows. Refused: one block a
+// channel (its reads would not coalesce in NHWC), and atomics (order of arrival); two neighbouring packs a thread (half
+// of every sector an access).
 #include "kernels/nn/pointwise.h"
 
 #include "dialect.h"
@@ -15,43 +23,126 @@ namespace {
 
 constexpr int kStrip = 32;  // channels a summing block owns
 constexpr int kSumThreads = 256;
-constexpr int kRun = 64;               // rows a thread sums before folding into its total
-constexpr int64_t kDivideSpan = 4096;  // elements of a row a dividing block owns
+constexpr int kRun = 64;  // rows a thread sums before folding into its total
 
-template <class T>
-DEVICE void add_scaled_element(int64_t i, T* y, const T* a, const T* b, float scale) {
-  y[i] = from_float<T>(scale * (to_float(a[i]) + to_float(b[i])));
+constexpr int kMapThreads = block_threads(256);
+constexpr int kAtOnce = 2;                           // packs of an operand that a thread has under way
+constexpr int64_t kMapSpan = kMapThreads * kAtOnce;  // packs that a block owns
+
+// What is done to an element. The target of those that add to it is their last operand.
+struct AddScaled {
+  static constexpr int kOperands = 2;
+  float scale;
+  DEVICE float operator()(float a, float b) const { return scale * (a + b); }
+};
+struct Scale {
+  static constexpr int kOperands = 1;
+  float scale;
+  DEVICE float operator()(float a) const { return scale * a; }
+};
+struct ScaleOnto {
+  static constexpr int kOperands = 2;
+  float scale;
+  DEVICE float operator()(float x, float y) const { return fmaf(scale, x, y); }
+};
+struct Affine {
+  static constexpr int kOperands = 1;
+  float a, b;
+  DEVICE float operator()(float x) const { return fmaf(a, x, b); }
+};
+struct Silu {
+  static constexpr int kOperands = 1;
+  DEVICE float operator()(float x) const { return x * sigmoid(x); }
+};
+struct SiluGradient {
+  static constexpr int kOperands = 2;
+  DEVICE float operator()(float dy, float x) const { return dy * silu_gradient(x); }
+};
+struct SiluGradientOnto {
+  static constexpr int kOperands = 3;
+  DEVICE float operator()(float dy, float x, float dx) const { return dx + dy * silu_gradient(x); }
+};
+struct Same {
+  static constexpr int kOperands = 1;
+  DEVICE float operator()(float x) const { return x; }
+};
+struct Divide {
+  static constexpr int kOperands = 1;
+  float divisor;
+  DEVICE float operator()(float x) const { return x / divisor; }
+};
+struct DivideOnto {
+  static constexpr int kOperands = 2;
+  float divisor;
+  DEVICE float operator()(float x, float y) const { return y + x / divisor; }
+};
+
+template <class F, class From>
+struct Operands {
+  const From* of[F::kOperands];
+  DEVICE Operands from(int64_t i) const {
+    Operands moved;
+    for (int k = 0; k < F::kOperands; ++k) moved.of[k] = of[k] + i;
+    return moved;
+  }
+};
+
+// f of the operands x(0), x(1), ..
+template <class F, class X>
+DEVICE float apply(const F& f, X&& x) {
+  if constexpr (F::kOperands == 1)
+    return f(x(0));
+  else if constexpr (F::kOperands == 2)
+    return f(x(0), x(1));
+  else
+    return f(x(0), x(1), x(2));
 }
 
-template <class T>
-DEVICE void scale_element(int64_t i, T* y, const T* a, float scale) {
-  y[i] = from_float<T>(scale * to_float(a[i]));
+template <class F, class To, class From>
+DEVICE void map_element(int64_t i, F f, To* y, Operands<F, From> x) {
+  y[i] = from_float<To>(apply(f, [&](int k) { return to_float(x.of[k][i]); }));
 }
 
-template <class T>
-DEVICE void accumulate_element(int64_t i, T* y, const T* x, float scale) {
-  y[i] = from_float<T>(fmaf(scale, to_float(x[i]), to_float(y[i])));
+// The block's threads over the first `packs` packs of V elements, at most kMapSpan. y may be an operand.
+template <int V, class F, class To, class From>
+DEVICE void map_packs(const F& f, To* y, const Operands<F, From>& x, int64_t packs) {
+  Packed<From, V> in[kAtOnce][F::kOperands];
+  const auto pack_of = [&](int a) { return static_cast<int64_t>(threadIdx.x) + a * kMapThreads; };
+  for_lanes<kAtOnce>([&](int a) {
+    if (pack_of(a) < packs)
+      for_lanes<F::kOperands>([&](int k) { in[a][k] = Packed<From, V>::load(x.of[k] + pack_of(a) * V); });
+  });
+  for_lanes<kAtOnce>([&](int a) {
+    if (pack_of(a) < packs) {
+      float out[V];
+      for_lanes<V>([&](int v) { out[v] = apply(f, [&](int k) { return to_float(in[a][k][v]); }); });
+      store_floats(y + pack_of(a) * V, out);
+    }
+  });
 }
 
-template <class T>
-DEVICE void affine_element(int64_t i, T* y, const T* x, float a, float b) {
-  y[i] = from_float<T>(fmaf(a, to_float(x[i]), b));
+template <int V, class F, class To, class From>
+KERNEL void map_packs_kernel(F f, To* y, Operands<F, From> x, int64_t count) {
+  const int64_t packs = count / V, first = blockIdx.x * kMapSpan;
+  map_packs<V>(f, y + first * V, x.from(first * V), packs - first);
+  if (blockIdx.x == gridDim.x - 1) BLOCK_LOOP(i, count - packs * V) map_element(packs * V + i, f, y, x);
 }
 
-template <class T>
-DEVICE void silu_forward_element(int64_t i, T* y, const T* x) {
-  const float v = to_float(x[i]);
-  y[i] = from_float<T>(v * sigmoid(v));
-}
+// Elements of a row that a block owns, by packs of V, or V = 1 by elements.
+template <int V>
+constexpr int64_t kDivideOwn = V == 1 ? 4096 : V* kMapSpan;
 
-template <class T, bool kAdd>
-DEVICE void silu_backward_element(int64_t i, T* dx, const T* dy, const T* x) {
-  write_element(dx, i, kAdd, to_float(dy[i]) * silu_gradient(to_float(x[i])));
-}
-
-template <class To, class From>
-DEVICE void convert_element(int64_t i, To* y, const From* x) {
-  y[i] = from_float<To>(to_float(x[i]));
+template <int V, class F, class T>
+KERNEL void divide_rows_kernel(T* y, Operands<F, T> x, const float* t, int64_t row) {
+  constexpr int64_t kOwn = kDivideOwn<V>;
+  const int64_t blocks = ceil_div(row, kOwn), image = blockIdx.x / blocks, begin = blockIdx.x % blocks * kOwn;
+  const int64_t width = begin + kOwn < row ? kOwn : row - begin, at = image * row + begin;
+  const F f{t[image]};
+  const Operands<F, T> own = x.from(at);
+  if constexpr (V == 1)
+    BLOCK_LOOP(i, width) map_element(i, f, y + at, own);
+  else
+    map_packs<V>(f, y + at, own, width / V);
 }
 
 struct EpilogueArguments {
@@ -59,35 +150,48 @@ struct EpilogueArguments {
   float scale;
 };
 
-// A block walks kRowsPerBlock pixels of one image: no division an element.
-template <class T>
-KERNEL void add_epilogue_kernel(T* y, const T* x, const T* residual, EpilogueArguments arguments, int hw, int c) {
-  const int64_t blocks = ceil_div(hw, kRowsPerBlock);
-  const int64_t image = blockIdx.x / blocks;
-  const int64_t begin = blockIdx.x % blocks * kRowsPerBlock;
-  const int64_t end = begin + kRowsPerBlock < hw ? begin + kRowsPerBlock : hw;
-  const float* bias = arguments.bias;
-  for (int64_t p = begin; p < end; ++p) {
-    const int64_t row = (image * hw + p) * c;
-    BLOCK_LOOP(k, c) {
-      float v = to_float(x[row + k]);
-      if (bias) v += bias[k];
-      if (residual) v += to_float(residual[row + k]);
-      y[row + k] = from_float<T>(arguments.scale * v);
-    }
-  }
+// How a block takes rows: teams of threads as wide as a row's packs.
+struct RowTeams {
+  int packs, threads, teams, rows;
+};
+
+RowTeams row_teams(int packs) {
+  const int teams = kMapThreads > packs ? kMapThreads / packs : 1;
+  return {packs, kMapThreads, teams, kAtOnce * teams > kRowsPerBlock ? kAtOnce * teams : kRowsPerBlock};
 }
 
-template <class T>
-KERNEL void divide_rows_kernel(T* y, bool add, const T* x, const float* t, int64_t row) {
-  const int64_t blocks = ceil_div(row, kDivideSpan);
-  const int64_t image = blockIdx.x / blocks;
-  const int64_t begin = blockIdx.x % blocks * kDivideSpan;
-  const int64_t width = begin + kDivideSpan < row ? kDivideSpan : row - begin;
-  const float divisor = t[image];
-  BLOCK_LOOP(j, width) {
-    const int64_t i = image * row + begin + j;
-    write_element(y, i, add, to_float(x[i]) / divisor);
+template <class T, int V>
+KERNEL void add_epilogue_kernel(T* y, const T* x, const T* residual, EpilogueArguments arguments, int64_t rows,
+                                RowTeams cut) {
+  const int teams = cut.teams, own = static_cast<int>(threadIdx.x);
+  const int team = own / cut.packs;
+  const int64_t begin = int64_t{blockIdx.x} * cut.rows;
+  const int64_t end = begin + cut.rows < rows ? begin + cut.rows : rows;
+  for (int k = team < teams ? own - team * cut.packs : cut.packs; k < cut.packs; k += cut.threads) {
+    float bias[V];
+    if (arguments.bias) load_floats(bias, arguments.bias + k * V);
+    for (int64_t r = begin + team; r < end; r += kAtOnce * teams) {
+      Packed<T, V> in[kAtOnce], more[kAtOnce];
+      const auto at = [&](int a) { return ((r + a * teams) * cut.packs + k) * V; };
+      for_lanes<kAtOnce>([&](int a) {
+        if (r + a * teams < end) {
+          in[a] = Packed<T, V>::load(x + at(a));
+          if (residual) more[a] = Packed<T, V>::load(residual + at(a));
+        }
+      });
+      for_lanes<kAtOnce>([&](int a) {
+        if (r + a * teams < end) {
+          float out[V];
+          for_lanes<V>([&](int v) {
+            float value = to_float(in[a][v]);
+            if (arguments.bias) value += bias[v];
+            if (residual) value += to_float(more[a][v]);
+            out[v] = arguments.scale * value;
+          });
+          store_floats(y + at(a), out);
+        }
+      });
+    }
   }
 }
 
@@ -124,6 +228,24 @@ KERNEL void column_sum_kernel(float* out, const T* x, int64_t group_rows, int64_
   }
 }
 
+// Elements of a pack: 16 bytes of the wider type.
+template <class To, class From>
+constexpr int kMapPack = 16 / static_cast<int>(sizeof(To) > sizeof(From) ? sizeof(To) : sizeof(From));
+
+// y = f(x, ..), `count` elements.
+template <class F, class To, class From, class... More>
+void map(const char* name, Stream& stream, int64_t count, const F& f, To* y, const From* x, const More*... more) {
+  const Operands<F, From> operands{{x, more...}};
+  if constexpr (WARP > 1) {
+    constexpr int V = kMapPack<To, From>;
+    if (aligned({y, x, more...})) {
+      const Dim3 grid(ceil_div(count, V * kMapSpan));
+      return launch<map_packs_kernel<V, F, To, From>>(name, grid, kMapThreads, 0, stream, f, y, operands, count);
+    }
+  }
+  for_each<map_element<F, To, From>>(name, count, stream, f, y, operands);
+}
+
 void check_count(const char* kernel, int64_t count) {
   ITO_CHECK(count >= 0, kernel, ": count is ", count, ", expected 0 or more");
 }
@@ -135,6 +257,8 @@ void check_same_type(const char* kernel, DType y, DType x) {
 
 }  // namespace
 
+// ---------------------------------------------------------------------------------------------------------------------
+
 void add_scaled(Stream& stream, DataRef y, ConstDataRef a, ConstDataRef b, float scale, int64_t count) {
   check_count("add_scaled", count);
   check_same_type("add_scaled", y.type, a.type);
@@ -142,9 +266,9 @@ void add_scaled(Stream& stream, DataRef y, ConstDataRef a, ConstDataRef b, float
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
     if (b)
-      for_each<add_scaled_element<T>>("add_scaled", count, stream, y.as<T>(), a.as<T>(), b.as<T>(), scale);
+      map("add_scaled", stream, count, AddScaled{scale}, y.as<T>(), a.as<T>(), b.as<T>());
     else
-      for_each<scale_element<T>>("add_scaled", count, stream, y.as<T>(), a.as<T>(), scale);
+      map("add_scaled", stream, count, Scale{scale}, y.as<T>(), a.as<T>());
   });
 }
 
@@ -154,9 +278,9 @@ void accumulate(Stream& stream, DataRef y, Write write, ConstDataRef x, float sc
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
     if (write == Write::Add)
-      for_each<accumulate_element<T>>("accumulate", count, stream, y.as<T>(), x.as<T>(), scale);
+      map("accumulate", stream, count, ScaleOnto{scale}, y.as<T>(), x.as<T>(), y.as<T>());
     else
-      for_each<scale_element<T>>("accumulate", count, stream, y.as<T>(), x.as<T>(), scale);
+      map("accumulate", stream, count, Scale{scale}, y.as<T>(), x.as<T>());
   });
 }
 
@@ -165,7 +289,7 @@ void affine(Stream& stream, DataRef y, ConstDataRef x, float a, float b, int64_t
   check_same_type("affine", y.type, x.type);
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
-    for_each<affine_element<T>>("affine", count, stream, y.as<T>(), x.as<T>(), a, b);
+    map("affine", stream, count, Affine{a, b}, y.as<T>(), x.as<T>());
   });
 }
 
@@ -174,7 +298,7 @@ void silu_forward(Stream& stream, DataRef y, ConstDataRef x, int64_t count) {
   check_same_type("silu_forward", y.type, x.type);
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
-    for_each<silu_forward_element<T>>("silu_forward", count, stream, y.as<T>(), x.as<T>());
+    map("silu_forward", stream, count, Silu{}, y.as<T>(), x.as<T>());
   });
 }
 
@@ -185,20 +309,17 @@ void silu_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, Con
   by_type(dx.type, [&](auto tag) {
     using T = decltype(tag);
     if (write == Write::Add)
-      for_each<silu_backward_element<T, true>>("silu_backward", count, stream, dx.as<T>(), dy.as<T>(), x.as<T>());
+      map("silu_backward", stream, count, SiluGradientOnto{}, dx.as<T>(), dy.as<T>(), x.as<T>(), dx.as<T>());
     else
-      for_each<silu_backward_element<T, false>>("silu_backward", count, stream, dx.as<T>(), dy.as<T>(), x.as<T>());
+      map("silu_backward", stream, count, SiluGradient{}, dx.as<T>(), dy.as<T>(), x.as<T>());
   });
 }
 
 void convert(Stream& stream, DataRef y, ConstDataRef x, int64_t count) {
   check_count("convert", count);
   by_type(y.type, [&](auto to) {
-    by_type(x.type, [&](auto from) {
-      using To = decltype(to);
-      using From = decltype(from);
-      for_each<convert_element<To, From>>("convert", count, stream, y.as<To>(), x.as<From>());
-    });
+    by_type(x.type,
+            [&](auto from) { map("convert", stream, count, Same{}, y.as<decltype(to)>(), x.as<decltype(from)>()); });
   });
 }
 
@@ -207,11 +328,29 @@ void add_epilogue(Stream& stream, DataRef y, ConstDataRef x, const PointwiseEpil
   check_same_type("add_epilogue", y.type, x.type);
   if (epilogue.residual) check_same_type("add_epilogue", y.type, epilogue.residual.type);
   const EpilogueArguments arguments{epilogue.bias, epilogue.scale};
+  const int64_t rows = int64_t{n} * hw;
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
-    launch<add_epilogue_kernel<T>>("add_epilogue", Dim3(n * ceil_div(hw, kRowsPerBlock)), row_threads(c), 0, stream,
-                                   y.as<T>(), x.as<T>(), epilogue.residual.as<T>(), arguments, hw, c);
+    by_pack<T>({c}, {y.data, x.data, epilogue.residual.data, epilogue.bias}, [&](auto pack) {
+      constexpr int V = decltype(pack)::value;
+      const RowTeams cut = row_teams(c / V);
+      launch<add_epilogue_kernel<T, V>>("add_epilogue", Dim3(ceil_div(rows, cut.rows)), kMapThreads, 0, stream,
+                                        y.as<T>(), x.as<T>(), epilogue.residual.as<T>(), arguments, rows, cut);
+    });
   });
+}
+
+// On a CPU by elements, of which the compiler makes vectors.
+template <class F, class T, class... More>
+static void divide_rows(Stream& stream, int n, int64_t row, const float* t, T* y, const T* x, const More*... more) {
+  const auto by = [&](auto pack) {
+    constexpr int V = decltype(pack)::value;
+    launch<divide_rows_kernel<V, F, T>>("divide_rows", Dim3(n * ceil_div(row, kDivideOwn<V>)), kMapThreads, 0, stream,
+                                        y, Operands<F, T>{{x, more...}}, t, row);
+  };
+  if constexpr (WARP > 1)
+    if (row % kMapPack<T, T> == 0 && aligned({y, x})) return by(std::integral_constant<int, kMapPack<T, T>>{});
+  by(std::integral_constant<int, 1>{});
 }
 
 void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const float* t, int n, int64_t row) {
@@ -219,8 +358,10 @@ void divide_rows(Stream& stream, DataRef y, Write write, ConstDataRef x, const f
   check_same_type("divide_rows", y.type, x.type);
   by_type(y.type, [&](auto tag) {
     using T = decltype(tag);
-    launch<divide_rows_kernel<T>>("divide_rows", Dim3(n * ceil_div(row, kDivideSpan)), 256, 0, stream, y.as<T>(),
-                                  write == Write::Add, x.as<T>(), t, row);
+    if (write == Write::Add)
+      divide_rows<DivideOnto>(stream, n, row, t, y.as<T>(), x.as<T>(), y.as<T>());
+    else
+      divide_rows<Divide>(stream, n, row, t, y.as<T>(), x.as<T>());
   });
 }
 

@@ -26,13 +26,19 @@ DEVICE void write_element(T* y, int64_t i, bool add, float v) {
 template <class T>
 inline constexpr int kPack = WARP == 1 ? 32 : 16 / static_cast<int>(sizeof(T));
 
+// Whether accesses of 16 bytes may begin at the addresses.
+inline bool aligned(std::initializer_list<const void*> addresses) {
+  for (const void* p : addresses)
+    if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
+  return true;
+}
+
 // Calls f(integral_constant) with kPack<T> where all of `channels` divide into packs and the addresses are aligned to
 // them, else with 1.
 template <class T, class F>
 void by_pack(std::initializer_list<int> channels, std::initializer_list<const void*> addresses, F&& f) {
-  bool whole = true;
+  bool whole = aligned(addresses);
   for (const int c : channels) whole = whole && c % kPack<T> == 0;
-  for (const void* p : addresses) whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
   if (whole)
     f(std::integral_constant<int, kPack<T>>{});
   else

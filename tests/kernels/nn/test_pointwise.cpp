@@ -114,6 +114,41 @@ TYPED_TEST(Pointwise, ConvertRoundsToNearestEven) {
   EXPECT_TRUE(std::isnan(got[2]));
 }
 
+// Where the operands begin decides how a GPU reads them, not what comes out; nothing behind the count is written.
+TYPED_TEST(Pointwise, BitsDoNotDependOnTheAddress) {
+  using T = TypeParam;
+  for (const int64_t count : {3, 16, 4096, 4096 + 8 + 5}) {
+    const auto numbers = static_cast<size_t>(count) + 9;
+    const Values y = stored<T>(random_values(numbers, 3)), a = stored<T>(random_values(numbers, 4, 2.0));
+    const auto shifted = [](Values values) {
+      values.insert(values.begin(), 0.0);
+      return values;
+    };
+    const auto expect_same = [&](const char* what, auto&& run) {
+      DeviceArray<T> y0(this->stream, y), y1(this->stream, shifted(y)), a0(this->stream, a);
+      DeviceArray<T> a1(this->stream, shifted(a));
+      const Values before = y0.values();
+      run(y0.data(), a0.data());
+      run(y1.data() + 1, a1.data() + 1);
+      EXPECT_EQ(y0.bits(), y1.bits().substr(sizeof(T))) << what << ", " << count;
+      const Values after = y0.values();
+      EXPECT_TRUE(std::equal(after.begin() + count, after.end(), before.begin() + count)) << what << ", " << count;
+      EXPECT_NE(after, before) << what << ", " << count;
+    };
+    Stream& stream = this->stream;
+    expect_same("add", [&](T* to, const T* from) { add_scaled(stream, to, to, from, 0.7f, count); });
+    expect_same("add nothing", [&](T* to, const T* from) { add_scaled(stream, to, from, {}, 0.7f, count); });
+    expect_same("accumulate", [&](T* to, const T* from) { accumulate(stream, to, Write::Add, from, 0.3f, count); });
+    expect_same("affine", [&](T* to, const T* from) { affine(stream, to, from, 0.3f, 2.0f, count); });
+    expect_same("silu", [&](T* to, const T* from) { silu_forward(stream, to, from, count); });
+    expect_same("silu'", [&](T* to, const T* from) { silu_backward(stream, to, Write::Set, to, from, count); });
+    expect_same("silu' added", [&](T* to, const T* from) { silu_backward(stream, to, Write::Add, from, from, count); });
+    expect_same("convert", [&](T* to, const T* from) { convert(stream, to, from, count); });
+    DeviceArray<float> t(stream, Values{0.7});
+    expect_same("divide", [&](T* to, const T* from) { divide_rows(stream, to, Write::Add, from, t, 1, count); });
+  }
+}
+
 TYPED_TEST(Pointwise, Epilogue) {
   using T = TypeParam;
   for (const cases::Rows& s : cases::kRows) {
