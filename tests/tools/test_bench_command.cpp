@@ -59,7 +59,7 @@ TEST(BenchCommand, OpsOfTheTestsCases) {
   EXPECT_EQ(all.at("what"), "kernels");
   EXPECT_GT(all.at("roofline").at("copy_bytes_moved_per_second").get<double>(), 0);
   const Json& first = all.at("kernels_timed").at(0);
-  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 6u) << "six shapes, both passes";
+  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 10u) << "six shapes and four of a larger model, both passes";
   EXPECT_EQ(first.at("op"), "linear");
   EXPECT_EQ(first.at("pass"), "forward");
   EXPECT_EQ(first.at("flop"), 2) << "one number by one";
@@ -71,6 +71,19 @@ TEST(BenchCommand, OpsOfTheTestsCases) {
     EXPECT_GT(line.at("of_roofline").get<double>(), 0);
   }
   EXPECT_NE(refusal({"bench", "kernels", "linaer"}).find("did you mean 'linear'?"), std::string::npos);
+}
+
+// The numbers of the committed file, whatever library this is linked with.
+TEST(BenchCommand, CountsAreThoseOfTheTable) {
+  const Json table = read_json_file(ITO_SOURCE_DIR "/docs/kernel_counts.json");
+  for (const std::string precision : {"fp32", "bf16"}) {
+    const Json all =
+        bench_json({"kernels", "--counts", "--batch", table.at("images").dump(), "--precision", precision});
+    EXPECT_EQ(all.at("counted").size(), table.at(precision).size());
+    EXPECT_EQ(all.at("counted"), table.at(precision))
+        << "python3 tools/static_bars figures --counts-of build/ito-cpu renews docs/kernel_counts.json";
+  }
+  EXPECT_NE(refusal({"bench", "rows", "--counts"}).find("only kernels has counts"), std::string::npos);
 }
 
 // In place of the peer: a program that answers every line in 3 seconds of its own account.

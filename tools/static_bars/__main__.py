@@ -3,12 +3,16 @@
 """Static bars of the CUDA kernels: what the compiler made of them, held against a committed table, without a GPU.
 
   python3 tools/static_bars check FILE... [--write] [--table docs/static_bars.csv] [--config tools/static_bars/static_bars.json]
+  python3 tools/static_bars figures [--counts-of build/ito-cpu] [--check]
 
 FILE is an archive, a fat object or a cubin. Bars that hold for every kernel and architecture: no stack and no load or
 store of local memory (a spilled register or an array in memory), but for the exceptions that the configuration names
 with a reason. Bars against the table, for the architectures that the configuration lists: registers (within a slack),
 resident blocks a multiprocessor, tensor-core instructions, asynchronous copies, ldmatrix, the width of global loads
 and stores; a kernel that the table lacks or that the files lack. One line a violation. --write renews the table first.
+
+figures joins the table with the counts of `ito bench kernels --counts` to docs/kernel_figures.md (figures.py);
+--counts-of renews those counts by that program first, --check only says whether the page is what it would make.
 
 Block size and dynamic shared memory are those of the launchers; where they depend on the shape, the configuration
 says for which one. Exit status: 0 all bars hold; 1 one does not; 2 unusable input; 77 the compiler is not the table's,
@@ -19,12 +23,13 @@ import csv
 import fnmatch
 import json
 import pathlib
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-from static_bars import cubin, names, occupancy, sass  # noqa: E402
+from static_bars import cubin, figures, names, occupancy, sass  # noqa: E402
 from static_bars.launches import Launches  # noqa: E402
 
 COLUMNS = ("file", "kernel", "arch", "registers", "stack", "ldl", "stl", "shared", "constant", "bounds", "block",
@@ -271,6 +276,21 @@ def check(arguments):
     return 0
 
 
+def renew_figures(arguments):
+    counts_file, page_file = arguments.folder / "kernel_counts.json", arguments.folder / "kernel_figures.md"
+    if arguments.counts_of:
+        counts_file.write_text(figures.counts_text(figures.counts_of(arguments.counts_of)))
+    table, _ = read_table(arguments.folder / "static_bars.csv")
+    page = figures.page(json.loads(counts_file.read_text()), table, json.loads(arguments.config.read_text()))
+    if not arguments.check:
+        page_file.write_text(page)
+    elif not page_file.exists() or page_file.read_text() != page:
+        print(f"static bars: {page_file} is not of today's table and counts: renew it with python3 tools/static_bars "
+              "figures", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], epilog="Details: the head of this file.")
     verbs = parser.add_subparsers(required=True)
@@ -279,9 +299,17 @@ def main():
     verb.add_argument("--write", action="store_true", help="renew the table from the files")
     verb.add_argument("--table", type=pathlib.Path, default=ROOT / "docs/static_bars.csv")
     verb.add_argument("--config", type=pathlib.Path, default=ROOT / "tools/static_bars/static_bars.json")
+    verb.set_defaults(run=check)
+    verb = verbs.add_parser("figures", help="write the page of every kernel's figures")
+    verb.add_argument("--counts-of", type=pathlib.Path, metavar="ITO", help="renew the counts by this program first")
+    verb.add_argument("--check", action="store_true", help="write nothing; status 1 where the page would change")
+    verb.add_argument("--folder", type=pathlib.Path, default=ROOT / "docs", help="of static_bars.csv and the page")
+    verb.add_argument("--config", type=pathlib.Path, default=ROOT / "tools/static_bars/kernel_figures.json")
+    verb.set_defaults(run=renew_figures)
+    arguments = parser.parse_args()
     try:
-        return check(parser.parse_args())
-    except (cubin.Unreadable, OSError, json.JSONDecodeError) as error:
+        return arguments.run(arguments)
+    except (cubin.Unreadable, figures.Misfit, subprocess.CalledProcessError, OSError, json.JSONDecodeError) as error:
         print(f"static bars: {error}", file=sys.stderr)
         return 2
 

@@ -35,6 +35,9 @@ void add_bench_command(CLI::App& app) {
       "the peer's program; empty: peer_torch_cpu.py or peer_torch_gpu.py of the sources that this was built in");
   command->add_option("--tune", o->tune,
                       "time every kernel that the layers of --model could take, and write a table for --kernel-table");
+  command->add_flag(
+      "--counts", o->counts,
+      "kernels: no times, but the operations and bytes of a larger model's sizes, the same on any machine");
   command->add_flag("--json", o->json, "print one JSON object");
   command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
   command->callback([o] {
@@ -50,12 +53,14 @@ void add_bench_command(CLI::App& app) {
     if (!o->timeline.empty()) const AtomicFile probe(o->timeline);  // known before the work
     ITO_USER_CHECK(o->name.empty() || o->what == "kernels", "bench ", o->what, " '", o->name,
                    "': only kernels takes a name");
+    ITO_USER_CHECK(!o->counts || o->what == "kernels", "bench ", o->what, ": only kernels has counts");
     check_kernel_name(o->name);
     check_against(*o);
     set_device_threads(o->threads);
     if (!o->tune.empty()) return tune_kernels(*o);
     if (o->what == "ceilings") return measure_ceilings(*o);
     if (o->what == "rows") return measure_rows(*o);
+    if (o->counts) return count_kernels(*o);
     if (o->what == "kernels") return measure_kernels(*o);
     if (!o->against.empty()) return measure_against(*o);
     if (o->serve)

@@ -211,6 +211,19 @@ Json pass_json(const char* pass, const Spread& spread, const Cost& cost, const R
   return line;
 }
 
+struct CaseCosts {
+  Cost forward, backward;
+};
+
+// Of a finished program of the case.
+CaseCosts costs_of(const OpCase& op, const Program& program) {
+  CaseCosts costs{cost_of(program, Part::Forward), cost_of(program, Part::Data)};
+  costs.forward += op.forward;
+  costs.backward += cost_of(program, Part::Weight);
+  costs.backward += op.backward;
+  return costs;
+}
+
 std::vector<Json> measure_case(const OpCase& op, const BenchOptions& o, const Roofline& roofline) {
   Program program({.n = op.n, .mode = Mode::Training, .compute = compute_type_of(o.precision, "--precision")});
   program.set_output(op.append(program));
@@ -228,17 +241,23 @@ std::vector<Json> measure_case(const OpCase& op, const BenchOptions& o, const Ro
   program.pack(stream);
   const Spread forward = time_launches(stream, o.repetitions, [&] { program.forward(stream); });
   const Spread backward = time_launches(stream, o.repetitions, [&] { program.backward(stream); });
-  Cost result_cost = cost_of(program, Part::Forward), gradient = cost_of(program, Part::Data);
-  result_cost += op.forward;
-  gradient += cost_of(program, Part::Weight);
-  gradient += op.backward;
-  return {pass_json("forward", forward, result_cost, roofline), pass_json("backward", backward, gradient, roofline)};
+  const CaseCosts costs = costs_of(op, program);
+  return {pass_json("forward", forward, costs.forward, roofline),
+          pass_json("backward", backward, costs.backward, roofline)};
+}
+
+Cost product_cost(const GemmShape& s, DType type) {
+  const double mn = 1.0 * s.m * s.n, mk = 1.0 * s.m * s.k, kn = 1.0 * s.k * s.n;
+  return {2 * s.batch * mn * s.k, static_cast<double>(size_of(type)) * s.batch * (mn + mk + kn)};
+}
+
+std::string sizes_of(const GemmShape& s) {
+  return join_text(s.m, "x", s.k, " by ", s.k, "x", s.n, s.transpose_a ? ", A'" : "", s.transpose_b ? ", B'" : "");
 }
 
 // A product of the seam, all matrices in the network's type.
 Json measure_product(const GemmShape& s, const BenchOptions& o, const Roofline& roofline) {
   const DType type = compute_type_of(o.precision, "--precision");
-  const auto width = static_cast<double>(size_of(type));
   Stream stream("bench");
   const auto matrices = [&](int64_t distance, const char* what) {
     const auto count = static_cast<size_t>(distance * s.batch);
@@ -251,8 +270,7 @@ Json measure_product(const GemmShape& s, const BenchOptions& o, const Roofline& 
   const Spread spread = time_launches(stream, o.repetitions, [&] {
     gemm(stream, {c.data(), type}, Write::Set, {a.data(), type}, {b.data(), type}, s);
   });
-  const double mn = 1.0 * s.m * s.n, mk = 1.0 * s.m * s.k, kn = 1.0 * s.k * s.n;
-  return pass_json("product", spread, {2 * s.batch * mn * s.k, width * s.batch * (mn + mk + kn)}, roofline);
+  return pass_json("product", spread, product_cost(s, type), roofline);
 }
 
 void print_case(const Json& line) {
@@ -298,9 +316,44 @@ void measure_kernels(const BenchOptions& o) {
   }
   if (wanted(kGemm))
     for (const GemmShape& s : joined(cases::gemm_shapes(), cases::model_gemm_shapes(o.batch)))
-      report(kGemm, s.batch,
-             join_text(s.m, "x", s.k, " by ", s.k, "x", s.n, s.transpose_a ? ", A'" : "", s.transpose_b ? ", B'" : ""),
-             measure_product(s, o, roofline));
+      report(kGemm, s.batch, sizes_of(s), measure_product(s, o, roofline));
+  if (o.json) print_json(all);
+}
+
+// The cases of a larger model are those that change with the number of images. No tensor of theirs is allocated and
+// nothing is timed: the numbers follow from shapes and are the same on any device.
+void count_kernels(const BenchOptions& o) {
+  const DType type = compute_type_of(o.precision, "--precision");
+  Json all = {{"what", "kernels"}, {"precision", o.precision}, {"counted", Json::array()}};
+  const auto wanted = [&](const char* name) { return o.name.empty() || o.name == name; };
+  const auto report = [&](const char* op, const char* pass, int images, const std::string& sizes, const Cost& cost) {
+    if (!o.json)
+      std::printf("%-12s %-8s %16.0f bytes %16.0f flop  %d of %s\n", op, pass, cost.bytes, cost.flop, images,
+                  sizes.c_str());
+    all["counted"].push_back({{"op", op},
+                              {"pass", pass},
+                              {"images", images},
+                              {"sizes", sizes},
+                              {"flop", static_cast<int64_t>(cost.flop)},
+                              {"bytes", static_cast<int64_t>(cost.bytes)}});
+  };
+  for (const BenchedOp& op : kOps) {
+    if (!wanted(op.name)) continue;
+    const std::vector<OpCase> others = op.cases(o.batch + 1);
+    for (const OpCase& one : op.cases(o.batch)) {
+      const auto same = [&](const OpCase& other) { return other.n == one.n && other.sizes == one.sizes; };
+      if (std::any_of(others.begin(), others.end(), same)) continue;
+      Program program({.n = one.n, .mode = Mode::Training, .compute = type});
+      program.set_output(one.append(program));
+      program.finish();
+      const CaseCosts costs = costs_of(one, program);
+      report(op.name, "forward", one.n, one.sizes, costs.forward);
+      report(op.name, "backward", one.n, one.sizes, costs.backward);
+    }
+  }
+  if (wanted(kGemm))
+    for (const GemmShape& s : cases::model_gemm_shapes(o.batch))
+      report(kGemm, "product", s.batch, sizes_of(s), product_cost(s, type));
   if (o.json) print_json(all);
 }
 

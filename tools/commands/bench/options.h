@@ -9,12 +9,13 @@ struct BenchOptions {
   std::string model = "demo", precision = "fp32", what = "train", name, timeline, against, peer_python = "python3",
               peer_script, tune;
   int batch = 64, repetitions = 20, threads = 0, size = 0, largest = 0;
-  bool serve = false, json = false;
+  bool serve = false, json = false, counts = false;
 };
 
 void measure_ceilings(const BenchOptions& options);
 void measure_rows(const BenchOptions& options);
 void measure_kernels(const BenchOptions& options);
+void count_kernels(const BenchOptions& options);
 void measure_models(const BenchOptions& options);
 void serve_models(const BenchOptions& options);
 void measure_against(const BenchOptions& options);
