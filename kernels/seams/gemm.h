@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The matrix-product seam: C[b] (+)= alpha * op(A[b]) op(B[b]), row-major, for b in [0, batch).
+// A product is no line of the kernel table. Of what networks run, attention's family "products" alone calls gemm()
+// (lanes/own_attention.cpp), and that is what the table records of such a layer: what runs each of its products follows
+// from the layer's shape, its tensors' alignment and the device's library by a rule (cuda/gemm_choice.h) that knows
+// neither m nor the number of matrices, which is the batch. A line a product could only repeat that. What the table
+// therefore does not hold is whether the library was there, and which of its algorithms its version proposed: a layer
+// on "products" has the same bits where the same library is installed.
 #pragma once
 #include <memory>
 
