@@ -5,13 +5,16 @@
 // a row's bits do not depend on N, so these are no GEMM calls.
 // Cuts: forward, a block owns a row and 128 outputs, f(x) once in shared memory, 16 lanes of sums over C: half a warp
 // on a GPU, so that a filter's row is read whole; a vector on a CPU, four outputs at a time, since one is a chain of
-// sums. dx, a block owns a row and a slice of its channels, a thread a strip of those, and walks K; dw, a block owns 16
-// x 16 elements (16 x 64 where it is one thread), a thread of a GPU one of them, whose tree takes 18 registers; db is
-// fold_tree of dy. Memory: forward reads w once a row (from cache, it is small); dw reads dy C / 16 and x K / 16 times.
+// sums. dx, a block owns 8 rows and 64 channels (4 and 32 where it is one thread), so that w is read once for 8 rows;
+// K is four parts, summed apart by four times as many threads and joined as (0 + 1) + (2 + 3). dw, a block owns 16 x 16
+// elements (16 x 64 where it is one thread), a thread of a GPU one of them, whose tree takes 18 registers; 64 rows of x
+// and dy stand in shared memory, whole partials of them. db is the gradient of an input that is 1.
+// Memory: forward reads w once a row (from cache, it is small); dx reads w N / 8 and dy C / 64 times; dw reads dy C /
+// 16 and x K / 16 times. Refused: four channels a thread in dx (16 bytes of w a load): a quarter of the threads, where
+// there are few.
 #include "kernels/nn/linear.h"
 
 #include "dialect.h"
-#include "kernels/nn/fold_tree.h"
 #include "kernels/nn/sum_tree.cuh"
 
 namespace ito {
@@ -81,84 +84,175 @@ KERNEL void linear_forward_kernel(float* y, const float* x, const float* weight,
   }
 }
 
-constexpr int kDataThreads = block_threads(128);
-constexpr int kLinearStrip = WARP == 1 ? 32 : 1;
-constexpr int kDataStrips = WARP == 1 ? 1 << 20 : 128;  // of a row that a block owns
+constexpr int kBackwardThreads = block_threads(256);
+constexpr int kDataParts = 4;                       // of K, summed apart
+constexpr int kDataRows = WARP == 1 ? 4 : 8;        // of dx that a block owns, for one reading of w
+constexpr int kDataColumns = WARP == 1 ? 128 : 64;  // channels that a block owns
+constexpr int kDataDepth = 32;                      // k of a part whose dy stand in shared memory
+// A strip: one channel of a part on a GPU, where a thread owns one strip; 32 where a block is one thread, with all.
+constexpr int kDataOwn = kBackwardThreads == 1 ? 32 : 1;
+constexpr int kDataStrips = kDataColumns / kDataOwn;
+constexpr int kDataOwnStrips = kDataParts * kDataStrips / kBackwardThreads;
+constexpr int kStageOwn = kBackwardThreads == 1 ? kDataDepth : 1;
+
+// acc[r][v] += sum over `depth` k of gradient[k][r] w[k][v].
+template <int ROWS, int OWN>
+DEVICE void add_gradients(float (&acc)[ROWS][OWN], const float* gradient, const float* w, int c, int depth, int width) {
+  if (width == OWN) {
+    for (int k = 0; k < depth; ++k)
+      for (int r = 0; r < ROWS; ++r)
+        for (int v = 0; v < OWN; ++v) acc[r][v] = fmaf(gradient[k * ROWS + r], w[int64_t{1} * k * c + v], acc[r][v]);
+  } else if constexpr (OWN > 1) {
+    for (int k = 0; k < depth; ++k)
+      for (int r = 0; r < ROWS; ++r)
+        for (int v = 0; v < width; ++v) acc[r][v] = fmaf(gradient[k * ROWS + r], w[int64_t{1} * k * c + v], acc[r][v]);
+  }
+}
 
 KERNEL void linear_backward_data_kernel(float* dx, bool add, const float* dy, const float* x, const float* weight,
                                         LinearShape shape) {
-  const int strips = (shape.c + kLinearStrip - 1) / kLinearStrip, c = shape.c;
-  const int64_t row = blockIdx.x;
-  const int strip0 = static_cast<int>(blockIdx.y) * kDataStrips;
-  BLOCK_LOOP(strip, strips - strip0 < kDataStrips ? strips - strip0 : kDataStrips) {
-    const int first = (strip0 + static_cast<int>(strip)) * kLinearStrip;
-    const int width = c - first < kLinearStrip ? c - first : kLinearStrip;
-    float sum[kLinearStrip] = {};
-    for (int k = 0; k < shape.k; ++k) {
-      const float gradient = dy[row * shape.k + k];
-      const float* w = weight + int64_t{1} * k * c + first;
-      if (width == kLinearStrip) {
-        for (int v = 0; v < kLinearStrip; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
-      } else {
-        for (int v = 0; v < width; ++v) sum[v] = fmaf(gradient, w[v], sum[v]);
-      }
+  SHARED(float, gradient, kDataParts* kDataDepth* kDataRows);  // (part, k, row)
+  SHARED(float, sums, kDataParts* kDataRows* kDataColumns);    // (part, row, c)
+  const int64_t row0 = int64_t{blockIdx.x} * kDataRows;
+  const int rows = static_cast<int>(shape.n - row0 < kDataRows ? shape.n - row0 : kDataRows);
+  const int c0 = static_cast<int>(blockIdx.y) * kDataColumns, c = shape.c;
+  const int columns = c - c0 < kDataColumns ? c - c0 : kDataColumns;
+  const int span = (shape.k + kDataParts - 1) / kDataParts;  // k of a part, the last may have fewer
+  const auto depth_of = [&](int part, int base) {
+    const int begin = part * span + base, end = (part + 1) * span < shape.k ? (part + 1) * span : shape.k;
+    return end - begin < kDataDepth ? end - begin : kDataDepth;
+  };
+  // f(own, part, first channel, channels) for the thread's strips.
+  const auto for_strips = [&](auto&& f) {
+    for (int own = 0; own < kDataOwnStrips; ++own) {
+      const int strip = static_cast<int>(threadIdx.x) + own * kBackwardThreads;
+      const int first = strip % kDataStrips * kDataOwn;
+      f(own, strip / kDataStrips, first, columns - first < kDataOwn ? columns - first : kDataOwn);
     }
-    for (int v = 0; v < width; ++v) {
-      const int64_t at = row * c + first + v;
-      float value = sum[v];
-      if (shape.silu_input) value *= silu_gradient(x[at]);
-      dx[at] = add ? dx[at] + value : value;
+  };
+
+  float sum[kDataOwnStrips][kDataRows][kDataOwn] = {};
+  for (int base = 0; base < span; base += kDataDepth) {
+    BLOCK_LOOP(e, kDataParts * kDataRows * kDataDepth / kStageOwn) {
+      const int run = static_cast<int>(e) * kStageOwn / kDataDepth, k = static_cast<int>(e) * kStageOwn % kDataDepth;
+      const int part = run / kDataRows, row = run % kDataRows, depth = row < rows ? depth_of(part, base) : 0;
+      const float* from = dy + (row0 + row) * shape.k + part * span + base + k;
+      float* to = &gradient[(part * kDataDepth + k) * kDataRows + row];
+      for (int v = 0; v < kStageOwn; ++v) to[v * kDataRows] = k + v < depth ? from[v] : 0.0f;
     }
+    block_sync();
+    for_strips([&](int own, int part, int first, int width) {
+      add_gradients(sum[own], &gradient[part * kDataDepth * kDataRows],
+                    weight + int64_t{1} * (part * span + base) * c + c0 + first, c, depth_of(part, base), width);
+    });
+    block_sync();
+  }
+  for_strips([&](int own, int part, int first, int) {
+    for (int r = 0; r < kDataRows; ++r)
+      for_lanes<kDataOwn>([&](int v) { sums[(part * kDataRows + r) * kDataColumns + first + v] = sum[own][r][v]; });
+  });
+  block_sync();
+  BLOCK_LOOP(e, rows * kDataStrips) {
+    const int row = static_cast<int>(e) / kDataStrips, first = static_cast<int>(e) % kDataStrips * kDataOwn;
+    const float* part = &sums[row * kDataColumns + first];
+    const int64_t at = (row0 + row) * c + c0 + first;
+    constexpr int kPart = kDataRows * kDataColumns;
+    const auto write = [&](int v) {
+      float value = (part[v] + part[kPart + v]) + (part[2 * kPart + v] + part[3 * kPart + v]);
+      if (shape.silu_input) value *= silu_gradient(x[at + v]);
+      dx[at + v] = add ? dx[at + v] + value : value;
+    };
+    if (columns - first >= kDataOwn)
+      for_lanes<kDataOwn>(write);
+    else
+      for (int v = 0; v < columns - first; ++v) write(v);
   }
 }
 
 constexpr int kWeightRows = 16;                      // k of a block's tile
 constexpr int kWeightColumns = WARP == 1 ? 64 : 16;  // c of a block's tile: an element a thread on a GPU
-constexpr int kWeightThreads = block_threads(256);
-constexpr int kMostChunk = 16;  // rows of a partial that fit the shared tiles
-// A thread owns one column of kOwnRows rows on a GPU, the whole tile where a block is one thread.
-constexpr int kOwnColumns = kWeightThreads == 1 ? kWeightColumns : 1;
-constexpr int kOwnRows = kWeightRows * kWeightColumns / kWeightThreads / kOwnColumns;
+constexpr int kStageRows = 64;                       // rows of x and dy in shared memory, whole partials of them
+constexpr int kMostChunk = kStageRows;
+// A thread owns one column of kOwnRows rows on a GPU, the whole tile where a block is one thread; of that it sums
+// kAtOnceRows x kAtOnceColumns in registers.
+constexpr int kOwnColumns = kBackwardThreads == 1 ? kWeightColumns : 1;
+constexpr int kOwnRows = kWeightRows * kWeightColumns / kBackwardThreads / kOwnColumns;
+constexpr int kAtOnceRows = kOwnRows < 4 ? kOwnRows : 4, kAtOnceColumns = kOwnColumns < 32 ? kOwnColumns : 32;
 
-KERNEL void linear_backward_weight_kernel(float* dweight, const float* dy, const float* x, LinearShape shape,
-                                          int chunk) {
-  SHARED(float, input, kMostChunk* kWeightColumns);  // (row, c)
-  SHARED(float, gradient, kMostChunk* kWeightRows);  // (row, k)
+// Column C of the inputs is 1 in every row: its gradient is the bias'.
+KERNEL void linear_backward_weight_kernel(float* dweight, float* dbias, const float* dy, const float* x,
+                                          LinearShape shape, int chunk) {
+  SHARED(float, input, kStageRows* kWeightColumns);  // (row, c)
+  SHARED(float, gradient, kStageRows* kWeightRows);  // (row, k)
   const int c0 = static_cast<int>(blockIdx.x) * kWeightColumns, k0 = static_cast<int>(blockIdx.y) * kWeightRows;
-  const int across = kWeightColumns / kOwnColumns;
+  const int across = kWeightColumns / kOwnColumns, stage = kStageRows / chunk * chunk;
   const int own_column = static_cast<int>(threadIdx.x) % across * kOwnColumns;
   const int own_row = static_cast<int>(threadIdx.x) / across * kOwnRows;
 
   TreeSum<float, kOwnRows * kOwnColumns> tree;
-  for (int first = 0; first < shape.n; first += chunk) {
-    const int rows = shape.n - first < chunk ? shape.n - first : chunk;
-    BLOCK_LOOP(e, rows * kWeightColumns) {
-      const int64_t row = first + e / kWeightColumns;
-      const int c = c0 + static_cast<int>(e % kWeightColumns);
-      input[e] = c < shape.c ? input_of(x[row * shape.c + c], shape.silu_input) : 0.0f;
+  for (int begin = 0; begin < shape.n; begin += stage) {
+    const int staged = shape.n - begin < stage ? shape.n - begin : stage;
+    BLOCK_LOOP(e, staged * across) {
+      const int row = static_cast<int>(e) / across, column = static_cast<int>(e) % across * kOwnColumns;
+      const int64_t from = int64_t{1} * (begin + row) * shape.c + c0 + column;
+      float* to = &input[row * kWeightColumns + column];
+      if (c0 + column + kOwnColumns <= shape.c) {
+        if (shape.silu_input)
+          for_lanes<kOwnColumns>([&](int v) { to[v] = input_of(x[from + v], true); });
+        else
+          for_lanes<kOwnColumns>([&](int v) { to[v] = x[from + v]; });
+      } else {
+        for (int v = 0; v < kOwnColumns; ++v) {
+          const int c = c0 + column + v;
+          to[v] = c < shape.c ? input_of(x[from + v], shape.silu_input) : (c == shape.c ? 1.0f : 0.0f);
+        }
+      }
     }
-    BLOCK_LOOP(e, rows * kWeightRows) {
-      const int64_t row = first + e / kWeightRows;
-      const int k = k0 + static_cast<int>(e % kWeightRows);
-      gradient[e] = k < shape.k ? dy[row * shape.k + k] : 0.0f;
+    BLOCK_LOOP(e, staged * kWeightRows / kOwnRows) {
+      const int row = static_cast<int>(e) * kOwnRows / kWeightRows, i = static_cast<int>(e) * kOwnRows % kWeightRows;
+      const float* from = dy + int64_t{1} * (begin + row) * shape.k + k0 + i;
+      float* to = &gradient[row * kWeightRows + i];
+      if (k0 + i + kOwnRows <= shape.k)
+        for_lanes<kOwnRows>([&](int v) { to[v] = from[v]; });
+      else
+        for (int v = 0; v < kOwnRows; ++v) to[v] = k0 + i + v < shape.k ? from[v] : 0.0f;
     }
     block_sync();
-    float* sum = tree.begin(first / chunk);
-    for (int i = 0; i < kOwnRows; ++i) {
-      for (int row = 0; row < rows; ++row) {
-        const float g = gradient[row * kWeightRows + own_row + i];
-        const float* in = input + row * kWeightColumns + own_column;
-        float* own = sum + i * kOwnColumns;
-        for (int j = 0; j < kOwnColumns; ++j) own[j] = fmaf(g, in[j], own[j]);
+    for (int first = 0; first < staged; first += chunk) {
+      const int last = first + chunk < staged ? first + chunk : staged;
+      float* sum = tree.begin((begin + first) / chunk);
+      for (int i = 0; i < kOwnRows; i += kAtOnceRows) {
+        for (int j = 0; j < kOwnColumns && c0 + j <= shape.c; j += kAtOnceColumns) {
+          float acc[kAtOnceRows][kAtOnceColumns] = {};
+          for (int row = first; row < last; ++row) {
+            const float* in = &input[row * kWeightColumns + own_column + j];
+            const float* g = &gradient[row * kWeightRows + own_row + i];
+            for (int a = 0; a < kAtOnceRows; ++a)
+              for (int v = 0; v < kAtOnceColumns; ++v) acc[a][v] = fmaf(g[a], in[v], acc[a][v]);
+          }
+          for (int a = 0; a < kAtOnceRows; ++a)
+            for (int v = 0; v < kAtOnceColumns; ++v) sum[(i + a) * kOwnColumns + j + v] = acc[a][v];
+        }
       }
     }
     block_sync();
   }
   const float* total = tree.total();
-  for (int i = 0; i < kOwnRows; ++i)
-    for (int j = 0; j < kOwnColumns; ++j)
-      if (k0 + own_row + i < shape.k && c0 + own_column + j < shape.c)
-        dweight[int64_t{1} * (k0 + own_row + i) * shape.c + c0 + own_column + j] = total[i * kOwnColumns + j];
+  for (int i = 0; i < kOwnRows && k0 + own_row + i < shape.k; ++i) {
+    const int k = k0 + own_row + i, first = c0 + own_column;
+    const float* own = total + i * kOwnColumns;
+    float* to = dweight + int64_t{1} * k * shape.c + first;
+    if (first + kOwnColumns <= shape.c) {
+      for_lanes<kOwnColumns>([&](int j) { to[j] = own[j]; });
+    } else {
+      for (int j = 0; j < kOwnColumns; ++j) {
+        if (first + j < shape.c)
+          to[j] = own[j];
+        else if (first + j == shape.c && dbias)
+          dbias[k] = own[j];
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -181,9 +275,9 @@ void linear_forward(Stream& stream, float* y, const float* x, const float* weigh
 void linear_backward_data(Stream& stream, float* dx, Write write, const float* dy, const float* x, const float* weight,
                           const LinearShape& shape) {
   check_linear("linear_backward_data", shape);
-  const Dim3 grid(shape.n, ceil_div(ceil_div(shape.c, kLinearStrip), kDataStrips));
-  launch<linear_backward_data_kernel>("linear_backward_data", grid, kDataThreads, 0, stream, dx, write == Write::Add,
-                                      dy, x, weight, shape);
+  const Dim3 grid(ceil_div(shape.n, kDataRows), ceil_div(shape.c, kDataColumns));
+  launch<linear_backward_data_kernel>("linear_backward_data", grid, kBackwardThreads, 0, stream, dx,
+                                      write == Write::Add, dy, x, weight, shape);
 }
 
 void linear_backward_weight(Stream& stream, float* dweight, float* dbias, const float* dy, const float* x,
@@ -193,10 +287,9 @@ void linear_backward_weight(Stream& stream, float* dweight, float* dbias, const 
   ITO_CHECK(chunk >= 1 && chunk <= kMostChunk, "linear_backward_weight: images_per_chunk() is ", chunk,
             ", expected 1 to ", kMostChunk);
   check_leaves("linear_backward_weight", ceil_div(shape.n, chunk));
-  const Dim3 grid(ceil_div(shape.c, kWeightColumns), ceil_div(shape.k, kWeightRows));
-  launch<linear_backward_weight_kernel>("linear_backward_weight", grid, kWeightThreads, 0, stream, dweight, dy, x,
-                                        shape, chunk);
-  if (dbias) fold_tree(stream, dbias, dy, shape.n, chunk, shape.k);
+  const Dim3 grid(ceil_div(shape.c + (dbias ? 1 : 0), kWeightColumns), ceil_div(shape.k, kWeightRows));
+  launch<linear_backward_weight_kernel>("linear_backward_weight", grid, kBackwardThreads, 0, stream, dweight, dbias, dy,
+                                        x, shape, chunk);
 }
 
 }  // namespace ito

@@ -14,7 +14,7 @@ struct LinearShape {
 // y (N, K), x (N, C), weight (K, C), bias (K) or null.
 void linear_forward(Stream& stream, float* y, const float* x, const float* weight, const float* bias,
                     const LinearShape& shape);
-// dx (N, C): dL/dx, through f.
+// dx (N, C): dL/dx, through f; the sum over K in four parts of ceil(K / 4), each in order, joined by pairs.
 void linear_backward_data(Stream& stream, float* dx, Write write, const float* dy, const float* x, const float* weight,
                           const LinearShape& shape);
 // dweight (K, C), dbias (K) or null, set: one partial per images_per_chunk() rows, joined in the order of

@@ -8,8 +8,8 @@
 namespace ito::cases {
 
 inline std::vector<LinearShape> linear_shapes() {
-  return {{1, 1, 1, false},    {3, 5, 7, true},      {9, 17, 129, true},
-          {6, 32, 128, false}, {10, 128, 128, true}, {5, 128, 256, true}};
+  return {{1, 1, 1, false},     {3, 5, 7, true},     {9, 17, 129, true},  {6, 32, 128, false},
+          {10, 128, 128, true}, {5, 128, 256, true}, {9, 200, 150, true}, {70, 20, 10, false}};
 }
 
 // n times the time's embedding of ddpm-cifar10, and its projections in residual blocks.
