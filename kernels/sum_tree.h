@@ -37,4 +37,12 @@ constexpr int tree_slots(int64_t count) {
   return static_cast<int>(std::bit_width(static_cast<uint64_t>(count)));
 }
 
+// Subtrees that are not equal, each in a buffer of its own, may come in any order in which what arrives joins what came
+// before it. A sum of them is a list of steps: subtree `piece` arrives.
+struct TreeStep {
+  int piece;
+  TreeArrival arrival;
+};
+inline constexpr int kTreePieces = 128;  // most subtrees that one sum joins
+
 }  // namespace ito
