@@ -10,7 +10,7 @@ namespace ito {
 
 // weight, m, v, ema, gradient: `count` fp32 each (the flat arenas), aligned to 16 bytes. copy: `count` bf16, aligned to
 // 8: the new weights rounded, for kernels that read them so; null: none is made. state: device memory, after
-// optimizer_prepare.
+// optimizer_prepare. No element knows of another: a slice of the arenas, so aligned, has the bits of the whole.
 void adamw_ema(Stream& stream, float* weight, float* m, float* v, float* ema, bf16* copy, const float* gradient,
                int64_t count, const TrainState* state, const OptimizerSettings& settings);
 

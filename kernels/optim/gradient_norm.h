@@ -16,7 +16,9 @@ struct OptimizerSettings {
         ema_inv_gamma = 1.0f;  // decay = min(max, 1 - (1 + s/inv_gamma)^-power)
 };
 
-// partial (ceil(count / kNormSpan)) doubles: sum of squares of each span, in a fixed order.
+// partial (ceil(count / kNormSpan)) doubles: sum of squares of each span, in a fixed order. Of a slice that begins at a
+// multiple of kNormSpan they are the whole's, from partial + begin / kNormSpan on: the owners of slices make them
+// apart, and whoever has all of them has the same norm.
 void gradient_square_sums(Stream& stream, double* partial, const float* gradient, int64_t count);
 
 // One block: sums loss (batch, mean) in the order of kernels/sum_tree.h and partials in a fixed one; fills the state's

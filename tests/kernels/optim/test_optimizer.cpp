@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradient norm, the decisions of a step, AdamW and the moving average: against fp64 and against PyTorch's numbers.
 #include "kernels/optim/adamw.h"
+
+#include "engine/ranks/subtrees.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/sum_tree.h"
 
@@ -170,6 +172,24 @@ struct Trainer {
     optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
     adamw_ema(stream, weight, m, v, ema, copies ? copy.data() : nullptr, gradient, count, state, settings);
   }
+  // The same by owners of slices one after the other: each writes its spans' partials where all partials stand, and,
+  // when it has everybody's, decides for itself.
+  void step_in_slices(const Values& g, int ranks) {
+    gradient.upload(g);
+    for (int rank = 0; rank < ranks; ++rank) {
+      const IndexRange slice = slice_of_rank(count, ranks, rank);
+      gradient_square_sums(stream, partial + slice.first / kNormSpan, gradient + slice.first, slice.count);
+    }
+    optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto [first, own] = slice_of_rank(count, ranks, rank);
+      adamw_ema(stream, weight + first, m + first, v + first, ema + first, copies ? copy + first : nullptr,
+                gradient + first, own, state, settings);
+    }
+  }
+  std::string bits() const {
+    return weight.bits() + m.bits() + v.bits() + ema.bits() + copy.bits() + partial.bits() + state.bits();
+  }
 };
 
 // torch.optim.AdamW in fp64 (torch 1.13): five steps, lr 1e-2, betas 0.9 and 0.999, eps 1e-8, weight decay 0.1.
@@ -263,6 +283,22 @@ TEST(AdamW, EveryElementHasTheSameArithmetic) {
           EXPECT_EQ(std::memcmp(trainer.copy.raw().data(), rounded.data(), trainer.copy.bytes()), 0) << what;
         }
       }
+    }
+  }
+}
+
+TEST(AdamW, SlicesOfOwnersAreTheWhole) {
+  const int64_t count = 5 * kNormSpan + 1234;
+  const Values start = stored<float>(random_values(count, 10)), rates(2, 1e-2);
+  for (const bool copies : {false, true}) {
+    Trainer whole(start, rates);
+    whole.copies = copies;
+    for (int step = 0; step < 2; ++step) whole.step(random_values(count, 100 + step));
+    for (const int ranks : {1, 2, 3, 6, 8}) {  // 8: more than there are spans
+      Trainer owners(start, rates);
+      owners.copies = copies;
+      for (int step = 0; step < 2; ++step) owners.step_in_slices(random_values(count, 100 + step), ranks);
+      EXPECT_TRUE(owners.bits() == whole.bits()) << ranks << " ranks";
     }
   }
 }
