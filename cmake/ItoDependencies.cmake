@@ -56,6 +56,9 @@ if(ITO_CPU)
   target_include_directories(ito_dnnl SYSTEM INTERFACE ${ITO_DNNL_INCLUDE})
   target_link_libraries(ito_dnnl INTERFACE ${ITO_DNNL_LIBRARY})
 endif()
+# Optional, for runs of several ranks: a module beside the programs is compiled against it, and no program needs it.
+set(MPI_CXX_SKIP_MPICXX ON)
+find_package(MPI QUIET COMPONENTS CXX)
 # Optional, for Nsight: NVTX is headers alone, and comes with the CUDA Toolkit.
 find_path(ITO_NVTX_INCLUDE nvtx3/nvToolsExt.h HINTS /usr/local/cuda/include)
 if(ITO_CUDA)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev libpng-dev
        libjpeg62-turbo-dev zlib1g-dev libminizip-dev)
-tests=(libgtest-dev)
+tests=(libgtest-dev openmpi-bin libopenmpi-dev)
 data=(dataset-fashion-mnist)
 oracles=(python3-torch python3-venv libopenblas0-pthread)
 ci=(ccache clang-format clang-16 libclang-rt-16-dev)
