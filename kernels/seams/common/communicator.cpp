@@ -19,12 +19,6 @@ struct Communicator::Impl {
 
 namespace {
 
-// For abort_ranks; MPI starts once a process.
-std::shared_ptr<Ranks>& started_ranks() {
-  static auto* const ranks = new std::shared_ptr<Ranks>;
-  return *ranks;
-}
-
 // Splits what goes to oneself off from the rest.
 template <class Message>
 std::vector<MpiMessage> split(std::span<const Message> messages, int rank, int size, std::vector<MpiMessage>& own) {
@@ -37,6 +31,11 @@ std::vector<MpiMessage> split(std::span<const Message> messages, int rank, int s
 }
 
 }  // namespace
+
+std::shared_ptr<Ranks>& started_ranks() {
+  static auto* const ranks = new std::shared_ptr<Ranks>;  // abort_ranks() may come late
+  return *ranks;
+}
 
 Communicator::Communicator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Communicator::Communicator(Communicator&&) noexcept = default;

@@ -37,6 +37,9 @@ class Ranks {
   bool finished_ = false;
 };
 
+// Of this process: MPI starts once. Null: alone.
+std::shared_ptr<Ranks>& started_ranks();
+
 // `rank R of S on HOST: message` on stderr, after what was written before it.
 void write_last_line(const MpiPlace& place, const std::string& message);
 

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernels/seams/cuda/nccl_library.h"
+
 namespace ito::test {
 namespace {
 
@@ -59,6 +61,19 @@ TEST(Library, ABuildForAnotherCudaIsRefused) {
   for (const char* part : {"cuDNN 9.19.0 at /folder/libcudnn.so.9", "for CUDA 12, expected one for CUDA 13", "install"})
     EXPECT_TRUE(has(state.error, part)) << part << " is not in: " << state.error;
   EXPECT_FALSE(has(state.error, "\n"));
+}
+
+TEST(Library, NcclIsThereOrMissedInOneLine) {
+  try {
+    int version = 0;
+    ASSERT_EQ(nccl().ncclGetVersion(&version), ncclSuccess);
+    EXPECT_EQ(version / 10000, NCCL_MAJOR);
+  } catch (const UserError& e) {
+    const std::string text = e.what();
+    for (const char* part : {"need NCCL: ", "libnccl.so.2", "install the package libnccl2"})
+      EXPECT_TRUE(has(text, part)) << part << " is not in: " << text;
+    EXPECT_FALSE(has(text, "\n")) << text;
+  }
 }
 
 TEST(Library, TellsVersionAndPath) {

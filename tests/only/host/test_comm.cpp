@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -179,10 +180,10 @@ void expect_all_verbs() {
   Stream stream;
   {
     Verbs verbs(comm);
+    const Graph graph = stream.capture([&] { verbs.launch(stream); });  // the first use
     verbs.fill(stream, 1);
     verbs.launch(stream);
     verbs.expect(stream, 1);
-    const Graph graph = stream.capture([&] { verbs.launch(stream); });
     for (const int round : {2, 3}) {
       verbs.fill(stream, round);
       stream.replay(graph);
@@ -207,7 +208,7 @@ TEST(RankAlone, CopiesAndOpensNothing) {
   abort_ranks("alone, this returns", 3);
   std::ifstream maps("/proc/self/maps");
   const std::string mapped((std::istreambuf_iterator<char>(maps)), {});
-  EXPECT_EQ(mapped.find("mpi"), std::string::npos);
+  for (const char* library : {"ito-mpi", "libmpi"}) EXPECT_EQ(mapped.find(library), std::string::npos);
 }
 
 TEST_F(Ranks, EveryVerbGivesItsBytes) {
@@ -223,10 +224,10 @@ TEST_F(Ranks, SizesThatDifferAreRefused) {
   if (is_child()) {
     Communicator comm = start_communicator();
     Stream stream;
-    Memory memory(64);
+    Memory memory(96);
     const int peer = 1 - comm.rank();
     const Send send{peer, memory.data, 32};
-    const Receive receive{peer, memory.data + 32, comm.rank() ? 32u : 16u};
+    const Receive receive{peer, memory.data + 32, comm.rank() ? 32u : 48u};
     try {
       comm.exchange(stream, {&send, 1}, {&receive, 1});
     } catch (const Error& e) {
@@ -238,7 +239,7 @@ TEST_F(Ranks, SizesThatDifferAreRefused) {
   const Outcome outcome = run_ranks(2);
   EXPECT_EQ(outcome.status, 3) << outcome.text;
   EXPECT_NE(outcome.text.find("rank 0 of 2 on "), std::string::npos) << outcome.text;
-  EXPECT_NE(outcome.text.find("16 bytes from rank 1"), std::string::npos) << outcome.text;
+  EXPECT_NE(outcome.text.find("rank 1 sent 32 bytes, expected 48"), std::string::npos) << outcome.text;
 }
 
 // One rank fails while the others wait for it, and its error reaches the top when the communicator is gone.
@@ -261,6 +262,20 @@ TEST_F(Ranks, OneThatFailsEndsAll) {
   ASSERT_NE(at, std::string::npos) << outcome.text;
   const std::string line = outcome.text.substr(at, outcome.text.find('\n', at) - at);
   EXPECT_NE(line.find(": the planted error"), std::string::npos) << line;
+}
+
+// What has no chance to say a word is seen by the launcher.
+TEST_F(Ranks, OneThatIsKilledEndsAll) {
+  if (is_child()) {
+    Communicator comm = start_communicator();
+    if (comm.rank() == 1) raise(SIGKILL);
+    comm.barrier();
+    return;
+  }
+  const Outcome outcome = run_ranks(3);
+  EXPECT_NE(outcome.text.find("rank 1 with PID"), std::string::npos) << outcome.text;  // mpirun's own words
+  EXPECT_NE(outcome.text.find("signal 9"), std::string::npos) << outcome.text;
+  EXPECT_NE(outcome.status, 124) << "ended by the test's own limit: " << outcome.text;
 }
 
 // The one line of a start that is refused.
