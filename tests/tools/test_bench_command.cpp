@@ -59,7 +59,7 @@ TEST(BenchCommand, OpsOfTheTestsCases) {
   EXPECT_EQ(all.at("what"), "kernels");
   EXPECT_GT(all.at("roofline").at("copy_bytes_moved_per_second").get<double>(), 0);
   const Json& first = all.at("kernels_timed").at(0);
-  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 10u) << "six shapes and four of a larger model, both passes";
+  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 12u) << "eight shapes and four of a larger model, both passes";
   EXPECT_EQ(first.at("op"), "linear");
   EXPECT_EQ(first.at("pass"), "forward");
   EXPECT_EQ(first.at("flop"), 2) << "one number by one";
