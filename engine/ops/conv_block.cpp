@@ -251,7 +251,7 @@ Value conv_block(Program& program, const std::string& name, Value x, const ConvB
   OpSpec spec{name, {x}, {in.n, shape.conv.h, shape.conv.w, options.k, type}};
   for (const Value part : {options.shortcut.first, options.shortcut.second}) {
     if (!part) continue;
-    const ValueInfo side = program.info(part);
+    const ValueInfo& side = program.info(part);
     ITO_CHECK(side.n == in.n && side.h == shape.conv.h && side.w == shape.conv.w, name, ": a shortcut of ", side.n,
               " of ", side.h, "x", side.w, " beside ", in.n, " of ", shape.conv.h, "x", shape.conv.w);
     if (part == options.shortcut.first && options.shortcut.second) shape.shortcut_first_c = side.c;
