@@ -13,8 +13,10 @@
 // Bytes: those of conv_sm80, but x comes from L2 once a column tile and tap as whole rows. Shared memory: 3 to 8 stages
 // of 16 or 32 KiB of x and 8 to 24 KiB of filters, and 16 to 64 KiB of result.
 // Bits: each result is summed in the order of the inner dimension; no sum sees another row.
-// Refused: im2col copies (any image size without waste; the order of their corners wants a card to check); clusters, a
-// persistent grid (speed alone, which wants a card to see).
+// Blocks take tiles in turn: the copies of the next tile's operands run while a result is written. A second warp brings
+// what is added to a result and takes the result out, so that no product waits for a copy out before its turn.
+// Refused: im2col copies (any image size without waste; the order of their corners wants a card to check); clusters
+// (speed alone, which wants a card to see).
 #include "kernels/nn/conv_sm90.h"
 
 #include <algorithm>
@@ -44,6 +46,7 @@ struct ConvPlaces {
   int box_q, box_p, box_n;  // output pixels of a tile
   int boxes_q, boxes_p;     // tiles of an image
   int column_tiles;
+  int tiles;
   int taps, s, stride, pad_top, pad_left;
   int channels[kSources];  // 0: none
   int n, k;
@@ -62,8 +65,8 @@ struct TilePlace {
   int q, p, n, column;
 };
 
-DEVICE TilePlace place_of_block(const ConvPlaces& g, int columns) {
-  const int block = static_cast<int>(blockIdx.x), tile = block / g.column_tiles;
+DEVICE TilePlace place_of_tile(const ConvPlaces& g, int block, int columns) {
+  const int tile = block / g.column_tiles;
   const int row = tile / g.boxes_q;
   return {(tile - row * g.boxes_q) * g.box_q, row % g.boxes_p * g.box_p, row / g.boxes_p * g.box_n,
           (block - tile * g.column_tiles) * columns};
@@ -126,7 +129,8 @@ KERNEL LAUNCH_THREADS(kThreads) void conv_sm90_kernel(TMA_PARAMETER x, TMA_PARAM
   constexpr int kN = Tile::kN, kStages = Tile::kStages;
   SHARED(uint64_t, full, kStages);
   SHARED(uint64_t, empty, kStages);
-  SHARED(uint64_t, residual_there, 1);
+  SHARED(uint64_t, result_open, 1);   // a tile's result may be written, and what is added to it is there
+  SHARED(uint64_t, result_ready, 1);  // it is written
   unsigned char* const stages = tile_memory();
   unsigned char* const result = stages + kStages * Tile::kStageBytes;
   if (threadIdx.x == 0) {
@@ -134,93 +138,110 @@ KERNEL LAUNCH_THREADS(kThreads) void conv_sm90_kernel(TMA_PARAMETER x, TMA_PARAM
       bar_init(full + s, 1);
       bar_init(empty + s, kConsumers);
     }
-    bar_init(residual_there + 0, 1);
+    bar_init(result_open + 0, 1);
+    bar_init(result_ready + 0, 1);
   }
   block_sync();
-  const TilePlace at = place_of_block(g, kN);
+  const int first_tile = static_cast<int>(blockIdx.x), stride_tiles = static_cast<int>(gridDim.x);
   const int role = static_cast<int>(threadIdx.x) / 128;
 
   if (role == 0) {
-    regs_dec<40>();
+    regs_dec<56>();
     if (threadIdx.x < WARP && elect_one()) {
-      if (end.residual) {
-        bar_expect(residual_there + 0, Tile::kPanels * Tile::kPanelBytes);
-        for (int panel = 0; panel < Tile::kPanels; ++panel)
-          tma_load(result + panel * Tile::kPanelBytes, residual, residual_there + 0,
-                   {at.column + 64 * panel, at.q, at.p, at.n});
-      }
       Turn<kStages> turn;
-      int filter = 0;  // where the source's filters begin in a row, or the tap's
-      const auto bring = [&](const TmaMap& map, int channels, int q, int p) {
-        for (int c = 0; c < channels; c += kK) {
-          unsigned char* const stage = stages + turn.stage * Tile::kStageBytes;
-          bar_wait(empty + turn.stage, turn.parity ^ 1);
-          bar_expect(full + turn.stage, Tile::kStageBytes);
-          tma_load(stage, map, full + turn.stage, {c, q, p, at.n});
-          if constexpr (kData) {
-            for (int panel = 0; panel < Tile::kPanels; ++panel)
-              tma_load(stage + Tile::kFilters + panel * kK * kRow, filters, full + turn.stage,
-                       {filter + at.column + 64 * panel, c});
-          } else {
-            tma_load(stage + Tile::kFilters, filters, full + turn.stage, {filter + c, at.column});
+      for (int tile = first_tile; tile < g.tiles; tile += stride_tiles) {
+        const TilePlace at = place_of_tile(g, tile, kN);
+        int filter = 0;  // where the source's filters begin in a row, or the tap's
+        const auto bring = [&](const TmaMap& map, int channels, int q, int p) {
+          for (int c = 0; c < channels; c += kK) {
+            unsigned char* const stage = stages + turn.stage * Tile::kStageBytes;
+            bar_wait(empty + turn.stage, turn.parity ^ 1);
+            bar_expect(full + turn.stage, Tile::kStageBytes);
+            tma_load(stage, map, full + turn.stage, {c, q, p, at.n});
+            if constexpr (kData) {
+              for (int panel = 0; panel < Tile::kPanels; ++panel)
+                tma_load(stage + Tile::kFilters + panel * kK * kRow, filters, full + turn.stage,
+                         {filter + at.column + 64 * panel, c});
+            } else {
+              tma_load(stage + Tile::kFilters, filters, full + turn.stage, {filter + c, at.column});
+            }
+            turn.next();
           }
-          turn.next();
+          if constexpr (!kData) filter += channels;
+        };
+        for (int tap = 0; tap < g.taps; ++tap) {
+          const int r = tap / g.s, q = at.q * g.stride + tap - r * g.s - g.pad_left,
+                    p = at.p * g.stride + r - g.pad_top;
+          if constexpr (kData) filter = (g.taps - 1 - tap) * g.k;
+          bring(x, g.channels[0], q, p);
+          if constexpr (!kData) bring(x1, g.channels[1], q, p);
         }
-        if constexpr (!kData) filter += channels;
-      };
-      for (int tap = 0; tap < g.taps; ++tap) {
-        const int r = tap / g.s, q = at.q * g.stride + tap - r * g.s - g.pad_left, p = at.p * g.stride + r - g.pad_top;
-        if constexpr (kData) filter = (g.taps - 1 - tap) * g.k;
-        bring(x, g.channels[0], q, p);
-        if constexpr (!kData) bring(x1, g.channels[1], q, p);
+        if constexpr (!kData) {
+          bring(shortcut, g.channels[2], at.q, at.p);
+          bring(shortcut1, g.channels[3], at.q, at.p);
+        }
       }
-      if constexpr (!kData) {
-        bring(shortcut, g.channels[2], at.q, at.p);
-        bring(shortcut1, g.channels[3], at.q, at.p);
+    } else if (threadIdx.x / WARP == 1 && elect_one()) {
+      unsigned parity = 0;
+      for (int tile = first_tile; tile < g.tiles; tile += stride_tiles, parity ^= 1) {
+        const TilePlace at = place_of_tile(g, tile, kN);
+        if (end.residual) {
+          bar_expect(result_open + 0, Tile::kPanels * Tile::kPanelBytes);
+          for (int panel = 0; panel < Tile::kPanels; ++panel)
+            tma_load(result + panel * Tile::kPanelBytes, residual, result_open + 0,
+                     {at.column + 64 * panel, at.q, at.p, at.n});
+        } else {
+          bar_arrive(result_open + 0);
+        }
+        bar_wait(result_ready + 0, parity);
+        for (int panel = 0; panel < Tile::kPanels; ++panel)
+          tma_store(y, result + panel * Tile::kPanelBytes, {at.column + 64 * panel, at.q, at.p, at.n});
+        tma_store_commit();
+        tma_store_wait<0>();
       }
     }
   } else {
-    regs_inc<232>();
+    regs_inc<224>();
     const int group = role - 1;
     const bool speaks = threadIdx.x % 128 == 0;
     const int first_row = group * Tile::kM / kConsumers;
-    float acc[Tile::kBlocks][kN / 2];
-    FRAGMENT_LOOP(m, Tile::kBlocks) {
-      FRAGMENT_LOOP(i, kN / 2) acc[m][i] = 0.0f;
-    }
     const int steps = steps_of(g);
     Turn<kStages> turn;
-    int before = -1;  // the stage whose products may still be under way
-    for (int step = 0; step < steps; ++step) {
-      unsigned char* const stage = stages + turn.stage * Tile::kStageBytes;
-      const uint64_t a = k_major<TileRows::Bytes128>(stage + first_row * kRow);
-      const uint64_t b =
-          kData ? mn_major(stage + Tile::kFilters, kK * kRow) : k_major<TileRows::Bytes128>(stage + Tile::kFilters);
-      bar_wait(full + turn.stage, turn.parity);
-      FRAGMENT_LOOP(m, Tile::kBlocks) wg_fence(acc[m]);
-      // 16 summed indices on is 32 bytes in each row, or 16 rows where a row is one of them.
-      FRAGMENT_LOOP(k, kK / 16) {
-        FRAGMENT_LOOP(m, Tile::kBlocks) {
-          constexpr Major kB = kData ? Major::MN : Major::K;
-          wg_mma<kN, Major::K, kB>(acc[m], a + 2 * k + m * (64 * kRow / 16), b + (kData ? kRow : 2) * k);
-        }
+    unsigned parity = 0;
+    for (int tile = first_tile; tile < g.tiles; tile += stride_tiles, parity ^= 1) {
+      const TilePlace at = place_of_tile(g, tile, kN);
+      float acc[Tile::kBlocks][kN / 2];
+      FRAGMENT_LOOP(m, Tile::kBlocks) {
+        FRAGMENT_LOOP(i, kN / 2) acc[m][i] = 0.0f;
       }
-      wg_commit();
-      wg_wait<1>();
-      if (speaks && before >= 0) bar_arrive(empty + before);
-      before = turn.stage;
-      turn.next();
-    }
-    FRAGMENT_LOOP(m, Tile::kBlocks) wg_wait<0>(acc[m]);
-    if (end.residual) bar_wait(residual_there + 0, 0);
-    FRAGMENT_LOOP(m, Tile::kBlocks) finish_rows<Tile>(result, acc[m], g, end, at, first_row + 64 * m);
-    proxy_fence();
-    named_sync(1, 128 * kConsumers);
-    if (group == 0 && speaks) {
-      for (int panel = 0; panel < Tile::kPanels; ++panel)
-        tma_store(y, result + panel * Tile::kPanelBytes, {at.column + 64 * panel, at.q, at.p, at.n});
-      tma_store_commit();
-      tma_store_wait<0>();
+      int before = -1;  // the stage whose products may still be under way
+      for (int step = 0; step < steps; ++step) {
+        unsigned char* const stage = stages + turn.stage * Tile::kStageBytes;
+        const uint64_t a = k_major<TileRows::Bytes128>(stage + first_row * kRow);
+        const uint64_t b =
+            kData ? mn_major(stage + Tile::kFilters, kK * kRow) : k_major<TileRows::Bytes128>(stage + Tile::kFilters);
+        bar_wait(full + turn.stage, turn.parity);
+        FRAGMENT_LOOP(m, Tile::kBlocks) wg_fence(acc[m]);
+        // 16 summed indices on is 32 bytes in each row, or 16 rows where a row is one of them.
+        FRAGMENT_LOOP(k, kK / 16) {
+          FRAGMENT_LOOP(m, Tile::kBlocks) {
+            constexpr Major kB = kData ? Major::MN : Major::K;
+            wg_mma<kN, Major::K, kB>(acc[m], a + 2 * k + m * (64 * kRow / 16), b + (kData ? kRow : 2) * k);
+          }
+        }
+        wg_commit();
+        wg_wait<1>();
+        if (speaks && before >= 0) bar_arrive(empty + before);
+        before = turn.stage;
+        turn.next();
+      }
+      FRAGMENT_LOOP(m, Tile::kBlocks) wg_wait<0>(acc[m]);
+      if (speaks) bar_arrive(empty + before);
+      bar_wait(result_open + 0, parity);
+      FRAGMENT_LOOP(m, Tile::kBlocks) finish_rows<Tile>(result, acc[m], g, end, at, first_row + 64 * m);
+      proxy_fence();
+      named_sync(1, 128 * kConsumers);
+      if (group == 0 && speaks) bar_arrive(result_ready + 0);
     }
   }
 }
@@ -241,10 +262,7 @@ void cut(ConvPlaces& g, int h, int w) {
   g.boxes_q = static_cast<int>(ceil_div(w, g.box_q));
   g.boxes_p = static_cast<int>(ceil_div(h, g.box_p));
   g.column_tiles = static_cast<int>(ceil_div(g.k, Tile::kN));
-}
-
-Dim3 grid_of(const ConvPlaces& g) {
-  return Dim3(ceil_div(g.n, g.box_n) * g.boxes_p * g.boxes_q * g.column_tiles);
+  g.tiles = static_cast<int>(ceil_div(g.n, g.box_n) * g.boxes_p * g.boxes_q * g.column_tiles);
 }
 
 // A box of channels by pixels of an NHWC tensor.
@@ -310,7 +328,7 @@ const char* conv_sm90_refusal(const ConvSm80Shape& shape) {
 }
 
 void conv_sm90_forward(Stream& stream, bf16* y, const ConvSm80Input& input, const bf16* packed,
-                       const ConvSm80Epilogue& epilogue, const ConvSm80Shape& shape, int n) {
+                       const ConvSm80Epilogue& epilogue, const ConvSm80Shape& shape, int n, int blocks) {
   const ConvShape& c = shape.conv;
   const char* refusal = conv_sm90_refusal(shape);
   ITO_CHECK(!refusal, "conv_forward_sm90: a convolution of ", c.c, " to ", c.k, " channels is not taken: ", refusal);
@@ -339,11 +357,12 @@ void conv_sm90_forward(Stream& stream, bf16* y, const ConvSm80Input& input, cons
       return input_pixels ? pixels_map(from, channels, c.w, c.h, n, g, c.stride)
                           : pixels_map(from, channels, c.out_w(), c.out_h(), n, g, 1);
     };
-    launch<conv_sm90_kernel<Tile, false>>(
-        "conv_forward_sm90", grid_of(g), kThreads, Tile::kBytes + kTileSlack, stream, map(input.x, g.channels[0], true),
-        map(input.x1, g.channels[1], true), map(input.shortcut, g.channels[2], false),
-        map(input.shortcut1, g.channels[3], false), filters_map(packed, g.taps * c.c + shape.shortcut_c, c.k, Tile::kN),
-        map(epilogue.residual, epilogue.residual ? c.k : 0, false), to, g, end);
+    launch<conv_sm90_kernel<Tile, false>>("conv_forward_sm90", Dim3(std::min(g.tiles, blocks)), kThreads,
+                                          Tile::kBytes + kTileSlack, stream, map(input.x, g.channels[0], true),
+                                          map(input.x1, g.channels[1], true), map(input.shortcut, g.channels[2], false),
+                                          map(input.shortcut1, g.channels[3], false),
+                                          filters_map(packed, g.taps * c.c + shape.shortcut_c, c.k, Tile::kN),
+                                          map(epilogue.residual, epilogue.residual ? c.k : 0, false), to, g, end);
   });
 }
 
@@ -355,7 +374,7 @@ const char* conv_sm90_data_refusal(const ConvSm80Shape& shape) {
 }
 
 void conv_sm90_backward_data(Stream& stream, bf16* dx, Write write, const bf16* dy, const bf16* packed,
-                             const ConvSm80Shape& shape, int n) {
+                             const ConvSm80Shape& shape, int n, int blocks) {
   const ConvShape& c = shape.conv;
   const char* refusal = conv_sm90_data_refusal(shape);
   ITO_CHECK(!refusal, "conv_backward_data_sm90: a convolution of ", c.c, " to ", c.k,
@@ -375,8 +394,9 @@ void conv_sm90_backward_data(Stream& stream, bf16* dx, Write write, const bf16* 
     using Tile = decltype(tile);
     cut<Tile>(g, c.h, c.w);
     const TmaMap to = pixels_map(dx, c.c, c.w, c.h, n, g, 1);  // also what is added to
-    launch<conv_sm90_kernel<Tile, true>>("conv_backward_data_sm90", grid_of(g), kThreads, Tile::kBytes + kTileSlack,
-                                         stream, pixels_map(dy, c.k, c.out_w(), c.out_h(), n, g, 1), to, to, to,
+    launch<conv_sm90_kernel<Tile, true>>("conv_backward_data_sm90", Dim3(std::min(g.tiles, blocks)), kThreads,
+                                         Tile::kBytes + kTileSlack, stream,
+                                         pixels_map(dy, c.k, c.out_w(), c.out_h(), n, g, 1), to, to, to,
                                          filters_map(packed, g.taps * c.c + shape.shortcut_c, c.k, kK), to, to, g, end);
   });
 }

@@ -6,6 +6,9 @@
 
 namespace ito {
 
+// As many blocks as an H100 or H200 has multiprocessors: the shared memory of a block leaves room for no other.
+constexpr int kConvSm90Blocks = 132;
+
 // Whether this device has the instructions (Hopper, sm_90, alone; sim).
 bool conv_sm90_runs();
 
@@ -13,13 +16,14 @@ bool conv_sm90_runs();
 // side by side and a shortcut; no upsampling.
 const char* conv_sm90_refusal(const ConvSm80Shape& shape);
 
-// As conv_sm80_forward; epilogue.moments must be null.
+// As conv_sm80_forward; epilogue.moments must be null. At most `blocks` blocks share the tiles; no bit depends on it.
 void conv_sm90_forward(Stream& stream, bf16* y, const ConvSm80Input& input, const bf16* packed,
-                       const ConvSm80Epilogue& epilogue, const ConvSm80Shape& shape, int n);
+                       const ConvSm80Epilogue& epilogue, const ConvSm80Shape& shape, int n,
+                       int blocks = kConvSm90Blocks);
 
 // dx (N, H, W, C): the gradient of one input tensor at stride 1; what is refused besides.
 const char* conv_sm90_data_refusal(const ConvSm80Shape& shape);
 void conv_sm90_backward_data(Stream& stream, bf16* dx, Write write, const bf16* dy, const bf16* packed,
-                             const ConvSm80Shape& shape, int n);
+                             const ConvSm80Shape& shape, int n, int blocks = kConvSm90Blocks);
 
 }  // namespace ito

@@ -47,8 +47,8 @@ class TensorRunner : public ConvRunner {
         const ConvEpilogue& e = call.epilogue;
         const ConvSm80Epilogue epilogue{
             .bias = e.bias, .residual = as_bf16(e.residual), .scale = e.scale, .moments = e.moments};
-        const auto forward = hopper_ ? conv_sm90_forward : conv_sm80_forward;
-        return forward(stream, result, input, filters, epilogue, shape_, call.n);
+        if (hopper_) return conv_sm90_forward(stream, result, input, filters, epilogue, shape_, call.n);
+        return conv_sm80_forward(stream, result, input, filters, epilogue, shape_, call.n);
       }
       case ConvDirection::Data:
         if (hopper_) return conv_sm90_backward_data(stream, result, call.write, dy, filters, shape_, call.n);

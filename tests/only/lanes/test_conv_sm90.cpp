@@ -89,7 +89,7 @@ Values reference(const Case& t, const Tensors& a) {
   return y;
 }
 
-std::vector<bf16> run(Stream& stream, const Case& t, const Tensors& a) {
+std::vector<bf16> run(Stream& stream, const Case& t, const Tensors& a, int blocks = kConvSm90Blocks) {
   const ConvShape& c = t.shape.conv;
   const int first = t.shape.first_c ? t.shape.first_c : c.c, cs = t.shape.shortcut_c;
   const int first_s = t.shape.shortcut_first_c ? t.shape.shortcut_first_c : cs;
@@ -115,7 +115,7 @@ std::vector<bf16> run(Stream& stream, const Case& t, const Tensors& a) {
   epilogue.residual = t.residual ? residual->data() : nullptr;
   epilogue.scale = 0.75f;
   conv_sm90_forward(stream, y, {x->data(), x1->data(), shortcut->data(), shortcut1->data()}, filters->data(), epilogue,
-                    t.shape, t.n);
+                    t.shape, t.n, blocks);
   return y.raw();
 }
 
@@ -155,6 +155,31 @@ TEST(ConvSm90, AnImagesBitsAreItsOwn) {
       b.residual = own(a.residual, i);
       const std::vector<bf16> y = run(stream, alone, b);
       ASSERT_EQ(std::memcmp(y.data(), &together[i * image], image * sizeof(bf16)), 0) << "image " << i;
+    }
+  });
+}
+
+// One block takes every tile, or two share them. The gradient is added, so that each tile's place is read as well.
+TEST(ConvSm90, NoBitDependsOnTheGrid) {
+  if (!conv_sm90_runs()) GTEST_SKIP() << "not a Hopper GPU";
+  for_each_case(kCases, [&](Stream& stream, const Case& t) {
+    const Tensors a = tensors_of(t);
+    const Values dy =
+        stored<bf16>(random_values(size_t(t.n) * t.shape.conv.out_h() * t.shape.conv.out_w() * t.shape.conv.k, 8));
+    DeviceArray<bf16> filters(stream, a.w), dev_dy(stream, dy);
+    const auto gradient = [&](int blocks) {
+      if (conv_sm90_data_refusal(t.shape) || t.shape.shortcut_c) return std::vector<bf16>();
+      DeviceArray<bf16> dx(stream, a.x);
+      conv_sm90_backward_data(stream, dx, Write::Add, dev_dy, filters, t.shape, t.n, blocks);
+      return dx.raw();
+    };
+    const std::vector<bf16> wide = run(stream, t, a), wide_dx = gradient(kConvSm90Blocks);
+    for (const int blocks : {1, 2}) {
+      const std::vector<bf16> y = run(stream, t, a, blocks), dx = gradient(blocks);
+      ASSERT_EQ(std::memcmp(y.data(), wide.data(), y.size() * sizeof(bf16)), 0) << blocks << " blocks";
+      ASSERT_EQ(dx.size(), wide_dx.size());
+      ASSERT_TRUE(dx.empty() || !std::memcmp(dx.data(), wide_dx.data(), dx.size() * sizeof(bf16)))
+          << "dx, " << blocks << " blocks";
     }
   });
 }
