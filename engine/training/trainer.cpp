@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/forward_rows.h"
@@ -65,18 +66,51 @@ Trainer::Trainer(Plan, const Network& network, const NoiseSchedule& schedule, co
     : network_(network),
       settings_(checked(settings, network, schedule.config())),
       schedule_steps_(schedule.steps()),
-      level_sampler_(settings.level_draw, Levels(schedule)),
-      program_(options_for(settings_.micro_batch)) {
-  inputs_ = plan_network(program_, network_);
-  ITO_USER_CHECK(program_.layout().trainable_floats() > 0, "the network has no weights that could be trained");
-  check_sums_over_images(program_);
-  if (const int left = settings_.batch % settings_.micro_batch) {
-    last_.emplace(options_for(left));
-    last_inputs_ = plan_network(*last_, network_);
+      level_sampler_(settings.level_draw, Levels(schedule)) {
+  plan_shares();
+  plan_programs();
+  ITO_USER_CHECK(program().layout().trainable_floats() > 0, "the network has no weights that could be trained");
+  check_sums_over_images(program());
+  slice_ = {0, layout().trainable_floats()};
+  if (ranks() > 1) {
+    exchange_.emplace(*settings_.ranks, ceil_div(settings_.batch, images_per_chunk()), slice_.count);
+    slice_ = exchange_->slice();
   }
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
   declare();
   buffer_bytes_ = buffers_.bytes();
+}
+
+// Which images each rank has, and in which passes this one takes its own.
+void Trainer::plan_shares() {
+  const int64_t chunk = images_per_chunk(), leaves = ceil_div(settings_.batch, chunk);
+  for (int rank = 0; rank < ranks(); ++rank)
+    images_of_ranks_.push_back(images_of(leaves_of_rank(leaves, ranks(), rank)));
+  const int64_t most = settings_.micro_batch < settings_.batch
+                           ? settings_.micro_batch / chunk
+                           : static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(leaves)));
+  passes_ = plan_passes(subtrees_of(leaves_of_rank(leaves, ranks(), rank()), leaves), most);
+}
+
+void Trainer::plan_programs() {
+  std::vector<int> sizes;
+  for (const RankPass& pass : passes_.passes) sizes.push_back(static_cast<int>(images_of(pass.leaves).count));
+  std::ranges::sort(sizes, std::greater<>());
+  sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+  for (const int images : sizes) {
+    PassProgram& made = programs_.emplace_back(PassProgram{images, std::make_unique<Program>(options_for(images)), {}});
+    made.inputs = plan_network(*made.program, network_);
+  }
+}
+
+IndexRange Trainer::images_of(const IndexRange& leaves) const {
+  const int64_t chunk = images_per_chunk(), first = leaves.first * chunk;
+  return {first, std::min<int64_t>(leaves.end() * chunk, settings_.batch) - first};
+}
+
+Trainer::PassProgram& Trainer::program_of(const RankPass& pass) {
+  const int64_t images = images_of(pass.leaves).count;
+  return *std::ranges::find_if(programs_, [&](const PassProgram& p) { return p.images == images; });
 }
 
 size_t Trainer::bytes_needed(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings) {
@@ -122,8 +156,8 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
-  program_.bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
-  if (last_) last_->bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
+  for (const PassProgram& p : programs_)
+    p.program->bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
 }
 
 ProgramOptions Trainer::options_for(int images) const {
@@ -133,24 +167,27 @@ ProgramOptions Trainer::options_for(int images) const {
 void Trainer::declare() {
   BufferList& buffers = buffers_;
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
+  const size_t own = own_images().count, updated = slice_.count;
   buffers.add(weights_, arena, "weights");
-  buffers.add(bf16_weights_, program_.reads_bf16_weights() ? arena : 0, "weights in bf16");
+  buffers.add(bf16_weights_, program().reads_bf16_weights() ? arena : 0, "weights in bf16");
   buffers.add(ema_, arena, "EMA weights");
   buffers.add(gradients_, trainable, "gradients");
-  waiting_.resize(tree_slots(passes()) - 1);
+  waiting_.resize(passes_.buffers - 1);
   for (DeviceBuffer<float>& buffer : waiting_) buffers.add(buffer, trainable, "gradients of a pass");
-  buffers.add(first_moment_, trainable, "Adam's first moment");
-  buffers.add(second_moment_, trainable, "Adam's second moment");
+  buffers.add(first_moment_, updated, "Adam's first moment");
+  buffers.add(second_moment_, updated, "Adam's second moment");
+  buffers.add(gathered_, exchange_ ? trainable : 0, "Adam's moments of all ranks");
+  if (exchange_) exchange_->declare(buffers);
   buffers.add(state_, 1, "training state");
   buffers.add(learning_rates_, settings_.learning_rate.steps, "learning rates");
   buffers.add(levels_, schedule_steps_, "noise schedule");
   level_sampler_.declare(buffers);
-  const size_t numbers = batch * network_.image.size();
+  const size_t numbers = own * network_.image.size();
   buffers.add(bytes_, settings_.byte_images ? numbers : 0, "images as bytes");
   buffers.add(unflipped_, settings_.flip && !settings_.byte_images ? numbers : 0, "images before they are mirrored");
   buffers.add(x0_, numbers, "images");
   buffers.add(rows_, batch, "levels");
-  buffers.add(labels_, network_.labels == LabelKind::None ? 0 : batch, "labels");
+  buffers.add(labels_, network_.labels == LabelKind::None ? 0 : own, "labels");
   buffers.add(loss_, batch, "losses");
   const bool bound = settings_.loss != TrainLoss::Squared;
   buffers.add(squared_, bound ? batch : 0, "squared errors");
@@ -160,7 +197,9 @@ void Trainer::declare() {
 }
 
 size_t Trainer::activation_bytes() const {
-  return std::max(program_.plan().bytes(), last_ ? last_->plan().bytes() : 0);
+  size_t most = 0;
+  for (const PassProgram& p : programs_) most = std::max(most, p.program->plan().bytes());
+  return most;
 }
 
 size_t Trainer::planned_bytes() const {
@@ -168,8 +207,8 @@ size_t Trainer::planned_bytes() const {
 }
 
 KernelChoices Trainer::kernel_choices() const {
-  KernelChoices all = program_.kernel_choices();
-  if (last_) all.merge(last_->kernel_choices());
+  KernelChoices all;
+  for (const PassProgram& p : programs_) all.merge(p.program->kernel_choices());
   return all;
 }
 
@@ -190,9 +229,17 @@ DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
 }
 
 std::vector<float> Trainer::download(Arena arena) {
-  DeviceBuffer<float>& buffer = buffer_of(arena);
   std::vector<float> values(layout().arena_floats(), 0.0f);
-  buffer.download(stream_, values.data());
+  const bool moment = arena == Arena::FirstMoment || arena == Arena::SecondMoment;
+  if (exchange_ && moment) {
+    copy_on_device(stream_, gathered_.data() + slice_.first, buffer_of(arena).data(), sizeof(float) * slice_.count);
+    exchange_->gather_arena(stream_, gathered_.data());
+    gathered_.download(stream_, values.data());
+    return values;
+  }
+  // The weights are whole at the end of every step.
+  if (exchange_ && arena != Arena::Weights) exchange_->gather_arena(stream_, buffer_of(arena).data());
+  buffer_of(arena).download(stream_, values.data());
   return values;
 }
 
@@ -200,7 +247,8 @@ void Trainer::upload(Arena arena, const std::vector<float>& values) {
   DeviceBuffer<float>& buffer = buffer_of(arena);
   ITO_CHECK(values.size() >= buffer.count(), "an arena of ", values.size(), " floats given for one of ",
             buffer.count());
-  buffer.upload(stream_, values.data());
+  const bool moment = arena == Arena::FirstMoment || arena == Arena::SecondMoment;
+  buffer.upload(stream_, values.data() + (moment ? slice_.first : 0));
   if (arena == Arena::Weights && bf16_weights_.data())  // from here on the optimiser keeps it
     convert(stream_, bf16_weights_.data(), weights_.data(), static_cast<int64_t>(weights_.count()));
 }
@@ -238,41 +286,60 @@ SampleCounter Trainer::counter_from(int offset) const {
 
 void Trainer::unpack() {
   const ImageRows size{network_.image.height, network_.image.width, network_.image.channels};
+  const int first = static_cast<int>(own_images().first), count = static_cast<int>(own_images().count);
   if (settings_.byte_images)
-    unpack_images(stream_, x0_.data(), bytes_.data(), settings_.flip, counter_from(0), settings_.batch, size);
+    unpack_images(stream_, x0_.data(), bytes_.data(), settings_.flip, counter_from(first), count, size);
   else if (settings_.flip)
-    unpack_images(stream_, x0_.data(), unflipped_.data(), true, counter_from(0), settings_.batch, size);
+    unpack_images(stream_, x0_.data(), unflipped_.data(), true, counter_from(first), count, size);
 }
 
+// The levels of all images are drawn by every rank, and what was lost on each is shared.
 void Trainer::run_step() {
   unpack();
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
-  program_.pack(stream_);
-  for (int pass = 0; pass < passes(); ++pass) run_pass(pass);
+  packed_ = nullptr;  // the weights are new
+  for (const RankPass& pass : passes_.passes) run_pass(pass);
+  share_losses();
   const float* squared = settings_.loss == TrainLoss::Squared ? loss_.data() : squared_.data();
   accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, squared, rows_.data(), settings_.batch,
                       kStatisticsDecay);
-  const int64_t floats = layout().trainable_floats();
-  gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), floats);
+  join_gradients();
+  const int64_t first = slice_.first;
+  gradient_square_sums(stream_, norm_partials_.data() + first / kNormSpan, gradients_.data() + first, slice_.count);
+  if (exchange_) exchange_->gather_norm(stream_, norm_partials_.data());
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
                     static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
-  adamw_ema(stream_, weights_.data(), first_moment_.data(), second_moment_.data(), ema_.data(), bf16_weights_.data(),
-            gradients_.data(), floats, state_.data(), settings_.optimizer);
+  bf16* rounded = bf16_weights_.data();
+  adamw_ema(stream_, weights_.data() + first, first_moment_.data(), second_moment_.data(), ema_.data() + first,
+            rounded && !exchange_ ? rounded + first : nullptr, gradients_.data() + first, slice_.count, state_.data(),
+            settings_.optimizer);
+  if (exchange_) {
+    exchange_->gather_arena(stream_, weights_.data());
+    if (rounded) convert(stream_, rounded, weights_.data(), static_cast<int64_t>(weights_.count()));
+  }
   level_sampler_.learn(stream_, loss_.data(), rows_.data(), &state_.data()->apply, settings_.batch);
 }
 
-int Trainer::passes() const {
-  return static_cast<int>(ceil_div(settings_.batch, settings_.micro_batch));
+void Trainer::share_losses() {
+  if (!exchange_) return;
+  exchange_->gather_images(stream_, loss_.data(), images_of_ranks_);
+  if (squared_.data()) exchange_->gather_images(stream_, squared_.data(), images_of_ranks_);
 }
 
-void Trainer::run_pass(int pass) {
-  const bool is_last = last_ && pass + 1 == passes();
-  Program& program = is_last ? *last_ : program_;
-  if (is_last) program.pack(stream_);
-  const TreeArrival arrival = tree_arrival(pass, passes());
-  program.set_gradients(gradients_of(arrival.slot));
-  micro_step(program, is_last ? last_inputs_ : inputs_, pass * settings_.micro_batch);
-  for (int slot = arrival.slot; slot > arrival.slot - arrival.joins; --slot)
+void Trainer::join_gradients() {
+  if (!exchange_) return;
+  std::vector<const float*> pieces;
+  for (const int buffer : passes_.buffer_of_piece) pieces.push_back(gradients_of(buffer));
+  exchange_->join(stream_, pieces, gradients_.data());
+}
+
+void Trainer::run_pass(const RankPass& pass) {
+  PassProgram& p = program_of(pass);
+  if (packed_ != p.program.get()) p.program->pack(stream_);
+  packed_ = p.program.get();
+  p.program->set_gradients(gradients_of(pass.arrival.slot));
+  micro_step(*p.program, p.inputs, static_cast<int>(images_of(pass.leaves).first));
+  for (int slot = pass.arrival.slot; slot > pass.arrival.slot - pass.arrival.joins; --slot)
     accumulate(stream_, gradients_of(slot - 1), Write::Add, gradients_of(slot), 1.0f, layout().trainable_floats());
 }
 
@@ -280,13 +347,14 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
   const SampleCounter counter = counter_from(offset);
   const int n = program.options().n;
   const int64_t image_size = network_.image.size();
-  const float* x0 = x0_.data() + offset * image_size;
+  const int64_t own = offset - own_images().first;
+  const float* x0 = x0_.data() + own * image_size;
   const ForwardRow* rows = rows_.data() + offset;
 
   add_noise(stream_, program.data(inputs.sample), program.data(inputs.timestep).as<float>(), x0, rows, counter, n,
             image_size);
   if (network_.labels != LabelKind::None)
-    copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + offset, n * sizeof(int32_t));
+    copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + own, n * sizeof(int32_t));
   program.set_counter(counter);
   program.forward(stream_);
   take_loss(program, counter, offset);
@@ -296,7 +364,7 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
 void Trainer::take_loss(Program& program, const SampleCounter& counter, int offset) {
   const int n = program.options().n;
   const ImageShape& image = network_.image;
-  const float* x0 = x0_.data() + offset * image.size();
+  const float* x0 = x0_.data() + (offset - own_images().first) * image.size();
   const ForwardRow* rows = rows_.data() + offset;
   const bool squared_alone = settings_.loss == TrainLoss::Squared;
   float* squared = (squared_alone ? loss_.data() : squared_.data()) + offset;

@@ -3,6 +3,7 @@
 // the micro-batches, global-norm clip, AdamW, EMA, loss accumulation. The host gives the images, replays the graph and
 // reads the state when it wants to know.
 #pragma once
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "engine/diffusion/weighting.h"
 #include "engine/program/buffer_list.h"
 #include "engine/program/network.h"
+#include "engine/ranks/gradient_exchange.h"
 #include "engine/training/learning_rate.h"
 #include "engine/training/level_sampler.h"
 #include "engine/training/train_batch.h"
@@ -35,11 +37,12 @@ struct TrainSettings {
   BoundTerm last_term = BoundTerm::Bytes;  // what L_0 of the bound is: Density for data that are no bytes
   LossWeighting weighting;                 // of the squared error
   LevelDrawChoice level_draw;
-  bool byte_images = false;  // the batches' images are bytes
-  bool flip = false;         // half of the images are mirrored
-  bool checkpoints = false;  // the caller takes checkpoints: their copies count where they are in the same memory
-  size_t data_bytes = 0;     // what the caller keeps of images: counts where it is in the same memory
-  bool capture = true;       // false: launch every kernel of every step anew (the same bits; for debugging)
+  bool byte_images = false;       // the batches' images are bytes
+  bool flip = false;              // half of the images are mirrored
+  bool checkpoints = false;       // the caller takes checkpoints: their copies count where they are in the same memory
+  size_t data_bytes = 0;          // what the caller keeps of images: counts where it is in the same memory
+  Communicator* ranks = nullptr;  // that share every batch; null: this process alone. Outlives the trainer.
+  bool capture = true;            // false: launch every kernel of every step anew (the same bits; for debugging)
 };
 
 class Trainer {
@@ -50,19 +53,22 @@ class Trainer {
   // What would be held against memory_limit; allocates nothing.
   static size_t bytes_needed(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings);
 
-  const ParameterLayout& layout() const { return program_.layout(); }
-  const Program& program() const { return program_; }
+  const ParameterLayout& layout() const { return program().layout(); }
+  const Program& program() const { return *programs_.front().program; }
+  // The images of a batch that this rank's steps are given.
+  IndexRange own_images() const { return images_of_ranks_[rank()]; }
   size_t planned_bytes() const;  // everything the trainer keeps on the device
   KernelChoices kernel_choices() const;
 
-  // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser.
+  // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser. Of several
+  // ranks all call download together.
   void set_weights(const std::vector<float>& weights);
   enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };
   std::vector<float> download(Arena arena);
   void upload(Arena arena, const std::vector<float>& values);
-  const float* ema() const { return ema_.data(); }  // device memory
+  const float* ema() const { return ema_.data(); }  // device memory; of several ranks, whole after a download of it
 
-  // One step on `batch` images.
+  // One step on a batch, of which this rank is given own_images().
   void step(const TrainBatch& batch);
   void step(const float* numbers, const int32_t* labels) { step({.numbers = numbers, .labels = labels}); }
   TrainState state();  // waits for the device
@@ -87,8 +93,21 @@ class Trainer {
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
   void unpack();  // the batch's images into x0_
-  int passes() const;
-  void run_pass(int pass);
+  // A program for passes of so many images; those of a trainer share their memory.
+  struct PassProgram {
+    int images;
+    std::unique_ptr<Program> program;
+    NetworkInputs inputs;
+  };
+  void plan_shares();
+  void plan_programs();
+  PassProgram& program_of(const RankPass& pass);
+  IndexRange images_of(const IndexRange& leaves) const;
+  int rank() const { return settings_.ranks ? settings_.ranks->rank() : 0; }
+  int ranks() const { return settings_.ranks ? settings_.ranks->size() : 1; }
+  void run_pass(const RankPass& pass);
+  void share_losses();
+  void join_gradients();
   void micro_step(Program& program, const NetworkInputs& inputs, int offset);
   void take_loss(Program& program, const SampleCounter& counter, int offset);  // with its gradient
   float* gradients_of(int slot) { return slot == 0 ? gradients_.data() : waiting_[slot - 1].data(); }
@@ -99,9 +118,12 @@ class Trainer {
   int schedule_steps_;
   LevelSampler level_sampler_;
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
-  Program program_;
-  NetworkInputs inputs_, last_inputs_;
-  std::optional<Program> last_;  // the last pass where it has fewer images; in the same memory
+  std::vector<IndexRange> images_of_ranks_;
+  PassPlan passes_;
+  std::vector<PassProgram> programs_;         // the largest first
+  const Program* packed_ = nullptr;           // whose weights stand in the shared memory
+  std::optional<GradientExchange> exchange_;  // of several ranks
+  IndexRange slice_;                          // of the arena that the optimiser walks: what this rank updates
   DeviceBuffer<char> activations_;
   Stream stream_{"training"};
   Graph graph_;
@@ -109,6 +131,7 @@ class Trainer {
   DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
   DeviceBuffer<bf16> bf16_weights_;           // of all weights, where an op of the network reads it
   std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first
+  DeviceBuffer<float> gathered_;              // of several ranks: one of the moments, where it is asked for
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;
   DeviceBuffer<uint8_t> bytes_;    // the step's images, where they are bytes
