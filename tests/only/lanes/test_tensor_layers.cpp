@@ -18,11 +18,10 @@ namespace ito::test {
 namespace {
 
 const ConvShape kShapes[] = {
-    {8, 8, 16, 24, 3, 3, 1, 1, 1, 1, 1},  // as the inside of a network
-    {9, 7, 3, 8, 3, 3, 1, 1, 1, 1, 1},    // a stem: channels padded
-    {9, 8, 16, 8, 3, 3, 2, 0, 0, 1, 1},   // half the size
-    {5, 5, 40, 16, 1, 1, 1, 0, 0, 0, 0},
-    {8, 8, 40, 16, 3, 3, 1, 1, 1, 1, 1},  // takes a norm in
+    {8, 8, 16, 24, 3, 3, 1, 1, 1, 1, 1},                                       // as the inside of a network
+    {9, 7, 3, 8, 3, 3, 1, 1, 1, 1, 1},                                         // a stem: channels padded
+    {9, 8, 16, 8, 3, 3, 2, 0, 0, 1, 1},                                        // half the size
+    {5, 5, 40, 16, 1, 1, 1, 0, 0, 0, 0}, {8, 8, 40, 16, 3, 3, 1, 1, 1, 1, 1},  // takes a norm in
 };
 
 class TensorLayers : public ::testing::Test {
