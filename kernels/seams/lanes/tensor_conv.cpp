@@ -9,10 +9,6 @@
 namespace ito {
 namespace {
 
-const bf16* as_bf16(ConstDataRef data) {
-  return static_cast<const bf16*>(data.data);
-}
-
 bool sm80_takes(const ConvTask& task) {
   return task.type == DType::BF16 && !conv_sm80_refusal({task.shape});
 }

@@ -9,6 +9,9 @@ namespace ito {
 extern const ConvFamily kSm80Conv;
 extern const ConvFamily kSm90Conv;  // on request: no card has yet shown it right and faster
 
+inline const bf16* as_bf16(ConstDataRef data) {
+  return static_cast<const bf16*>(data.data);
+}
 ConvSm80Norm sm80_norm(const NormBefore& norm);
 
 }  // namespace ito

@@ -10,9 +10,6 @@
 namespace ito {
 namespace {
 
-const bf16* as_bf16(ConstDataRef data) {
-  return static_cast<const bf16*>(data.data);
-}
 bf16* as_bf16(DataRef data) {
   return static_cast<bf16*>(data.data);
 }

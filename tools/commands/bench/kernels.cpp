@@ -135,22 +135,19 @@ std::vector<OpCase> divide_rows_ops(int n) {
   return ops;
 }
 
-std::vector<OpCase> upsample_ops(int n) {
+std::vector<OpCase> resample_ops(int n, Value (*op)(Program&, const std::string&, Value)) {
   std::vector<OpCase> ops;
   for (const cases::Resample& r : joined(cases::kResample, cases::model_resample_cases(n)))
-    ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r](Program& p) {
-                     return upsample_nearest(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
+    ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r, op](Program& p) {
+                     return op(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
                    }});
   return ops;
 }
-
+std::vector<OpCase> upsample_ops(int n) {
+  return resample_ops(n, upsample_nearest);
+}
 std::vector<OpCase> average_pool_ops(int n) {
-  std::vector<OpCase> ops;
-  for (const cases::Resample& r : joined(cases::kResample, cases::model_resample_cases(n)))
-    ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r](Program& p) {
-                     return average_pool(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
-                   }});
-  return ops;
+  return resample_ops(n, average_pool);
 }
 
 std::vector<OpCase> concat_ops(int n) {
