@@ -2,13 +2,16 @@
 // A worker: the whole command on one device library. Exit codes: 0 done, 1 our fault or the machine's, 2 the user's.
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
+#include <optional>
 
 #include "engine/checkpoint/kernel_table_file.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "engine/io/option_name.h"
+#include "kernels/seams/comm.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/ranges.h"
 #include "tools/commands/commands.h"
@@ -105,22 +108,73 @@ std::string describe(const CLI::App& app, const CLI::ParseError& e, const std::s
   return what;
 }
 
-int report_usage(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
-  if (e.get_exit_code() == 0) {  // --help
-    app.exit(e);
-    return ito::finish_results();
-  }
-  const CLI::App& command = chosen_command(app);
-  ito::print_error(describe(app, e, first) + " (see ito" + (&command == &app ? "" : " " + command.get_name()) +
-                   " --help)");
-  return 2;
+// The error's line: this process's, or of several ranks the one that ends them all.
+int report(const std::string& message, int code) {
+  ito::abort_ranks("ito: " + message, code);
+  ito::print_error(message);
+  return code;
 }
 
-// A path that cannot be listed, made or renamed, where no better words were found.
-int report(const std::filesystem::filesystem_error& e) {
-  ito::print_error(e.path1().string() + ": " + e.code().message() +
-                   "; check the path, its permissions and the space left");
-  return 2;
+int report_usage(const CLI::App& app, const CLI::ParseError& e, const std::string& first) {
+  const CLI::App& command = chosen_command(app);
+  return report(describe(app, e, first) + " (see ito" + (&command == &app ? "" : " " + command.get_name()) + " --help)",
+                2);
+}
+
+// Results, notes and progress of the other ranks would be the same.
+void leave_words_to_the_first() {
+  ito::keep_quiet();
+  if (!std::freopen("/dev/null", "w", stdout)) ito::fail("standard output cannot be given up");
+}
+
+void add_commands(CLI::App& app, ito::Communicator& ranks) {
+  app.require_subcommand(1);
+  app.fallthrough();  // --device may stand after the sub-command too
+  app.option_defaults()->always_capture_default();
+  static std::string device = "auto";  // the front has decided by now; kept so that --help shows it
+  app.add_option("--device", device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
+  app.add_option_function<std::string>("--kernel-table", ito::take_kernel_table,
+                                       "which kernel each layer takes: what `ito bench --tune` wrote on this device");
+  ito::add_train_command(app, ranks);
+  for (const auto add :
+       {ito::add_sample_command, ito::add_predict_command, ito::add_inspect_command, ito::add_convert_command,
+        ito::add_eval_command, ito::add_reverse_stats_command, ito::add_likelihood_command, ito::add_measure_command,
+        ito::add_restore_command, ito::add_bench_command, ito::add_profile_command}) {
+    const std::vector<std::string> before = command_names(app);
+    add(app);
+    for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+      if (std::ranges::find(before, command->get_name()) == before.end())
+        command->preparse_callback([command, &ranks](size_t) {
+          ITO_USER_CHECK(ranks.size() == 1, command->get_name(), ": runs as one process, and ", ranks.size(),
+                         " ranks were started; start it without mpirun or srun");
+        });
+  }
+  ito::read_whole_numbers_in_decimal(app);
+}
+
+// What the first rank did not meet itself.
+void tell_warnings_of_others(ito::Communicator& ranks) {
+  if (ranks.size() == 1) return;
+  const std::vector<std::string> own = ito::warnings_so_far();
+  const std::vector<std::string> all = ranks.gather_text(ito::Json(own).dump(-1, ' ', true));
+  for (size_t rank = 1; rank < all.size(); ++rank)
+    for (const std::string& text : ito::Json::parse(all[rank]).get<std::vector<std::string>>())
+      if (std::ranges::find(own, text) == own.end()) ito::print_warning(ito::join_text("rank ", rank, ": ", text));
+}
+
+int run(CLI::App& app, int argc, char** argv, ito::Communicator& ranks) {
+  int code = 0;
+  try {
+    app.parse(argc, argv);
+  } catch (const ito::EndWith& end) {
+    code = end.code;
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() != 0) throw;
+    app.exit(e);  // --help
+  }
+  tell_warnings_of_others(ranks);
+  const int of_results = ito::finish_results();
+  return code ? code : of_results;
 }
 
 }  // namespace
@@ -132,42 +186,23 @@ int main(int argc, char** argv) {
   ito::warning_sink = ito::print_warning;
   ito::option_spelling = ito::flag_of;
   ito::name_thread("main");
-  CLI::App app("ito: trains diffusion models and runs their reverse process", "ito");
-  app.require_subcommand(1);
-  app.fallthrough();  // --device may stand after the sub-command too
-  app.option_defaults()->always_capture_default();
-  std::string device = "auto";  // the front has decided by now; kept so that --help shows it
-  app.add_option("--device", device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
-  app.add_option_function<std::string>("--kernel-table", ito::take_kernel_table,
-                                       "which kernel each layer takes: what `ito bench --tune` wrote on this device");
+  std::optional<CLI::App> app;  // outlives the ranks: an error in it is told when they are gone
   try {
-    ito::add_train_command(app);
-    ito::add_sample_command(app);
-    ito::add_predict_command(app);
-    ito::add_inspect_command(app);
-    ito::add_convert_command(app);
-    ito::add_eval_command(app);
-    ito::add_reverse_stats_command(app);
-    ito::add_likelihood_command(app);
-    ito::add_measure_command(app);
-    ito::add_restore_command(app);
-    ito::add_bench_command(app);
-    ito::add_profile_command(app);
-    ito::read_whole_numbers_in_decimal(app);
-    app.parse(argc, argv);
-    return ito::finish_results();
+    ito::Communicator ranks = ito::start_communicator();  // before the device is used: each rank takes its own
+    if (ranks.rank() > 0) leave_words_to_the_first();
+    app.emplace("ito: trains diffusion models and runs their reverse process", "ito");
+    add_commands(*app, ranks);
+    return run(*app, argc, argv, ranks);
   } catch (const CLI::ParseError& e) {
-    return report_usage(app, e, argc > 1 ? argv[1] : "");
+    return report_usage(*app, e, argc > 1 ? argv[1] : "");
   } catch (const ito::UserError& e) {
-    ito::print_error(e.what());
-    return 2;
-  } catch (const std::filesystem::filesystem_error& e) {
-    return report(e);
+    return report(e.what(), 2);
+  } catch (const std::filesystem::filesystem_error& e) {  // where no better words were found
+    return report(
+        e.path1().string() + ": " + e.code().message() + "; check the path, its permissions and the space left", 2);
   } catch (const std::bad_alloc&) {
-    ito::print_error("out of memory; lower --batch, or free some memory");
-    return 1;
+    return report("out of memory; lower --batch, or free some memory", 1);
   } catch (const std::exception& e) {
-    ito::print_error(e.what());
-    return 1;
+    return report(e.what(), 1);
   }
 }

@@ -10,6 +10,7 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/atomic_folder.h"
 #include "kernels/error.h"
+#include "kernels/seams/comm.h"
 
 namespace ito {
 namespace {
@@ -21,7 +22,19 @@ namespace fs = std::filesystem;
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
                  const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot,
                  const LevelStatistics* statistics) {
+  write_model(directory, component, scheduler, layout, ArenaPart{0, weights}, snapshot, statistics, nullptr);
+}
+
+void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
+                 const ParameterLayout& layout, const ArenaPart& weights, const TrainingSnapshot* snapshot,
+                 const LevelStatistics* statistics, Communicator* ranks) {
   const fs::path temporary = directory + ".partial";
+  const auto write_arenas = [&] {
+    if (!layout.all().empty())
+      write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights, ranks);
+    if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot, ranks);
+  };
+  if (ranks && ranks->rank() > 0) return write_arenas();
   std::error_code ignored;
   try {
     fs::remove_all(temporary);
@@ -36,11 +49,10 @@ void write_model(const std::string& directory, const Component& component, const
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
-    if (!layout.all().empty()) write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights);
     if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (snapshot && !snapshot->kernel_table.choices.empty())
       write_json_file((temporary / kKernelsFile).string(), json_of(snapshot->kernel_table));
-    if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot);
+    write_arenas();
     put_folder_in_place(temporary, directory);
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(temporary, ignored);

@@ -20,9 +20,14 @@ namespace ito {
 // Writes the directory whole or not at all, every file on the disk before it has its name; an existing one of that name
 // is replaced. weights: an arena; a layout without tensors has no file of them. snapshot null: a plain model.
 // statistics null: none were measured.
+// With ranks all of them call it, each with its part of the arenas; the first writes all else. What fails on one of
+// them is thrown on all, or leaves the others waiting for the process's end.
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
                  const ParameterLayout& layout, const std::vector<float>& weights, const TrainingSnapshot* snapshot,
                  const LevelStatistics* statistics = nullptr);
+void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
+                 const ParameterLayout& layout, const ArenaPart& weights, const TrainingSnapshot* snapshot,
+                 const LevelStatistics* statistics, Communicator* ranks);
 
 void write_latest(const std::string& out, const std::string& name);  // OUT/latest
 

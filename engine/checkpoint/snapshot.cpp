@@ -9,6 +9,7 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
+#include "engine/ranks/shared_file.h"
 #include "kernels/diffusion/level_losses.h"
 #include "kernels/error.h"
 
@@ -77,7 +78,8 @@ constexpr size_t kMostKernelsText = 1000;
 
 }  // namespace
 
-void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot) {
+void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot,
+                    Communicator* ranks) {
   SafetensorsWriter writer;
   add_arena(writer, "weights.", layout, snapshot.weights, false);
   add_arena(writer, "first_moment.", layout, snapshot.first_moment, true);
@@ -90,7 +92,7 @@ void write_snapshot(const std::string& path, const ParameterLayout& layout, cons
   }
   writer.add_u8(kKernels, {static_cast<int64_t>(snapshot.kernels.size())},
                 std::vector<uint8_t>(snapshot.kernels.begin(), snapshot.kernels.end()));
-  writer.write(path);
+  ranks ? write_together(writer, path, *ranks) : writer.write(path);
 }
 
 std::string read_kernels(const SafetensorsFile& state) {
@@ -105,17 +107,20 @@ std::string read_kernels(const SafetensorsFile& state) {
   return {bytes.begin(), bytes.end()};
 }
 
-size_t checkpoint_copy_bytes(const ParameterLayout& layout) {
-  const size_t arena = sizeof(float) * layout.arena_floats();
+size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks) {
+  size_t most = 0;
+  for (int rank = 0; rank < ranks; ++rank)
+    most = std::max(most, static_cast<size_t>(part_of_rank(layout, ranks, rank).count));
+  const size_t arena = sizeof(float) * most;
   return 7 * arena;  // weights, moments and EMA; the first three once more as tensors of the file
 }
 
 TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   TrainingSnapshot snapshot;
-  snapshot.weights = read_arena(file, "weights.", layout, false);
-  snapshot.first_moment = read_arena(file, "first_moment.", layout, true);
-  snapshot.second_moment = read_arena(file, "second_moment.", layout, true);
+  snapshot.weights.values = read_arena(file, "weights.", layout, false);
+  snapshot.first_moment.values = read_arena(file, "first_moment.", layout, true);
+  snapshot.second_moment.values = read_arena(file, "second_moment.", layout, true);
   snapshot.kernels = read_kernels(file);
   snapshot.level_losses = read_level_losses(file);
   std::vector<std::string> known{kKernels, kLevelLosses, kLevelCounts};

@@ -13,22 +13,26 @@
 
 namespace ito {
 
+class Communicator;
+
 struct TrainingSnapshot {
   TrainState state{};
   uint64_t seed = 0;
-  uint64_t configuration_hash = 0;                          // of what else the numbers depend on; 0: not known
-  uint64_t data_fingerprint = 0;                            // Dataset::fingerprint()
-  std::string kernels;                                      // what it was computed with, in words; printable ASCII
-  KernelTable kernel_table;                                 // what its layers were run by; a file of its own
-  LevelLosses level_losses;                                 // of a draw of levels that follows them
-  std::vector<float> weights, first_moment, second_moment;  // arenas
+  uint64_t configuration_hash = 0;                 // of what else the numbers depend on; 0: not known
+  uint64_t data_fingerprint = 0;                   // Dataset::fingerprint()
+  std::string kernels;                             // what it was computed with, in words; printable ASCII
+  KernelTable kernel_table;                        // what its layers were run by; a file of its own
+  LevelLosses level_losses;                        // of a draw of levels that follows them
+  ArenaPart weights, first_moment, second_moment;  // whole arenas, but of several ranks their parts
 };
-void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot);
+// ranks: as write_weights has them.
+void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot,
+                    Communicator* ranks = nullptr);
 TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout);
 std::string read_kernels(const SafetensorsFile& state);  // the snapshot's `kernels` alone
 
 // Memory of the host that writing a checkpoint takes at most: the snapshot's arenas, the EMA weights, and what is put
-// into the file's layout.
-size_t checkpoint_copy_bytes(const ParameterLayout& layout);
+// into the file's layout; of so many ranks' parts.
+size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks = 1);
 
 }  // namespace ito

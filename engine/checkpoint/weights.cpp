@@ -2,11 +2,13 @@
 // See weights.h. A file must hold the network's tensors, each in its shape, and no others.
 #include "engine/checkpoint/weights.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
 #include "engine/checkpoint/weight_files.h"
 #include "engine/io/input_file.h"
+#include "engine/ranks/shared_file.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -59,9 +61,28 @@ std::vector<float> read_arena(const SafetensorsFile& file, const std::string& pr
 }
 
 void add_arena(SafetensorsWriter& writer, const std::string& prefix, const ParameterLayout& layout,
-               const std::vector<float>& arena, bool trainable_only) {
-  for (const Parameter& p : layout.all())
-    if (p.trainable || !trainable_only) writer.add(prefix + p.name, p.shape, to_file_layout(p, arena.data()));
+               const ArenaPart& part, bool trainable_only) {
+  for (const Parameter& p : layout.all()) {
+    if (!p.trainable && trainable_only) continue;
+    if (part.holds(p))
+      writer.add(prefix + p.name, p.shape, to_file_layout(p, part.values.data(), part.first));
+    else
+      writer.add_elsewhere(prefix + p.name, TensorType::F32, p.shape);
+  }
+}
+
+IndexRange part_of_rank(const ParameterLayout& layout, int ranks, int rank) {
+  std::vector<int64_t> places;
+  for (const Parameter& p : layout.all()) places.push_back(p.offset);
+  std::sort(places.begin(), places.end());
+  // The first parameter from the rank's share of the floats on.
+  const auto begin = [&](int of) {
+    if (of == 0 || of == ranks) return of == 0 ? 0 : layout.arena_floats();
+    const auto at =
+        std::lower_bound(places.begin(), places.end(), share_of_rank(layout.arena_floats(), ranks, of).first);
+    return at == places.end() ? layout.arena_floats() : *at;
+  };
+  return {begin(rank), begin(rank + 1) - begin(rank)};
 }
 
 std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout) {
@@ -78,9 +99,13 @@ std::vector<float> read_weights(const std::string& path, const ParameterLayout& 
 }
 
 void write_weights(const std::string& path, const ParameterLayout& layout, const std::vector<float>& arena) {
+  write_weights(path, layout, ArenaPart{0, arena}, nullptr);
+}
+
+void write_weights(const std::string& path, const ParameterLayout& layout, const ArenaPart& part, Communicator* ranks) {
   SafetensorsWriter writer;
-  add_arena(writer, "", layout, arena, false);
-  writer.write(path);
+  add_arena(writer, "", layout, part, false);
+  ranks ? write_together(writer, path, *ranks) : writer.write(path);
 }
 
 }  // namespace ito

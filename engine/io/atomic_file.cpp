@@ -123,6 +123,25 @@ void AtomicFile::write(const void* data, size_t bytes) {
   }
 }
 
+void AtomicFile::write_at(uint64_t place, const void* data, size_t bytes) {
+  if (const int error_number = ito::write_at(descriptor_, place, data, bytes))
+    fail_with("writing failed", error_number);
+}
+
+int write_at(int descriptor, uint64_t place, const void* data, size_t bytes) {
+  const char* source = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written =
+        ::pwrite(descriptor, source, std::min<size_t>(bytes, size_t{1} << 30), static_cast<off_t>(place));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    source += written;
+    place += static_cast<uint64_t>(written);
+    bytes -= static_cast<size_t>(written);
+  }
+  return 0;
+}
+
 void AtomicFile::commit() {
   if (temporary_.empty()) {
     if (::close(std::exchange(descriptor_, -1)) != 0) fail_with("writing failed", errno);

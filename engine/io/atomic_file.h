@@ -2,6 +2,7 @@
 // Files that appear whole or not at all: written beside their final name, fsynced, then renamed over it.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,8 @@ class AtomicFile {
   AtomicFile& operator=(const AtomicFile&) = delete;
 
   void write(const void* data, size_t bytes);
+  void write_at(uint64_t place, const void* data, size_t bytes);  // of a regular file
+  const std::string& temporary() const { return temporary_; }     // its name until then
   // Flushes to the disk and gives the file its final name.
   void commit();
 
@@ -30,6 +33,9 @@ class AtomicFile {
   std::string temporary_;  // empty when written straight through
   int descriptor_ = -1;
 };
+
+// At a place of an open file; the number of the system's error, or 0.
+int write_at(int descriptor, uint64_t place, const void* data, size_t bytes);
 
 void write_file_atomically(const std::string& path, const void* data, size_t bytes);
 void write_file_atomically(const std::string& path, std::string_view text);

@@ -4,6 +4,7 @@
 // claim in the header is checked against the file when it is opened. Errors name the file and the tensor.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -78,17 +79,23 @@ class SafetensorsWriter {
   // Bytes in the file's own layout (little-endian, C order).
   void add_raw(const std::string& name, TensorType type, const std::vector<int64_t>& shape,
                std::span<const uint8_t> bytes);
+  // A tensor of the file that is written by others, who have its data.
+  void add_elsewhere(const std::string& name, TensorType type, const std::vector<int64_t>& shape);
   // Added to "format": "pt", which is what foreign loaders expect.
   void set_metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
 
   // Whole or not at all (see atomic_file.h).
   void write(const std::string& path) const;
+  // The file's parts that are here, from its beginning on: the header first, then tensors by name. path: for messages.
+  using Visit = std::function<void(uint64_t place, const void* data, size_t bytes)>;
+  void for_each_part(const std::string& path, const Visit& visit) const;
 
  private:
   struct Tensor {
     TensorType type = TensorType::F32;
     std::vector<int64_t> shape;
     const void* data = nullptr;
+    bool elsewhere = false;
     uint64_t bytes = 0;
     std::shared_ptr<const void> owner;  // null when the memory is the caller's
   };
@@ -96,6 +103,10 @@ class SafetensorsWriter {
               uint64_t bytes, std::shared_ptr<const void> owner);
   template <class T>
   void insert_owned(const std::string& name, TensorType type, const std::vector<int64_t>& shape, std::vector<T>&& data);
+
+  using Item = std::pair<const std::string, Tensor>;
+  std::vector<const Item*> in_order() const;
+  std::string header(const std::string& path) const;  // with its length before it
 
   std::map<std::string, Tensor> tensors_;
   std::map<std::string, std::string> metadata_{{"format", "pt"}};

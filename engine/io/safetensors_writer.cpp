@@ -21,7 +21,7 @@ void SafetensorsWriter::insert(const std::string& name, TensorType type, const s
               "safetensors: tensor ", quote_name(name), ": bad dimension ", dimension);
   ITO_CHECK(bytes == expected, "safetensors: tensor ", quote_name(name), ": ", bytes, " bytes given, its shape needs ",
             expected);
-  const bool is_new = tensors_.emplace(name, Tensor{type, shape, data, bytes, std::move(owner)}).second;
+  const bool is_new = tensors_.emplace(name, Tensor{type, shape, data, false, bytes, std::move(owner)}).second;
   ITO_CHECK(is_new, "safetensors: tensor ", quote_name(name), ": added twice");
 }
 
@@ -59,16 +59,26 @@ void SafetensorsWriter::add_raw(const std::string& name, TensorType type, const 
   insert(name, type, shape, bytes.data(), bytes.size(), nullptr);
 }
 
-void SafetensorsWriter::write(const std::string& path) const {
-  std::vector<const std::pair<const std::string, Tensor>*> order;
+void SafetensorsWriter::add_elsewhere(const std::string& name, TensorType type, const std::vector<int64_t>& shape) {
+  uint64_t bytes = size_of(type);
+  for (const int64_t dimension : shape) bytes *= static_cast<uint64_t>(dimension);
+  insert(name, type, shape, nullptr, bytes, nullptr);
+  tensors_.at(name).elsewhere = true;
+}
+
+std::vector<const SafetensorsWriter::Item*> SafetensorsWriter::in_order() const {
+  std::vector<const Item*> order;
   for (const auto& item : tensors_) order.push_back(&item);
   std::stable_sort(order.begin(), order.end(),
                    [](const auto* a, const auto* b) { return size_of(a->second.type) > size_of(b->second.type); });
+  return order;
+}
 
+std::string SafetensorsWriter::header(const std::string& path) const {
   Json header = Json::object();
   header["__metadata__"] = metadata_;
   uint64_t position = 0;
-  for (const auto* item : order) {
+  for (const Item* item : in_order()) {
     const Tensor& tensor = item->second;
     header[item->first] = {{"dtype", name_of(tensor.type)},
                            {"shape", tensor.shape},
@@ -83,12 +93,26 @@ void SafetensorsWriter::write(const std::string& path) const {
   }
   // Spaces after the header, so that the data begins at a multiple of 8.
   text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = text.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
+}
 
+void SafetensorsWriter::for_each_part(const std::string& path, const Visit& visit) const {
+  const std::string beginning = header(path);
+  visit(0, beginning.data(), beginning.size());
+  uint64_t place = beginning.size();
+  for (const Item* item : in_order()) {
+    const Tensor& tensor = item->second;
+    if (!tensor.elsewhere) visit(place, tensor.data, tensor.bytes);
+    place += tensor.bytes;
+  }
+}
+
+void SafetensorsWriter::write(const std::string& path) const {
+  for (const auto& [name, tensor] : tensors_)
+    ITO_CHECK(!tensor.elsewhere, "safetensors: tensor ", quote_name(name), ": its data is not here");
   AtomicFile file(path);
-  const uint64_t header_bytes = text.size();
-  file.write(&header_bytes, 8);
-  file.write(text.data(), text.size());
-  for (const auto* item : order) file.write(item->second.data, item->second.bytes);
+  for_each_part(path, [&](uint64_t, const void* data, size_t bytes) { file.write(data, bytes); });
   file.commit();
 }
 

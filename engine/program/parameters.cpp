@@ -95,9 +95,10 @@ std::vector<float> initial_weights(const ParameterLayout& layout, uint64_t seed)
   return arena;
 }
 
-std::vector<float> to_file_layout(const Parameter& parameter, const float* arena) {
+std::vector<float> to_file_layout(const Parameter& parameter, const float* arena, int64_t first) {
   std::vector<float> values(parameter.count());
-  for (int64_t i = 0; i < parameter.count(); ++i) values[i] = arena[parameter.offset + arena_index(parameter, i)];
+  const int64_t at = parameter.offset - first;
+  for (int64_t i = 0; i < parameter.count(); ++i) values[i] = arena[at + arena_index(parameter, i)];
   return values;
 }
 

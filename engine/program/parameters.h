@@ -58,7 +58,17 @@ class ParameterLayout {
 std::vector<float> initial_weights(const ParameterLayout& layout, uint64_t seed);
 
 // One tensor between an arena on the host and its file layout.
-std::vector<float> to_file_layout(const Parameter& parameter, const float* arena);
+// A process's part of an arena, for files that several write: whole parameters one after another.
+struct ArenaPart {
+  int64_t first = 0;
+  std::vector<float> values;
+  bool holds(const Parameter& p) const {
+    return p.offset >= first && p.offset + p.count() <= first + static_cast<int64_t>(values.size());
+  }
+};
+
+// arena: from its float `first` on.
+std::vector<float> to_file_layout(const Parameter& parameter, const float* arena, int64_t first = 0);
 void from_file_layout(const Parameter& parameter, const std::vector<float>& values, float* arena);
 
 }  // namespace ito

@@ -28,22 +28,27 @@ namespace fs = std::filesystem;
 }  // namespace
 
 RunFolder::RunFolder(const RunConfig& run, const Component& component, const SchedulerConfig& scheduler,
-                     const RunIdentity& identity)
-    : run_(run), component_(component), scheduler_(scheduler), identity_(identity) {
+                     const RunIdentity& identity, Communicator& ranks)
+    : run_(run), component_(component), scheduler_(scheduler), identity_(identity), ranks_(ranks) {
+  if (ranks.rank() == 0) claim();
+  ranks.barrier();
+}
+
+void RunFolder::claim() {
   std::error_code error;
-  fs::create_directories(run.out, error);
-  ITO_USER_CHECK(!error, option_name("out"), " ", run.out, ": cannot be created: ", error.message(),
+  fs::create_directories(run_.out, error);
+  ITO_USER_CHECK(!error, option_name("out"), " ", run_.out, ": cannot be created: ", error.message(),
                  "; choose another folder");
-  if (!run.resume) {
-    const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run.out, {component.folder});
+  if (!run_.resume) {
+    const std::optional<FoundCheckpoint> checkpoint = newest_checkpoint(run_.out, {component_.folder});
     std::string found = checkpoint ? checkpoint_name(checkpoint->step) : "";
     for (const char* name : {"latest", "metrics.jsonl", "config.json"})
       if (fs::exists(path(name))) found = name;
-    ITO_USER_CHECK(found.empty(), option_name("out"), " ", run.out, ": holds a run already (", found,
+    ITO_USER_CHECK(found.empty(), option_name("out"), " ", run_.out, ": holds a run already (", found,
                    "); go on with it (", option_name("resume"), "), choose another folder or remove it");
   }
   lock();
-  remove_leftovers(run.out);
+  remove_leftovers(run_.out);
 }
 
 RunFolder::~RunFolder() {
@@ -64,6 +69,13 @@ int64_t RunFolder::start(Trainer& trainer) {
   if (run_.resume) checkpoint = newest_checkpoint(run_.out, {component_.folder});
   const int64_t done = checkpoint ? checkpoint->step : 0;
   if (checkpoint) restore(trainer, *checkpoint);
+  ranks_.barrier();  // all have read what is written anew
+  if (checkpoint) latest_ = checkpoint_name(done);
+  if (ranks_.rank() == 0) open_logs(done);
+  return done;
+}
+
+void RunFolder::open_logs(int64_t done) {
   write_json_file(path("config.json"), configuration());
   const auto number = [](const Json& line, const char* key) {
     const Json value = line.value(key, Json());  // null: the log's word for NaN
@@ -76,14 +88,12 @@ int64_t RunFolder::start(Trainer& trainer) {
   timings_.open(path("timings.jsonl"), done);
   if (run_.resume) remove_pictures_past(done);
   logged_step_ = done;
-  if (checkpoint) {
-    latest_ = checkpoint_name(done);
+  if (!latest_.empty()) {
     write_latest(run_.out, latest_);
     prune_checkpoints(run_.out, done, run_.keep_last, run_.keep_every);
   } else if (fs::exists(path("latest"))) {
     fs::remove(path("latest"));  // it names nothing that is whole
   }
-  return done;
 }
 
 Json RunFolder::configuration() const {
@@ -122,9 +132,9 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
                  ", its folder is named for ", checkpoint.step, "; give the folder its own name back");
   ITO_USER_CHECK(checkpoint.step <= run_.steps, option_name("steps"), " ", run_.steps, ": ", checkpoint.path,
                  " is past it; ask for more steps");
-  trainer.upload(Trainer::Arena::Weights, snapshot.weights);
-  trainer.upload(Trainer::Arena::FirstMoment, snapshot.first_moment);
-  trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment);
+  trainer.upload(Trainer::Arena::Weights, snapshot.weights.values);
+  trainer.upload(Trainer::Arena::FirstMoment, snapshot.first_moment.values);
+  trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment.values);
   trainer.upload(Trainer::Arena::Ema, read_weights(files.weights, trainer.layout()));
   trainer.set_state(snapshot.state);
   if (files.statistics.empty())
@@ -182,15 +192,18 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   snapshot.kernels = identity_.kernels;
   snapshot.kernel_table = {.source = "", .device = device_name(), .choices = trainer.kernel_choices()};
   snapshot.level_losses = trainer.level_losses();
-  snapshot.weights = trainer.download(Trainer::Arena::Weights);
-  snapshot.first_moment = trainer.download(Trainer::Arena::FirstMoment);
-  snapshot.second_moment = trainer.download(Trainer::Arena::SecondMoment);
-  metrics_.sync();
-  timings_.sync();
+  snapshot.weights = trainer.download_part(Trainer::Arena::Weights);
+  snapshot.first_moment = trainer.download_part(Trainer::Arena::FirstMoment);
+  snapshot.second_moment = trainer.download_part(Trainer::Arena::SecondMoment);
+  if (ranks_.rank() == 0) {
+    metrics_.sync();
+    timings_.sync();
+  }
   const std::string name = checkpoint_name(step);
-  write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download(Trainer::Arena::Ema), &snapshot,
-              &statistics);
+  write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download_part(Trainer::Arena::Ema),
+              &snapshot, &statistics, ranks_.size() > 1 ? &ranks_ : nullptr);
   latest_ = name;
+  if (ranks_.rank() > 0) return;
   write_latest(run_.out, latest_);
   write_loss_chart();
   prune_checkpoints(run_.out, step, run_.keep_last, run_.keep_every);

@@ -30,9 +30,10 @@ inline constexpr const char* kStartedIn = "started_in";
 class RunFolder {
  public:
   // Creates the folder and keeps every other trainer out of it while this object lives; removes what a killed run left
-  // half written. Refuses a folder that holds a run, unless run.resume.
+  // half written. Refuses a folder that holds a run, unless run.resume. All ranks make one together, and call start and
+  // write_checkpoint together: the first writes, and the others read, and write their parts of checkpoints.
   RunFolder(const RunConfig& run, const Component& component, const SchedulerConfig& scheduler,
-            const RunIdentity& identity);
+            const RunIdentity& identity, Communicator& ranks);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -44,7 +45,7 @@ class RunFolder {
 
   std::string path(const std::string& name) const;
   // Appends a line to metrics.jsonl and timings.jsonl from the trainer's running loss; returns it in short. seconds,
-  // waited: since this start, in all and for data.
+  // waited: since this start, in all and for data. The first rank's.
   std::string log(Trainer& trainer, double seconds, double waited);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
@@ -53,7 +54,9 @@ class RunFolder {
   std::string latest_checkpoint() const { return path(latest_); }
 
  private:
+  void claim();
   void lock();
+  void open_logs(int64_t done);
   Json configuration() const;
   void remove_pictures_past(int64_t step) const;
   void restore(Trainer& trainer, const FoundCheckpoint& checkpoint);
@@ -62,6 +65,7 @@ class RunFolder {
   Component component_;
   SchedulerConfig scheduler_;
   RunIdentity identity_;
+  Communicator& ranks_;
   int lock_ = -1;  // the folder itself, open
   StepLog metrics_, timings_;
   std::vector<double> logged_steps_, logged_losses_;

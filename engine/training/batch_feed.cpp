@@ -10,22 +10,24 @@
 
 namespace ito {
 
-BatchFeed::BatchFeed(const Dataset& data, uint64_t seed, int batch, bool labels, int64_t first, int64_t last)
+BatchFeed::BatchFeed(const Dataset& data, uint64_t seed, int batch, IndexRange own, bool labels, int64_t first,
+                     int64_t last)
     : data_(data),
       order_(seed, data.count),
       batch_(batch),
+      own_(own),
       last_(last),
       next_(first),
       gathered_(first),
       free_(first + kSlots) {
   ITO_CHECK(!labels || !data.labels.empty(), data.name, ": has no labels for a network that is trained with them");
-  const size_t numbers = static_cast<size_t>(batch) * static_cast<size_t>(data.image_size());
+  const size_t numbers = static_cast<size_t>(own.count * data.image_size());
   for (Slot& slot : slots_) {
     if (data.pixels_f32.empty())
       slot.bytes = {numbers, "a batch of images"};
     else
       slot.numbers = {numbers, "a batch of images"};
-    if (labels) slot.labels = {static_cast<size_t>(batch), "a batch's labels"};
+    if (labels) slot.labels = {static_cast<size_t>(own.count), "a batch's labels"};
   }
   thread_ = std::thread([this] { gather_all(); });
 }
@@ -39,9 +41,9 @@ BatchFeed::~BatchFeed() {
   thread_.join();
 }
 
-size_t BatchFeed::bytes(const Dataset& data, int batch, bool labels) {
+size_t BatchFeed::bytes(const Dataset& data, int64_t images, bool labels) {
   const size_t image = static_cast<size_t>(data.image_size()) * (data.pixels_f32.empty() ? 1 : sizeof(float));
-  return kSlots * static_cast<size_t>(batch) * (image + (labels ? sizeof(int32_t) : 0));
+  return kSlots * static_cast<size_t>(images) * (image + (labels ? sizeof(int32_t) : 0));
 }
 
 // The batch before is given back here and not when its step is enqueued, so that waiting for its copy leaves the device
@@ -99,8 +101,8 @@ void BatchFeed::gather_all() {
 void BatchFeed::gather(int64_t step) {
   Slot& slot = slot_of(step);
   const int64_t size = data_.image_size();
-  for (int i = 0; i < batch_; ++i) {
-    const int64_t index = order_.index(step * batch_ + i);
+  for (int64_t i = 0; i < own_.count; ++i) {
+    const int64_t index = order_.index(step * batch_ + own_.first + i);
     if (slot.bytes.data())
       std::copy_n(&data_.pixels[index * size], size, slot.bytes.data() + i * size);
     else

@@ -10,15 +10,18 @@
 #include "engine/data/dataset.h"
 #include "engine/data/order.h"
 #include "engine/program/device_buffer.h"
+#include "engine/ranks/subtrees.h"
 #include "engine/training/train_batch.h"
 
 namespace ito {
 
 class BatchFeed {
  public:
-  // Of the steps first .. last-1, `batch` images each: image i of step s is at the order's position s * batch + i. data
-  // outlives the feed.
-  BatchFeed(const Dataset& data, uint64_t seed, int batch, bool labels, int64_t first, int64_t last);
+  // Of the steps first .. last-1, `batch` images each: image i of step s is at the order's position s * batch + i, and
+  // those of `own` are gathered. data outlives the feed.
+  BatchFeed(const Dataset& data, uint64_t seed, int batch, IndexRange own, bool labels, int64_t first, int64_t last);
+  BatchFeed(const Dataset& data, uint64_t seed, int batch, bool labels, int64_t first, int64_t last)
+      : BatchFeed(data, seed, batch, {0, batch}, labels, first, last) {}
   ~BatchFeed();
   BatchFeed(const BatchFeed&) = delete;
   BatchFeed& operator=(const BatchFeed&) = delete;
@@ -29,7 +32,7 @@ class BatchFeed {
   // For how long, in all, the device has had nothing to do because a batch was not there.
   double seconds_waited() const { return waited_; }
 
-  static size_t bytes(const Dataset& data, int batch, bool labels);  // of the slots
+  static size_t bytes(const Dataset& data, int64_t images, bool labels);  // of the slots
 
  private:
   static constexpr int kSlots = 2;
@@ -48,6 +51,7 @@ class BatchFeed {
   const Dataset& data_;
   DataOrder order_;  // the thread's
   int batch_;
+  IndexRange own_;  // of a batch
   int64_t last_;
   int64_t next_;  // this and the next two are the caller's
   double waited_ = 0;

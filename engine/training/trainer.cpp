@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "engine/checkpoint/snapshot.h"
+#include "engine/checkpoint/weights.h"
 #include "engine/diffusion/forward_rows.h"
 #include "engine/diffusion/variational_rows.h"
 #include "engine/io/option_name.h"
@@ -127,7 +128,7 @@ size_t Trainer::data_bytes() const {
 }
 
 size_t Trainer::checkpoint_bytes() const {
-  return device_memory_is_the_hosts() && settings_.checkpoints ? checkpoint_copy_bytes(layout()) : 0;
+  return device_memory_is_the_hosts() && settings_.checkpoints ? checkpoint_copy_bytes(layout(), ranks()) : 0;
 }
 
 Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
@@ -229,18 +230,36 @@ DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
 }
 
 std::vector<float> Trainer::download(Arena arena) {
-  std::vector<float> values(layout().arena_floats(), 0.0f);
+  return download(arena, {0, layout().arena_floats()}).values;
+}
+
+ArenaPart Trainer::download_part(Arena arena) {
+  return download(arena, part_of_rank(layout(), ranks(), rank()));
+}
+
+void Trainer::gather_ema() {
+  if (exchange_) exchange_->gather_arena(stream_, ema_.data());
+}
+
+// What is not there, beyond what is trained, is 0.
+ArenaPart Trainer::download(Arena arena, const IndexRange& part) {
+  const DeviceBuffer<float>& whole = gathered(arena);
+  ArenaPart downloaded{part.first, std::vector<float>(part.count, 0.0f)};
+  const int64_t there = std::clamp<int64_t>(static_cast<int64_t>(whole.count()) - part.first, 0, part.count);
+  if (there > 0) copy_to_host(stream_, downloaded.values.data(), whole.data() + part.first, sizeof(float) * there);
+  return downloaded;
+}
+
+DeviceBuffer<float>& Trainer::gathered(Arena arena) {
   const bool moment = arena == Arena::FirstMoment || arena == Arena::SecondMoment;
   if (exchange_ && moment) {
     copy_on_device(stream_, gathered_.data() + slice_.first, buffer_of(arena).data(), sizeof(float) * slice_.count);
     exchange_->gather_arena(stream_, gathered_.data());
-    gathered_.download(stream_, values.data());
-    return values;
+    return gathered_;
   }
   // The weights are whole at the end of every step.
   if (exchange_ && arena != Arena::Weights) exchange_->gather_arena(stream_, buffer_of(arena).data());
-  buffer_of(arena).download(stream_, values.data());
-  return values;
+  return buffer_of(arena);
 }
 
 void Trainer::upload(Arena arena, const std::vector<float>& values) {

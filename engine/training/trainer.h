@@ -65,8 +65,11 @@ class Trainer {
   void set_weights(const std::vector<float>& weights);
   enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };
   std::vector<float> download(Arena arena);
+  // Of several ranks each gets its part of what a checkpoint holds; of one, all.
+  ArenaPart download_part(Arena arena);
+  void gather_ema();  // so that ema() is whole; of several ranks all call it
   void upload(Arena arena, const std::vector<float>& values);
-  const float* ema() const { return ema_.data(); }  // device memory; of several ranks, whole after a download of it
+  const float* ema() const { return ema_.data(); }  // device memory; of several ranks, whole after gather_ema
 
   // One step on a batch, of which this rank is given own_images().
   void step(const TrainBatch& batch);
@@ -90,6 +93,8 @@ class Trainer {
   size_t data_bytes() const;        // where they count
   size_t checkpoint_bytes() const;  // likewise
   DeviceBuffer<float>& buffer_of(Arena arena);
+  DeviceBuffer<float>& gathered(Arena arena);  // whole, of all ranks
+  ArenaPart download(Arena arena, const IndexRange& part);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
   void unpack();  // the batch's images into x0_

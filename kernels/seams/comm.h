@@ -39,6 +39,7 @@ class Communicator {
   int rank() const;
   int size() const;
   int local_rank() const;  // among the ranks of this host
+  int local_size() const;
   const std::string& host() const;
 
   // Launches on device memory, which may be captured. Graphs that hold them go before the communicator does.
@@ -51,7 +52,11 @@ class Communicator {
 
   // On the host, for start-up, files and errors.
   void barrier();
+  void gather(void* all, const void* own, size_t bytes);          // all: (size, bytes), in the order of ranks
   std::vector<std::string> gather_text(const std::string& text);  // one a rank, on every rank
+  // Waits for all ranks as long as ITO_START_LIMIT says, in seconds (600 if it is not set); Error that names those that
+  // did not come.
+  void meet();
   [[noreturn]] void abort(const std::string& message, int exit_code = 1);
 
  private:
@@ -63,7 +68,8 @@ class Communicator {
 Communicator start_communicator();
 
 // What the top of a program calls with an error that it caught: of several ranks, writes `rank R of S on HOST: message`
-// and ends them all; alone, returns. Works when the communicator is gone.
+// and ends them all, the first rank at once, another after a second; alone, returns. Works when the communicator is
+// gone.
 void abort_ranks(const std::string& message, int exit_code);
 
 }  // namespace ito

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sub-commands of `ito`, one file each: every function adds its options to the application and the work to do when
-// it was chosen. Options and their JSON spelling: --checkpoint-every is checkpoint_every.
+// it was chosen. Options and their JSON spelling: --checkpoint-every is checkpoint_every. A command that is
+// given the ranks is one that mpirun may start several times; the others run alone.
 #pragma once
 #include <CLI/CLI.hpp>
 
+#include "kernels/seams/comm.h"
+
 namespace ito {
 
-void add_train_command(CLI::App& app);
+// Thrown where a command ends, all done, with another exit code than 0.
+struct EndWith {
+  int code;
+};
+
+void add_train_command(CLI::App& app, Communicator& ranks);
 void add_sample_command(CLI::App& app);
 void add_predict_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);

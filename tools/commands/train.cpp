@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // ito train: from a data set to a checkpoint, with metrics, a loss curve and sample grids on the way.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "engine/data/load_dataset.h"
 #include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
+#include "engine/ranks/agreement.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
 #include "engine/run/run_folder.h"
@@ -47,7 +50,8 @@ struct Given {
 };
 
 // image: what the model's configuration says of it.
-Dataset load_data(const RunConfig& run, const ImageShape& image) {
+// sharers: ranks of this host, each of which reads all of it.
+Dataset load_data(const RunConfig& run, const ImageShape& image, int sharers) {
   LoadOptions options;
   // Other numbers of channels are nothing that images can be converted to; train() compares them.
   if (image.channels == 1 || image.channels == 3) options.channels = image.channels;
@@ -57,7 +61,7 @@ Dataset load_data(const RunConfig& run, const ImageShape& image) {
     options.width = image.width;
   }
   options.threads = run.threads;
-  options.memory_limit = host_memory_limit();
+  options.memory_limit = host_memory_limit() / static_cast<size_t>(sharers);
   ReadingWatch watch(run.data);
   options.progress = watch.progress();
   return load_dataset(run.data, options);
@@ -135,7 +139,7 @@ TrainSettings train_settings(const RunConfig& run) {
 }
 
 // The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
-// still be done (after a failed launch it cannot: the device gives nothing back).
+// still be done (after a failed launch it cannot: the device gives nothing back; nor on one rank of several).
 std::string with_what_is_left(const std::exception& e, RunFolder& folder, Trainer& trainer, int64_t step,
                               bool between_steps) {
   try {
@@ -147,6 +151,19 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
   return join_text("step ", step, ": ", e.what(), "; ", left);
 }
 
+// What all ranks have to have alike, and from which checkpoint they go on.
+void check_ranks(Communicator& ranks, const RunConfig& run, const RunIdentity& identity, const std::string& newest) {
+  Json options = run.json();
+  options.erase("threads");
+  std::vector<RankFact> facts = facts_of_process();
+  facts.push_back({"kernels", identity.kernels});
+  facts.push_back({"data", fmt::format("fingerprint {:016x}", identity.data_fingerprint)});
+  facts.push_back({"options", options.dump()});
+  facts.push_back({"model and options together", fmt::format("hash {:016x}", identity.configuration_hash)});
+  facts.push_back({"folder", newest.empty() ? "no checkpoint to go on from" : newest});
+  check_ranks_agree(ranks, facts);
+}
+
 // A run that ends within its warm-up, 500 steps unless told otherwise, never gets to the learning rate asked for.
 void warn_of_warmup(const RunConfig& run, const LearningRateConfig& rate, int64_t first) {
   if (run.steps > run.warmup || first >= run.steps) return;
@@ -155,12 +172,14 @@ void warn_of_warmup(const RunConfig& run, const LearningRateConfig& rate, int64_
 }
 
 // Returns the exit code: 0, or 128 + the signal that stopped the run.
-int train(RunConfig run, const Given& given) {
+int train(RunConfig run, const Given& given, Communicator& ranks) {
+  const bool alone = ranks.size() == 1, first_rank = ranks.rank() == 0;
   TrainSettings settings = train_settings(run);
-  set_device_threads(run.threads);
+  if (!alone) settings.ranks = &ranks;
+  set_device_threads(run.threads || alone ? run.threads : cores_of_rank(ranks));
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
-  const size_t free_memory = device_memory_limit();
+  const size_t free_memory = memory_of_rank(ranks, device_memory_limit());
   const size_t memory_limit =
       run.max_memory ? std::min(free_memory, static_cast<size_t>(run.max_memory) << 20) : free_memory;
   const std::optional<FoundCheckpoint> newest =
@@ -177,7 +196,7 @@ int train(RunConfig run, const Given& given) {
   settings.level_draw = levels.draw;
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
-  const Dataset data = load_data(run, model.configured.image);
+  const Dataset data = load_data(run, model.configured.image, ranks.local_size());
   settings.byte_images = data.pixels_f32.empty();
   settings.flip = run.flip;
   settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
@@ -186,7 +205,7 @@ int train(RunConfig run, const Given& given) {
   Component component = model.component(data.height, data.width);
   const Network network = model.network(data.height, data.width);
   const bool labels = network.labels == LabelKind::Index;
-  settings.data_bytes = data.bytes() + BatchFeed::bytes(data, run.batch, labels);
+  settings.data_bytes = data.bytes() + BatchFeed::bytes(data, ceil_div(run.batch, ranks.size()), labels);
   component.class_names = labels ? data.class_names : std::vector<std::string>{};
   if (labels)
     ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
@@ -203,14 +222,18 @@ int train(RunConfig run, const Given& given) {
     settings.micro_batch = largest_micro_batch(network, schedule, settings, memory_limit);
   Trainer trainer(network, schedule, settings, memory_limit);
   if (!newest) trainer.set_weights(first_weights(model, trainer.layout(), run.seed));
-  Preview preview(trainer, network, schedule, run.seed, !run.eager, device_memory_limit());
+  std::optional<Preview> preview;
+  if (first_rank)
+    preview.emplace(trainer, network, schedule, run.seed, !run.eager, memory_of_rank(ranks, device_memory_limit()));
+  const RunIdentity identity = identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint());
+  check_ranks(ranks, run, identity, newest ? newest->path : "");
   const StopSignal stop;
-  RunFolder folder(run, component, scheduler,
-                   identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint()));
+  RunFolder folder(run, component, scheduler, identity, ranks);
   const int64_t first = folder.start(trainer);
   print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
                        "; model ", run.model, ": ", trainer.layout().count(), " parameters; ",
                        trainer.planned_bytes() >> 20, " MiB planned",
+                       alone ? "" : join_text(" on each of ", ranks.size(), " ranks"),
                        run.max_memory ? join_text(", passes of ", trainer.program().options().n, " images") : ""));
   if (run.resume && first)
     print_note("going on from " + folder.latest_checkpoint());
@@ -218,7 +241,7 @@ int train(RunConfig run, const Given& given) {
     print_note(run.out + " holds no checkpoint: starting from the beginning");
   warn_of_warmup(run, settings.learning_rate, first);
 
-  BatchFeed feed(data, run.seed, run.batch, labels, first, run.steps);
+  BatchFeed feed(data, run.seed, run.batch, trainer.own_images(), labels, first, run.steps);
   const int64_t sample_every = run.sample_every ? run.sample_every : std::max<int64_t>(1, run.steps / 4);
   Progress progress("training", run.steps, run.batch, "images", first);
   std::string note;
@@ -230,12 +253,15 @@ int train(RunConfig run, const Given& given) {
       const Range range("step " + std::to_string(done));
       trainer.step(feed.next(trainer.stream()));
       if (done % run.log_every == 0 || done == run.steps) {
-        note = folder.log(trainer, progress.seconds(), feed.seconds_waited());
+        if (first_rank) note = folder.log(trainer, progress.seconds(), feed.seconds_waited());
         trainer.clear_logged();
       }
       progress.update(done, note);
-      between_steps = true;
-      if (done % sample_every == 0 || done == run.steps) preview.write(trainer, folder.path(preview_name(done)));
+      between_steps = alone;
+      if (done % sample_every == 0 || done == run.steps) {
+        trainer.gather_ema();
+        if (preview) preview->write(trainer, folder.path(preview_name(done)));
+      }
     } catch (const RunEnded&) {
       throw;
     } catch (const UserError& e) {
@@ -243,18 +269,19 @@ int train(RunConfig run, const Given& given) {
     } catch (const std::exception& e) {
       throw Error(with_what_is_left(e, folder, trainer, done, between_steps));
     }
-    const bool stopped = StopSignal::received() != 0;
+    const bool stopped = any_rank(ranks, StopSignal::received() != 0);
     if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
       folder.write_checkpoint(trainer, done);
     if (stopped) {
       progress.finish();
-      print_error(join_text("stopped by ", StopSignal::name(), " after step ", done, ": ", folder.latest_checkpoint(),
-                            " is whole; go on with --resume"));
-      return 128 + StopSignal::received();
+      if (first_rank)
+        print_error(join_text("stopped by ", StopSignal::name(), " after step ", done, ": ", folder.latest_checkpoint(),
+                              " is whole; go on with --resume"));
+      return 128 + (StopSignal::received() ? StopSignal::received() : SIGTERM);
     }
   }
   progress.finish();
-  folder.write_loss_chart();
+  if (first_rank) folder.write_loss_chart();
   print_result("checkpoint " + folder.latest_checkpoint());
   print_result("loss curve " + folder.path("loss.svg"));
   return 0;
@@ -282,7 +309,7 @@ std::string choices_help() {
 
 }  // namespace
 
-void add_train_command(CLI::App& app) {
+void add_train_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand("train", "train a model on a data set");
   auto run = std::make_shared<RunConfig>();
   auto config_file = std::make_shared<std::string>();
@@ -298,7 +325,7 @@ void add_train_command(CLI::App& app) {
   auto profiled = std::make_shared<std::string>();
   command->add_option("--profile-steps", *profiled, ProfileWindow::kHelp);
   command->footer(choices_help);
-  command->callback([run, config_file, command, weights, json, profiled] {
+  command->callback([run, config_file, command, weights, json, profiled, &ranks] {
     if (!config_file->empty()) apply_option_file(*command, *config_file);
     const Given given{command->count("--model") > 0, command->count("--scheduler") > 0, ProfileWindow(*profiled)};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
@@ -314,7 +341,7 @@ void add_train_command(CLI::App& app) {
     if (*weights) return print_weights(*run, given, *json);
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
-    if (const int code = train(*run, given)) std::exit(code);
+    if (const int code = train(*run, given, ranks)) throw EndWith{code};
   });
 }
 

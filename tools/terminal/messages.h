@@ -4,8 +4,15 @@
 // would obey them.
 #pragma once
 #include <string>
+#include <vector>
 
 namespace ito {
+
+// From here on nothing but errors: of the ranks of a run the first speaks for all. Also for progress.
+void keep_quiet();
+bool is_quiet();
+// Those of this process so far, printed or not.
+std::vector<std::string> warnings_so_far();
 
 void print_error(const std::string& text);    // "ito: TEXT"
 void print_warning(const std::string& text);  // "ito: warning: TEXT", once, however often it is given

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/terminal/messages.h"
 #include "tools/terminal/terminal.h"
 
 namespace ito {
@@ -59,6 +60,7 @@ double Progress::seconds() const {
 }
 
 void Progress::update(int64_t done, const std::string& note) {
+  if (is_quiet()) return;
   const Clock::time_point now = Clock::now();
   const auto interval = rewrites_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000);
   if (done < total_ && now - last_shown_ < interval) return;

@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 
 #include "kernels/seams/common/ranks.h"
+#include "kernels/seams/common/start_watch.h"
 
 namespace ito {
 
@@ -59,6 +61,9 @@ int Communicator::size() const {
 int Communicator::local_rank() const {
   return impl_->place.local_rank;
 }
+int Communicator::local_size() const {
+  return impl_->place.local_size;
+}
 const std::string& Communicator::host() const {
   return impl_->host;
 }
@@ -92,6 +97,17 @@ void Communicator::barrier() {
   if (impl_->ranks) impl_->ranks->barrier();
 }
 
+void Communicator::gather(void* all, const void* own, size_t bytes) {
+  if (impl_->ranks) return impl_->ranks->gather(all, own, bytes);
+  std::memcpy(all, own, bytes);
+}
+
+void Communicator::meet() {
+  std::vector<char> all(static_cast<size_t>(size()));
+  const char own = 0;
+  if (impl_->ranks) impl_->ranks->gather(all.data(), &own, 1, start_limit());
+}
+
 std::vector<std::string> Communicator::gather_text(const std::string& text) {
   return impl_->ranks ? impl_->ranks->gather_text(text) : std::vector<std::string>{text};
 }
@@ -104,12 +120,13 @@ void Communicator::abort(const std::string& message, int exit_code) {
 
 Communicator start_communicator() {
   auto impl = std::make_unique<Communicator::Impl>();
-  impl->place.size = 1;
+  impl->place.size = impl->place.local_size = 1;
   gethostname(impl->place.host, sizeof impl->place.host - 1);
   impl->host = impl->place.host;
   const Launcher launcher = launcher_of_environment();
   if (launcher.size == 1) return Communicator(std::move(impl));
   ITO_CHECK(!started_ranks(), "start_communicator: MPI starts once a process");
+  const StartWatch watch(launcher);
   auto ranks = std::make_shared<Ranks>(launcher);
   impl->place = ranks->place();
   impl->host = impl->place.host;

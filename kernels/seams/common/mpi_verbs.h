@@ -13,7 +13,7 @@ struct MpiMessage {
 };
 
 struct MpiPlace {
-  int rank, size, local_rank;
+  int rank, size, local_rank, local_size;  // local: among those of this host
   char host[256];
 };
 
@@ -21,14 +21,16 @@ struct MpiPlace {
 struct MpiVerbs {
   int version;  // kMpiVerbsVersion of the module
   const char* (*start)(MpiPlace* place);
-  const char* (*exchange)(const MpiMessage* sends, size_t send_count, const MpiMessage* receives, size_t receive_count);
+  // seconds: after which the peers that nothing came from are named; 0: never.
+  const char* (*exchange)(const MpiMessage* sends, size_t send_count, const MpiMessage* receives, size_t receive_count,
+                          double seconds);
   const char* (*broadcast)(void* data, size_t bytes, int root);
   const char* (*barrier)();
   const char* (*finish)();
   void (*abort)(int exit_code);
 };
 
-inline constexpr int kMpiVerbsVersion = 1;
+inline constexpr int kMpiVerbsVersion = 2;
 inline constexpr char kMpiVerbsFunction[] = "ito_mpi_verbs";
 using MpiVerbsFunction = const MpiVerbs*();
 

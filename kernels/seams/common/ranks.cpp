@@ -5,9 +5,11 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 namespace ito {
 namespace {
@@ -69,9 +71,18 @@ void Ranks::check(const char* error) const {
   if (error) fail("rank ", place_.rank, " of ", place_.size, " on ", place_.host, ": ", error);
 }
 
-void Ranks::exchange(std::span<const MpiMessage> sends, std::span<const MpiMessage> receives) {
+void Ranks::exchange(std::span<const MpiMessage> sends, std::span<const MpiMessage> receives, double seconds) {
   ITO_CHECK(!finished_, "an exchange after the communicator's end");
-  check(verbs_->exchange(sends.data(), sends.size(), receives.data(), receives.size()));
+  check(verbs_->exchange(sends.data(), sends.size(), receives.data(), receives.size(), seconds));
+}
+
+void Ranks::gather(void* all, const void* own, size_t bytes, double seconds) {
+  std::vector<MpiMessage> sends, receives;
+  for (int peer = 0; peer < place_.size; ++peer) {
+    sends.push_back({peer, const_cast<void*>(own), bytes});
+    receives.push_back({peer, static_cast<char*>(all) + static_cast<size_t>(peer) * bytes, bytes});
+  }
+  exchange(sends, receives, seconds);
 }
 
 void Ranks::broadcast(void* data, size_t bytes, int root) {
@@ -86,17 +97,13 @@ void Ranks::barrier() {
 std::vector<std::string> Ranks::gather_text(const std::string& text) {
   std::vector<std::string> texts(static_cast<size_t>(place_.size));
   std::vector<size_t> lengths(texts.size());
-  size_t own_length = text.size();
+  const size_t own_length = text.size();
+  gather(lengths.data(), &own_length, sizeof own_length);
   std::vector<MpiMessage> sends, receives;
-  for (int peer = 0; peer < place_.size; ++peer) {
-    sends.push_back({peer, &own_length, sizeof own_length});
-    receives.push_back({peer, &lengths[static_cast<size_t>(peer)], sizeof(size_t)});
-  }
-  exchange(sends, receives);
   for (size_t i = 0; i < texts.size(); ++i) {
     texts[i].resize(lengths[i]);
-    sends[i] = {sends[i].peer, const_cast<char*>(text.data()), text.size()};
-    receives[i] = {receives[i].peer, texts[i].data(), texts[i].size()};
+    sends.push_back({static_cast<int>(i), const_cast<char*>(text.data()), text.size()});
+    receives.push_back({static_cast<int>(i), texts[i].data(), texts[i].size()});
   }
   exchange(sends, receives);
   return texts;
@@ -108,6 +115,8 @@ void Ranks::finish() {
 }
 
 void Ranks::abort(const std::string& message, int exit_code) {
+  // What all ranks meet, a wrong option, say, the first then tells alone.
+  if (place_.rank > 0) std::this_thread::sleep_for(std::chrono::seconds(1));
   write_last_line(place_, message);
   if (!finished_) verbs_->abort(exit_code);
   _exit(exit_code);

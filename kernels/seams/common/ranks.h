@@ -23,9 +23,10 @@ class Ranks {
  public:
   explicit Ranks(const Launcher& launcher);  // opens the module and starts MPI; UserError if that is not to be had
   const MpiPlace& place() const { return place_; }
-  void exchange(std::span<const MpiMessage> sends, std::span<const MpiMessage> receives);
+  void exchange(std::span<const MpiMessage> sends, std::span<const MpiMessage> receives, double seconds = 0);
   void broadcast(void* data, size_t bytes, int root);
   void barrier();
+  void gather(void* all, const void* own, size_t bytes, double seconds = 0);
   std::vector<std::string> gather_text(const std::string& text);  // one a rank
   void finish();
   [[noreturn]] void abort(const std::string& message, int exit_code);

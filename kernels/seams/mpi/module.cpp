@@ -4,7 +4,9 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kernels/seams/common/mpi_verbs.h"
@@ -45,6 +47,7 @@ const char* start(MpiPlace* place) {
   if (const int status = MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &local))
     return report(status, "MPI_Comm_split_type");
   MPI_Comm_rank(local, &place->local_rank);
+  MPI_Comm_size(local, &place->local_size);
   MPI_Comm_free(&local);
   return nullptr;
 }
@@ -65,7 +68,31 @@ const char* for_each_piece(const MpiMessage* messages, size_t count, F&& piece) 
   return nullptr;
 }
 
-const char* exchange(const MpiMessage* sends, size_t send_count, const MpiMessage* receives, size_t receive_count) {
+// Of a wait with an end; what is still on its way then has no one to wait for it, since the caller gives up.
+const char* wait_until(std::vector<MPI_Request>& requests, const MpiMessage* receives, size_t receive_count,
+                       double seconds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  for (int done = 0; std::chrono::steady_clock::now() < end;) {
+    int finished = 1;
+    for (const MPI_Request& request : requests) {
+      if (const int status = MPI_Request_get_status(request, &done, MPI_STATUS_IGNORE))
+        return report(status, "MPI_Request_get_status");
+      finished &= done;
+    }
+    if (finished) return nullptr;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  std::string missing;
+  for (size_t i = 0; i < receive_count; ++i) {
+    int done = 0;
+    MPI_Request_get_status(requests[i], &done, MPI_STATUS_IGNORE);
+    if (!done) missing += (missing.empty() ? "" : ", ") + std::to_string(receives[i].peer);
+  }
+  return report("after " + std::to_string(static_cast<int>(seconds)) + " s no word has come from rank " + missing);
+}
+
+const char* exchange(const MpiMessage* sends, size_t send_count, const MpiMessage* receives, size_t receive_count,
+                     double seconds) {
   std::vector<MPI_Request> requests;
   struct Expected {
     int peer, bytes;
@@ -84,6 +111,8 @@ const char* exchange(const MpiMessage* sends, size_t send_count, const MpiMessag
     return status ? report(status, "MPI_Isend") : nullptr;
   });
   if (error) return error;
+  if (seconds > 0)
+    if (const char* late = wait_until(requests, receives, receive_count, seconds)) return late;
   std::vector<MPI_Status> statuses(requests.size());
   const int status = MPI_Waitall(static_cast<int>(requests.size()), requests.data(), statuses.data());
   for (size_t i = 0; i < requests.size(); ++i) {

@@ -90,9 +90,9 @@ TrainingSnapshot some_snapshot(const ParameterLayout& layout) {
   snapshot.state.loss_count = 7;
   snapshot.seed = 0xFEDCBA9876543210u;
   snapshot.kernels = "cpu, a library 1.2, plans 00ff";
-  snapshot.weights = arena_of(layout, 1);
-  snapshot.first_moment = arena_of(layout, 2, true);
-  snapshot.second_moment = arena_of(layout, 3, true);
+  snapshot.weights.values = arena_of(layout, 1);
+  snapshot.first_moment.values = arena_of(layout, 2, true);
+  snapshot.second_moment.values = arena_of(layout, 3, true);
   return snapshot;
 }
 
@@ -175,9 +175,9 @@ TEST(Checkpoint, ASnapshotComesBackBitForBit) {
   EXPECT_EQ(read.state.loss_sum, written.state.loss_sum);
   EXPECT_EQ(read.state.loss_count, written.state.loss_count);
   EXPECT_EQ(read.seed, written.seed);
-  EXPECT_TRUE(same_bits(read.weights, written.weights));
-  EXPECT_TRUE(same_bits(read.first_moment, written.first_moment));
-  EXPECT_TRUE(same_bits(read.second_moment, written.second_moment));
+  EXPECT_TRUE(same_bits(read.weights.values, written.weights.values));
+  EXPECT_TRUE(same_bits(read.first_moment.values, written.first_moment.values));
+  EXPECT_TRUE(same_bits(read.second_moment.values, written.second_moment.values));
   EXPECT_FALSE(SafetensorsFile::open(files.state).has("first_moment.time_proj.weight")) << "a frozen tensor has none";
 }
 

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training by mpirun: the files of a run are those of one process, on any number of ranks, and a run that one number of
+// ranks began another goes on with.
+#include <filesystem>
+#include <string>
+
+#include "tests/tools/rank_run.h"
+
+namespace ito {
+namespace {
+
+// Everything that a run leaves but what may differ: times, and in config.json the options that are free.
+std::map<std::string, std::string> numbers_of(const std::string& out) {
+  std::map<std::string, std::string> files = files_below(out);
+  files.erase("timings.jsonl");
+  files.erase("config.json");
+  return files;
+}
+
+void expect_same_run(const std::string& want, const std::string& got, const std::string& what) {
+  const auto a = numbers_of(want), b = numbers_of(got);
+  EXPECT_GT(a.size(), 12u) << "checkpoints, pictures, a log and a chart are expected";
+  for (const auto& [name, bytes] : a) EXPECT_TRUE(b.contains(name) && b.at(name) == bytes) << what << ": " << name;
+  EXPECT_EQ(a.size(), b.size()) << what;
+}
+
+class Batches : public RankCommand, public testing::WithParamInterface<int> {};
+
+TEST_P(Batches, TheFilesOfOneProcess) {
+  const TinyRun run;
+  const Words words =
+      run.train +
+      Words{"--batch", std::to_string(GetParam()), "--steps", "20", "--checkpoint-every", "10", "--threads", "1"};
+  const ChildResult alone = run_ito(words + Words{"--out", run / "alone", "--threads", "2"});
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  for (const int ranks : {1, 2, 3, 4, 8}) {
+    const std::string name = join_text(ranks, " ranks"), out = run / name;
+    Words more{"--out", out};
+    if (ranks % 2) more.insert(more.end(), {"--micro-batch", "4"});
+    const ChildResult result = run_ranks(ranks, words + more);
+    ASSERT_EQ(result.exit_code, 0) << name << ": " << result.err;
+    EXPECT_EQ(result.out, "checkpoint " + out + "/checkpoint-000020\nloss curve " + out + "/loss.svg\n") << "once";
+    expect_same_run(run / "alone", out, name);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(OfChunksAndRagged, Batches, testing::Values(32, 30));
+
+TEST_F(RankCommand, ThreeGoOnWithWhatFourBegan) {
+  const TinyRun run;
+  const Words words = run.train + Words{"--batch", "30", "--steps", "12", "--checkpoint-every", "6", "--flip"};
+  ASSERT_EQ(run_ito(words + Words{"--out", run / "alone"}).exit_code, 0);
+  ASSERT_EQ(run_ranks(4, words + Words{"--out", run / "moved"}).exit_code, 0);
+  std::filesystem::remove_all(run / "moved/checkpoint-000012");
+  const ChildResult result = run_ranks(3, words + Words{"--out", run / "moved", "--resume"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("going on from " + (run / "moved/checkpoint-000006")), std::string::npos) << result.err;
+  expect_same_run(run / "alone", run / "moved", "4 ranks, then 3");
+}
+
+}  // namespace
+}  // namespace ito
