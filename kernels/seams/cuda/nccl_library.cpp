@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/seams/cuda/library.h"
+#include "kernels/seams/cuda/stream.h"
 
 namespace ito::cuda {
 namespace {
@@ -37,7 +38,14 @@ const Nccl& nccl() {
 }
 
 void choose_card(int local_rank) {
-  setenv("CUDA_VISIBLE_DEVICES", card_of_rank(getenv("CUDA_VISIBLE_DEVICES"), local_rank).c_str(), 1);
+  const std::string card = card_of_rank(getenv("CUDA_VISIBLE_DEVICES"), local_rank);
+  setenv("CUDA_VISIBLE_DEVICES", card.c_str(), 1);
+  try {
+    require_device();
+  } catch (const UserError& e) {
+    fail<UserError>("GPU ", card, ", which is that of rank ", local_rank, " of this host: ", e.what(),
+                    "; start at most one rank a GPU");
+  }
 }
 
 }  // namespace ito::cuda
