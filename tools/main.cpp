@@ -136,10 +136,11 @@ void add_commands(CLI::App& app, ito::Communicator& ranks) {
   app.add_option_function<std::string>("--kernel-table", ito::take_kernel_table,
                                        "which kernel each layer takes: what `ito bench --tune` wrote on this device");
   ito::add_train_command(app, ranks);
+  ito::add_bench_command(app, ranks);
   for (const auto add :
        {ito::add_sample_command, ito::add_predict_command, ito::add_inspect_command, ito::add_convert_command,
         ito::add_eval_command, ito::add_reverse_stats_command, ito::add_likelihood_command, ito::add_measure_command,
-        ito::add_restore_command, ito::add_bench_command, ito::add_profile_command}) {
+        ito::add_restore_command, ito::add_profile_command}) {
     const std::vector<std::string> before = command_names(app);
     add(app);
     for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))

@@ -58,5 +58,21 @@ TEST_F(RankCommand, ThreeGoOnWithWhatFourBegan) {
   expect_same_run(run / "alone", run / "moved", "4 ranks, then 3");
 }
 
+TEST_F(RankCommand, AStepIsTimedOnAllRanks) {
+  const TinyRun run;
+  const ChildResult result = run_ranks(3, {"bench", "train", "--model", run.model, "--batch", "20", "--repetitions",
+                                           "2", "--largest", "64", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const Json line = parse_json(result.out, "the report");
+  EXPECT_EQ(line.at("ranks"), 3);
+  ASSERT_EQ(line.at("seconds_of_ranks").size(), 3u);
+  EXPECT_EQ(line.at("seconds_of_ranks")[0], line.at("seconds"));
+  for (const Json& seconds : line.at("seconds_of_ranks")) EXPECT_GT(seconds, 0.0);
+  const ChildResult refused = run_ranks(2, {"bench", "sample", "--model", run.model});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_NE(refused.err.find("rank 0 of 2 on "), std::string::npos) << refused.err;
+  EXPECT_EQ(refused.err.find("rank 1 of 2 on "), std::string::npos) << refused.err;
+}
+
 }  // namespace
 }  // namespace ito

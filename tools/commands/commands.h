@@ -15,6 +15,7 @@ struct EndWith {
 };
 
 void add_train_command(CLI::App& app, Communicator& ranks);
+void add_bench_command(CLI::App& app, Communicator& ranks);
 void add_sample_command(CLI::App& app);
 void add_predict_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
@@ -24,7 +25,6 @@ void add_reverse_stats_command(CLI::App& app);
 void add_likelihood_command(CLI::App& app);
 void add_measure_command(CLI::App& app);
 void add_restore_command(CLI::App& app);
-void add_bench_command(CLI::App& app);
 void add_profile_command(CLI::App& app);
 
 }  // namespace ito

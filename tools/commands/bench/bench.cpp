@@ -5,6 +5,7 @@
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/json_file.h"
+#include "engine/ranks/agreement.h"
 #include "kernels/seams/device.h"
 #include "tools/commands/bench/options.h"
 #include "tools/commands/commands.h"
@@ -12,7 +13,7 @@
 
 namespace ito {
 
-void add_bench_command(CLI::App& app) {
+void add_bench_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand(
       "bench", "time the training step, the reverse step, kernels, samplers' rows, or copies and products");
   auto o = std::make_shared<BenchOptions>();
@@ -40,7 +41,7 @@ void add_bench_command(CLI::App& app) {
       "kernels: no times, but the operations and bytes of a larger model's sizes, the same on any machine");
   command->add_flag("--json", o->json, "print one JSON object");
   command->add_flag("--serve", o->serve, "one repetition a line of standard input, answers in JSON");
-  command->callback([o] {
+  command->callback([o, &ranks] {
     const std::vector<std::string> known{"train", "sample", "rows", "ceilings", "kernels"};
     ITO_USER_CHECK(std::find(known.begin(), known.end(), o->what) != known.end(), "bench '", o->what,
                    "': expected train, sample, rows, ceilings or kernels", did_you_mean(o->what, known));
@@ -56,7 +57,14 @@ void add_bench_command(CLI::App& app) {
     ITO_USER_CHECK(!o->counts || o->what == "kernels", "bench ", o->what, ": only kernels has counts");
     check_kernel_name(o->name);
     check_against(*o);
-    set_device_threads(o->threads);
+    if (ranks.size() > 1) {
+      ITO_USER_CHECK(o->what == "train" && o->against.empty() && o->tune.empty() && o->timeline.empty(), "bench ",
+                     o->what,
+                     ": several ranks time a training step, with --serve and --json; start the rest without "
+                     "mpirun or srun");
+      o->ranks = &ranks;
+    }
+    set_device_threads(o->threads || ranks.size() == 1 ? o->threads : cores_of_rank(ranks));
     if (!o->tune.empty()) return tune_kernels(*o);
     if (o->what == "ceilings") return measure_ceilings(*o);
     if (o->what == "rows") return measure_rows(*o);

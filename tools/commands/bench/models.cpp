@@ -11,6 +11,7 @@
 
 #include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
+#include "engine/ranks/agreement.h"
 #include "engine/samplers/sampler.h"
 #include "kernels/seams/memory_limit.h"
 #include "kernels/seams/ranges.h"
@@ -34,9 +35,12 @@ double ModelBench::run(const std::string& what, int batch) {
 Cost ModelBench::cost(const std::string& what, int batch) {
   if (what == "sample") return cost_of(processes_.at(batch)->program(), Part::Forward);
   const Program& program = trainers_.at(batch)->program();
+  const double share = static_cast<double>(batch) / program.options().n / (o_.ranks ? o_.ranks->size() : 1);
   Cost all = cost_of(program, Part::Forward);
   all += cost_of(program, Part::Data);
   all += cost_of(program, Part::Weight);
+  all.flop *= share;
+  all.bytes *= share;
   return all;
 }
 
@@ -47,16 +51,22 @@ double ModelBench::train(int batch) {
     settings.batch = batch;
     settings.compute = compute_type_of(o_.precision, "--precision");
     settings.learning_rate.steps = 1 << 20;
-    trainer = std::make_unique<Trainer>(network_, schedule_, settings, device_memory_limit());
+    settings.ranks = o_.ranks;
+    trainer = std::make_unique<Trainer>(network_, schedule_, settings, memory_limit());
     trainer->set_weights(initial_weights(trainer->layout(), 1));
     images_.resize(std::max<size_t>(images_.size(), batch * network_.image.size()));
     for (size_t i = 0; i < images_.size(); ++i) images_[i] = static_cast<float>(i * 2654435761u % 255) / 127.5f - 1.0f;
-    for (int i = 0; i < 2; ++i) trainer->step(images_.data(), labels_of(batch));
+    for (int i = 0; i < 2; ++i) step(*trainer, batch);
   }
+  if (o_.ranks) o_.ranks->barrier();
   return seconds_of([&] {
-    trainer->step(images_.data(), labels_of(batch));
+    step(*trainer, batch);
     trainer->stream().synchronize();
   });
+}
+
+void ModelBench::step(Trainer& trainer, int batch) {
+  trainer.step(images_.data() + trainer.own_images().first * network_.image.size(), labels_of(batch));
 }
 
 double ModelBench::sample(int batch) {
@@ -87,15 +97,40 @@ const int32_t* ModelBench::labels_of(int batch) {
   return labels_.data();
 }
 
+size_t ModelBench::memory_limit() const {
+  return o_.ranks ? memory_of_rank(*o_.ranks, device_memory_limit()) : device_memory_limit();
+}
+
+namespace {
+
+// A line of the first rank's standard input, on all ranks; false at its end.
+bool next_line(const BenchOptions& o, std::string& line) {
+  const bool first = !o.ranks || o.ranks->rank() == 0;
+  if (first && !std::getline(std::cin, line)) line = "quit";
+  if (o.ranks) line = o.ranks->gather_text(first ? line : "").front();
+  return line != "quit";
+}
+
+// Of several ranks, what each of them took.
+std::vector<double> seconds_of_ranks(const BenchOptions& o, double own) {
+  if (!o.ranks) return {};
+  std::vector<double> all(static_cast<size_t>(o.ranks->size()));
+  o.ranks->gather(all.data(), &own, sizeof own);
+  return all;
+}
+
+}  // namespace
+
 void serve_models(const BenchOptions& o) {
   ModelBench bench(o);
   std::string line;
-  while (std::getline(std::cin, line) && line != "quit") {
+  while (next_line(o, line)) {
     const size_t space = line.find(' ');
     const std::string what = line.substr(0, space), number = space == std::string::npos ? "" : line.substr(space + 1);
     int batch = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), batch);
     const bool whole = error == std::errc() && end == number.data() + number.size();
+    ITO_USER_CHECK(!o.ranks || what == "train", "bench --serve: ", quote_name(line), ": several ranks take only train");
     ITO_USER_CHECK(whole && batch >= 1 && batch <= kMaxBatch, "bench --serve: ", quote_name(line),
                    ": expected e.g. train 64");
     const double seconds = bench.run(what, batch);
@@ -114,6 +149,7 @@ void measure_models(const BenchOptions& o) {
     timeline_write(o.timeline);
   }
   for (int i = 0; i < o.repetitions; ++i) times.push_back(bench.run(o.what, o.batch));
+  const std::vector<double> of_ranks = seconds_of_ranks(o, Spread(times).median());
   const Spread spread(times);
   const double median = spread.median();
   const Cost cost = bench.cost(o.what, o.batch);
@@ -137,6 +173,7 @@ void measure_models(const BenchOptions& o) {
                  {"of_roofline", of_roofline},
                  {"roofline", roofline.json()},
                  {"bytes_beside_allocations", device_bytes_beside_allocations()}});
+    if (o.ranks) line.update({{"ranks", o.ranks->size()}, {"seconds_of_ranks", of_ranks}});
     print_json(line);
     return;
   }
@@ -145,6 +182,10 @@ void measure_models(const BenchOptions& o) {
       "product's rate\n",
       o.what.c_str(), o.batch, o.precision.c_str(), 1e3 * median, 1e3 * spread.times.front(), 1e3 * spread.times.back(),
       times.size(), o.batch / median, 1e-9 * cost.flop, mfu);
+  if (!o.ranks) return;
+  const auto slowest = std::ranges::max_element(of_ranks);
+  std::printf("on %d ranks, of which rank %td takes longest, %.2f ms; operations are those of a rank\n",
+              o.ranks->size(), slowest - of_ranks.begin(), 1e3 * *slowest);
 }
 
 }  // namespace ito

@@ -19,10 +19,12 @@ class ModelBench {
   explicit ModelBench(const BenchOptions& options);
   // Seconds of one training step or one reverse step.
   double run(const std::string& what, int batch);
-  Cost cost(const std::string& what, int batch);  // of the network in such a step, once it has run
+  Cost cost(const std::string& what, int batch);  // of the network in such a step, once it has run; of a rank's share
 
  private:
   double train(int batch);
+  void step(Trainer& trainer, int batch);
+  size_t memory_limit() const;
   double sample(int batch);
   const int32_t* labels_of(int batch);  // class 0 of every image, where the network wants classes
 

@@ -3,6 +3,8 @@
 #pragma once
 #include <string>
 
+#include "kernels/seams/comm.h"
+
 namespace ito {
 
 struct BenchOptions {
@@ -10,6 +12,7 @@ struct BenchOptions {
               peer_script, tune;
   int batch = 64, repetitions = 20, threads = 0, size = 0, largest = 0;
   bool serve = false, json = false, counts = false;
+  Communicator* ranks = nullptr;  // several, of which each has its images of a training step; null: this process alone
 };
 
 void measure_ceilings(const BenchOptions& options);
