@@ -11,12 +11,19 @@
 
 namespace ito {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kFewRuns = true;  // each takes twenty times as long
+#else
+inline constexpr bool kFewRuns = false;
+#endif
+
 inline Words mpirun_words(int ranks) {
   return {"/usr/bin/env",
           "OMPI_MCA_mpi_yield_when_idle=1",
           "OMPI_MCA_btl=self,vader",
           "OMPI_MCA_btl_vader_single_copy_mechanism=none",
           "OMP_NUM_THREADS=1",
+          "ASAN_OPTIONS=detect_leaks=0",  // MPI's memory is no leak of ours
           "mpirun",
           "--allow-run-as-root",
           "--oversubscribe",

@@ -58,7 +58,23 @@ Launcher launcher_of_environment() {
   return {};
 }
 
-Ranks::Ranks(const Launcher& launcher) : verbs_(open_module(launcher)) {
+namespace {
+
+// srun --mpi=none gives its tasks a number each and no way to each other: MPI then ends each of them in many words, or
+// starts every one as a run of its own.
+void check_way_to_others(const Launcher& launcher) {
+  if (launcher.variable != "SLURM_NTASKS") return;
+  for (const char* variable : {"PMIX_RANK", "PMI_RANK", "PMI_FD"})
+    if (getenv(variable)) return;
+  fail<UserError>(launcher.variable, " is ", launcher.size,
+                  ", but srun gave this task no way to the others; start with srun --mpi=pmix");
+}
+
+}  // namespace
+
+Ranks::Ranks(const Launcher& launcher) {
+  check_way_to_others(launcher);
+  verbs_ = open_module(launcher);
   if (const char* error = verbs_->start(&place_)) fail<UserError>("MPI does not start: ", error);
   ITO_USER_CHECK(
       launcher.size == 0 || launcher.size == place_.size, launcher.variable, " is ", launcher.size,
