@@ -54,7 +54,10 @@ class Stream {
   // Runs the launches once where that must precede their capture (a GPU loads code and libraries make their choices at
   // the first call); does nothing elsewhere.
   void warm(const std::function<void()>& launches);
-  void begin_capture();  // launches are recorded, not run, until end_capture
+  // Launches are recorded, not run, until end_capture. A stream that waits for an event of the capture records too, as a
+  // branch of the same graph; the capture ends once its own stream has waited for an event after the branch's last
+  // launch.
+  void begin_capture();
   Graph end_capture();
   // Both around the launches; an error among them ends the capture and leaves the stream as it was.
   Graph capture(const std::function<void()>& launches);
@@ -98,6 +101,7 @@ void fill_bytes(Stream& stream, void* device, int byte, size_t bytes);          
 void poison(Stream& stream, void* device, size_t bytes);
 
 const char* device_name();  // "cpu", "sim" or the card's name
+bool streams_overlap();     // on a GPU; elsewhere a launch of any stream has run when it is enqueued, or replayed
 bool device_has_bf16();     // bf16 products in hardware; if not, the engine falls back to fp32
 // Images a weight-gradient partial covers (a constant of the device library: 4 on cpu and sim, 16 on a GPU).
 int images_per_chunk();

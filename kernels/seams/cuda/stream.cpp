@@ -143,7 +143,16 @@ Stream::~Stream() {
 }
 
 bool Stream::capturing() const {
-  return impl_->capturing;
+  if (impl_->joined) {
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    check_cuda(cudaStreamIsCapturing(impl_->handle, &status), "capturing");
+    impl_->joined = status != cudaStreamCaptureStatusNone;
+  }
+  return impl_->capturing || impl_->joined;
+}
+
+bool streams_overlap() {
+  return true;
 }
 
 void Stream::warm(const std::function<void()>& launches) {
@@ -158,7 +167,7 @@ void Stream::begin_capture() {
 }
 
 Graph Stream::end_capture() {
-  ITO_CHECK(capturing(), "end_capture: the stream does not capture; call begin_capture first");
+  ITO_CHECK(impl_->capturing, "end_capture: the stream does not capture; call begin_capture first");
   impl_->capturing = false;
   std::unique_ptr<Graph::Impl, GraphDestroyer> captured(new Graph::Impl);
   check_cuda(cudaStreamEndCapture(impl_->handle, &captured->graph), "end_capture");
@@ -265,13 +274,15 @@ void Stream::replay(const Graph& graph) {
 }
 
 void Stream::record(Event& event) {
-  ITO_CHECK(!capturing(), "record: not allowed while capturing");
+  event.impl().captured = capturing();
   check_cuda(cudaEventRecord(event.impl().handle, impl_->handle), "event record");
 }
 
 void Stream::wait(const Event& event) {
-  ITO_CHECK(!capturing(), "wait: not allowed while capturing");
+  const bool captured = event.impl().captured;
+  ITO_CHECK(captured || !capturing(), "wait: the event is of no work of the capture");
   check_cuda(cudaStreamWaitEvent(impl_->handle, event.impl().handle, 0), "event wait");
+  impl_->joined = captured && !impl_->capturing;
 }
 
 void Stream::synchronize() {

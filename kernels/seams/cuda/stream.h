@@ -20,6 +20,7 @@ struct Graph::Impl {
 
 struct Event::Impl {
   cudaEvent_t handle = nullptr;
+  bool captured = false;
 };
 
 // Page-locked memory through which a copy from ordinary host memory goes, so that the host need not wait for it.
@@ -31,7 +32,8 @@ struct Staging {
 
 struct Stream::Impl {
   cudaStream_t handle = nullptr;
-  bool capturing = false;
+  bool capturing = false;  // by its own begin_capture
+  bool joined = false;     // has joined another stream's, which may have ended
   Staging staging[2];
   int next_staging = 0;
 };

@@ -11,7 +11,7 @@ void profiler_stop() {}
 void wait_for_each_launch(bool) {}
 
 size_t captured_nodes(const Stream& stream) {
-  return stream.capturing() ? stream.impl().recording->nodes.size() : 0;
+  return stream.capturing() ? stream.impl().recording()->graph->nodes.size() : 0;
 }
 
 }  // namespace ito

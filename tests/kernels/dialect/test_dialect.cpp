@@ -325,6 +325,55 @@ TEST(Dialect, StreamsMeetAtEvents) {
   host_free(host);
 }
 
+TEST(Dialect, AStreamJoinsACaptureAndIsWaitedFor) {
+  constexpr int n = 500;
+  DeviceArray<float> x(n, 3.0f), y(n), factor(1, 2.0f);
+  Stream& work = test_stream();
+  Stream beside;
+  Event ready, done;
+  const auto scale = [&](Stream& stream, float* values) {
+    launch<scale_by>("scale", 2, kBlock, 0, stream, values, static_cast<const float*>(factor.get()), n);
+  };
+  const auto launches = [&] {
+    scale(work, x.get());
+    work.record(ready);
+    beside.wait(ready);
+    copy_on_device(beside, y.get(), x.get(), n * sizeof(float));
+    scale(beside, y.get());
+    beside.record(done);
+    work.wait(done);
+    scale(work, y.get());
+  };
+  launches();
+  EXPECT_FALSE(beside.capturing());
+  const Graph graph = work.capture([&] {
+    launches();
+    EXPECT_TRUE(beside.capturing());
+  });
+  EXPECT_FALSE(beside.capturing());
+  EXPECT_EQ(graph.nodes(), 4u);
+  float want = 7.0f;
+  for (int replay = 0; replay < 3; ++replay, want = 2 * want + 1) {
+    EXPECT_EQ(x.read(), std::vector<float>(n, want));
+    EXPECT_EQ(y.read(), std::vector<float>(n, 2 * (2 * want + 1) + 1));
+    work.replay(graph);
+    work.synchronize();
+  }
+  const auto forked = [&](Stream& late) {
+    work.record(ready);
+    late.wait(ready);
+    scale(late, x.get());
+    late.record(done);
+  };
+  Stream left, other;
+  EXPECT_NE(error_of([&] { work.capture([&] { forked(left); }); }), "") << "nothing waits for the branch";
+  EXPECT_FALSE(work.capturing());
+  EXPECT_FALSE(left.capturing());
+  other.record(done);
+  EXPECT_NE(error_of([&] { work.capture([&] { work.wait(done); }); }), "") << "the event is of no work of the capture";
+  EXPECT_FALSE(work.capturing());
+}
+
 TEST(Dialect, AnErrorEndsTheCapture) {
   Stream& stream = test_stream();
   EXPECT_EQ(error_of([&] { stream.capture([] { fail<Error>("a launcher's check"); }); }), "a launcher's check");
