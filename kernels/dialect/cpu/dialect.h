@@ -8,6 +8,7 @@
 #define DEVICE inline __attribute__((always_inline))
 #define KERNEL static
 
+#include "kernels/dialect/host_clock.h"
 #include "kernels/dialect/host_math.h"
 #include "kernels/dialect/math.h"
 #include "kernels/launch_point.h"

@@ -157,6 +157,13 @@ ITO_DEVICE_ONLY bool last_block(unsigned* ticket, unsigned blocks) {
   return result;
 }
 
+// The GPU's clock, one for all its multiprocessors. It goes in steps, of up to a microsecond.
+ITO_DEVICE_ONLY uint64_t clock_nanoseconds() {
+  uint64_t now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)::"memory");
+  return now;
+}
+
 namespace dialect {
 
 template <int Bytes>

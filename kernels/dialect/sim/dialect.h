@@ -11,6 +11,7 @@
 #define DEVICE inline
 #define KERNEL static
 
+#include "kernels/dialect/host_clock.h"
 #include "kernels/dialect/host_math.h"
 #include "kernels/dialect/math.h"
 #include "kernels/dialect/sim/executor.h"
