@@ -134,7 +134,7 @@ void Program::set_gradients(float* gradients) {
   gradients_ = gradients;
 }
 
-void Program::backward(Stream& stream) {
+void Program::backward(Stream& stream, const std::function<void(int)>& after_op) {
   ITO_CHECK(options_.mode != Mode::Inference, "backward of a program planned for inference");
   in_backward_ = true;
   const Range pass("backward");
@@ -147,6 +147,7 @@ void Program::backward(Stream& stream) {
       add_what_was_set(stream, i);
     }
     poison_expired(stream, backward_time(i));
+    if (after_op) after_op(i);
   }
   in_backward_ = false;
 }

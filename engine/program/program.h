@@ -3,6 +3,7 @@
 // engine/ops/; the program derives the backward by walking the list in reverse, gives a tensor used n times one
 // Write::Set and n-1 Write::Add, drops the gradients nobody wants, and plans one arena over all lifetimes.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -66,8 +67,10 @@ class Program {
   void bind(const float* weights, float* gradients, char* memory = nullptr, const bf16* bf16_weights = nullptr);
   void pack(Stream& stream);  // after every change of the weights
   void forward(Stream& stream);
-  // The caller has filled gradient(output). Sets the parameters' gradients: the sums over these images.
-  void backward(Stream& stream);
+  // The caller has filled gradient(output). Sets the parameters' gradients: the sums over these images. The ops go from
+  // the last to the first; after each one's launches after_op is called with its number, for launches of the caller's
+  // that read the gradients that are finished (each is one op's).
+  void backward(Stream& stream, const std::function<void(int)>& after_op = {});
   // Another arena for the gradients of the following backwards: passes over one batch are joined by the caller.
   void set_gradients(float* gradients);
 

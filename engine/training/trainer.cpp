@@ -61,6 +61,10 @@ void check_sums_over_images(const Program& program) {
               " images; training that is not implemented");
 }
 
+bool is_moment(Trainer::Arena arena) {
+  return arena == Trainer::Arena::FirstMoment || arena == Trainer::Arena::SecondMoment;
+}
+
 }  // namespace
 
 Trainer::Trainer(Plan, const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings)
@@ -72,10 +76,11 @@ Trainer::Trainer(Plan, const Network& network, const NoiseSchedule& schedule, co
   plan_programs();
   ITO_USER_CHECK(program().layout().trainable_floats() > 0, "the network has no weights that could be trained");
   check_sums_over_images(program());
-  slice_ = {0, layout().trainable_floats()};
+  own_ranges_ = {{0, layout().trainable_floats()}};
   if (ranks() > 1) {
-    exchange_.emplace(*settings_.ranks, ceil_div(settings_.batch, images_per_chunk()), slice_.count);
-    slice_ = exchange_->slice();
+    const int64_t leaves = ceil_div(settings_.batch, images_per_chunk());
+    shared_.emplace(*settings_.ranks, program(), leaves, settings_.bucket_bytes);
+    own_ranges_ = shared_->own_ranges();
   }
   ITO_USER_CHECK(settings_.learning_rate.steps >= 1, option_name("steps"), " 0: expected at least 1");
   declare();
@@ -157,6 +162,7 @@ Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const Tr
   level_sums_.zero(stream_);
   gradients_.zero(stream_);  // the padding between tensors stays zero
   for (DeviceBuffer<float>& buffer : waiting_) buffer.zero(stream_);
+  if (shared_) shared_->clear_times(stream_);
   for (const PassProgram& p : programs_)
     p.program->bind(weights_.data(), gradients_.data(), activations_.data(), bf16_weights_.data());
 }
@@ -168,7 +174,9 @@ ProgramOptions Trainer::options_for(int images) const {
 void Trainer::declare() {
   BufferList& buffers = buffers_;
   const size_t arena = layout().arena_floats(), trainable = layout().trainable_floats(), batch = settings_.batch;
-  const size_t own = own_images().count, updated = slice_.count;
+  const size_t own = own_images().count;
+  size_t updated = 0;
+  for (const IndexRange& range : own_ranges_) updated += range.count;
   buffers.add(weights_, arena, "weights");
   buffers.add(bf16_weights_, program().reads_bf16_weights() ? arena : 0, "weights in bf16");
   buffers.add(ema_, arena, "EMA weights");
@@ -177,8 +185,7 @@ void Trainer::declare() {
   for (DeviceBuffer<float>& buffer : waiting_) buffers.add(buffer, trainable, "gradients of a pass");
   buffers.add(first_moment_, updated, "Adam's first moment");
   buffers.add(second_moment_, updated, "Adam's second moment");
-  buffers.add(gathered_, exchange_ ? trainable : 0, "Adam's moments of all ranks");
-  if (exchange_) exchange_->declare(buffers);
+  if (shared_) shared_->declare(buffers);
   buffers.add(state_, 1, "training state");
   buffers.add(learning_rates_, settings_.learning_rate.steps, "learning rates");
   buffers.add(levels_, schedule_steps_, "noise schedule");
@@ -238,7 +245,7 @@ ArenaPart Trainer::download_part(Arena arena) {
 }
 
 void Trainer::gather_ema() {
-  if (exchange_) exchange_->gather_arena(stream_, ema_.data());
+  if (shared_) shared_->gather_arena(stream_, ema_.data());
 }
 
 // What is not there, beyond what is trained, is 0.
@@ -250,24 +257,37 @@ ArenaPart Trainer::download(Arena arena, const IndexRange& part) {
   return downloaded;
 }
 
+// Moments of several ranks are brought together in the gradients' memory, which nobody reads between steps. Both are
+// zero between tensors.
 DeviceBuffer<float>& Trainer::gathered(Arena arena) {
-  const bool moment = arena == Arena::FirstMoment || arena == Arena::SecondMoment;
-  if (exchange_ && moment) {
-    copy_on_device(stream_, gathered_.data() + slice_.first, buffer_of(arena).data(), sizeof(float) * slice_.count);
-    exchange_->gather_arena(stream_, gathered_.data());
-    return gathered_;
+  DeviceBuffer<float>& buffer = buffer_of(arena);
+  if (!shared_ || arena == Arena::Weights) return buffer;  // the weights are whole at the end of every step
+  DeviceBuffer<float>& whole = is_moment(arena) ? gradients_ : buffer;
+  if (is_moment(arena)) {
+    const float* part = buffer.data();
+    for (const IndexRange& range : own_ranges_) {
+      if (range.count > 0) copy_on_device(stream_, whole.data() + range.first, part, sizeof(float) * range.count);
+      part += range.count;
+    }
   }
-  // The weights are whole at the end of every step.
-  if (exchange_ && arena != Arena::Weights) exchange_->gather_arena(stream_, buffer_of(arena).data());
-  return buffer_of(arena);
+  shared_->gather_arena(stream_, whole.data());
+  return whole;
 }
 
 void Trainer::upload(Arena arena, const std::vector<float>& values) {
   DeviceBuffer<float>& buffer = buffer_of(arena);
   ITO_CHECK(values.size() >= buffer.count(), "an arena of ", values.size(), " floats given for one of ",
             buffer.count());
-  const bool moment = arena == Arena::FirstMoment || arena == Arena::SecondMoment;
-  buffer.upload(stream_, values.data() + (moment ? slice_.first : 0));
+  if (is_moment(arena)) {
+    float* part = buffer.data();
+    for (const IndexRange& range : own_ranges_) {
+      if (range.count > 0) copy_to_device(stream_, part, values.data() + range.first, sizeof(float) * range.count);
+      part += range.count;
+    }
+    stream_.synchronize();
+    return;
+  }
+  buffer.upload(stream_, values.data());
   if (arena == Arena::Weights && bf16_weights_.data())  // from here on the optimiser keeps it
     convert(stream_, bf16_weights_.data(), weights_.data(), static_cast<int64_t>(weights_.count()));
 }
@@ -314,55 +334,82 @@ void Trainer::unpack() {
 
 // The levels of all images are drawn by every rank, and what was lost on each is shared.
 void Trainer::run_step() {
+  if (shared_) shared_->begin(stream_);
   unpack();
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   packed_ = nullptr;  // the weights are new
-  for (const RankPass& pass : passes_.passes) run_pass(pass);
-  share_losses();
+  for (const RankPass& pass : passes_.passes) run_pass(pass, &pass == &passes_.passes.back());
+  if (shared_) shared_->finish_gradients(stream_, norm_partials_.data());
   const float* squared = settings_.loss == TrainLoss::Squared ? loss_.data() : squared_.data();
   accumulate_by_level(stream_, level_sums_.data(), schedule_steps_, squared, rows_.data(), settings_.batch,
                       kStatisticsDecay);
-  join_gradients();
-  const int64_t first = slice_.first;
-  gradient_square_sums(stream_, norm_partials_.data() + first / kNormSpan, gradients_.data() + first, slice_.count);
-  if (exchange_) exchange_->gather_norm(stream_, norm_partials_.data());
+  if (!shared_)
+    gradient_square_sums(stream_, norm_partials_.data(), gradients_.data(), static_cast<int64_t>(gradients_.count()));
   optimizer_prepare(stream_, state_.data(), loss_.data(), settings_.batch, norm_partials_.data(),
                     static_cast<int64_t>(norm_partials_.count()), learning_rates_.data(), settings_.optimizer);
-  bf16* rounded = bf16_weights_.data();
-  adamw_ema(stream_, weights_.data() + first, first_moment_.data(), second_moment_.data(), ema_.data() + first,
-            rounded && !exchange_ ? rounded + first : nullptr, gradients_.data() + first, slice_.count, state_.data(),
-            settings_.optimizer);
-  if (exchange_) {
-    exchange_->gather_arena(stream_, weights_.data());
-    if (rounded) convert(stream_, rounded, weights_.data(), static_cast<int64_t>(weights_.count()));
-  }
+  update();
   level_sampler_.learn(stream_, loss_.data(), rows_.data(), &state_.data()->apply, settings_.batch);
+  if (shared_) shared_->end(stream_);
+}
+
+// While the weights of one range travel, those of the next are made.
+void Trainer::update() {
+  bf16* const rounded = bf16_weights_.data();
+  int64_t part = 0;  // where the range's moments begin
+  for (size_t i = 0; i < own_ranges_.size(); ++i) {
+    const auto [first, count] = own_ranges_[i];
+    adamw_ema(stream_, weights_.data() + first, first_moment_.data() + part, second_moment_.data() + part,
+              ema_.data() + first, rounded && !shared_ ? rounded + first : nullptr, gradients_.data() + first, count,
+              state_.data(), settings_.optimizer);
+    if (shared_) shared_->share_weights(stream_, static_cast<int>(i), weights_.data());
+    part += count;
+  }
+  if (!shared_) return;
+  shared_->finish_weights(stream_);
+  if (rounded) convert(stream_, rounded, weights_.data(), static_cast<int64_t>(weights_.count()));
 }
 
 void Trainer::share_losses() {
-  if (!exchange_) return;
-  exchange_->gather_images(stream_, loss_.data(), images_of_ranks_);
-  if (squared_.data()) exchange_->gather_images(stream_, squared_.data(), images_of_ranks_);
+  std::vector<float*> numbers{loss_.data()};
+  if (squared_.data()) numbers.push_back(squared_.data());
+  shared_->share_losses(stream_, numbers, images_of_ranks_);
 }
 
-void Trainer::join_gradients() {
-  if (!exchange_) return;
+// What other buckets' tensors are still to come into is not touched.
+void Trainer::share_bucket(int number, const RankPass& last) {
+  join_passes(last.arrival, shared_->bucket(number).floats);
   std::vector<const float*> pieces;
   for (const int buffer : passes_.buffer_of_piece) pieces.push_back(gradients_of(buffer));
-  exchange_->join(stream_, pieces, gradients_.data());
+  shared_->share_bucket(stream_, number, pieces, gradients_.data(), norm_partials_.data());
 }
 
-void Trainer::run_pass(const RankPass& pass) {
+void Trainer::join_passes(const TreeArrival& arrival, const IndexRange& floats) {
+  for (int slot = arrival.slot; slot > arrival.slot - arrival.joins; --slot)
+    accumulate(stream_, gradients_of(slot - 1) + floats.first, Write::Add, gradients_of(slot) + floats.first, 1.0f,
+               floats.count);
+}
+
+// Of several ranks' last pass, each bucket goes on its way as soon as the backward has completed it.
+void Trainer::run_pass(const RankPass& pass, bool last) {
   PassProgram& p = program_of(pass);
   if (packed_ != p.program.get()) p.program->pack(stream_);
   packed_ = p.program.get();
   p.program->set_gradients(gradients_of(pass.arrival.slot));
-  micro_step(*p.program, p.inputs, static_cast<int>(images_of(pass.leaves).first));
-  for (int slot = pass.arrival.slot; slot > pass.arrival.slot - pass.arrival.joins; --slot)
-    accumulate(stream_, gradients_of(slot - 1), Write::Add, gradients_of(slot), 1.0f, layout().trainable_floats());
+  const int offset = static_cast<int>(images_of(pass.leaves).first);
+  if (!shared_ || !last) {
+    micro_step(*p.program, p.inputs, offset, {}, {});
+    return join_passes(pass.arrival, {0, layout().trainable_floats()});
+  }
+  int next = 0;
+  const auto share_what_is_complete = [&](int op) {
+    for (; next < shared_->buckets() && shared_->bucket(next).last_op >= op; ++next) share_bucket(next, pass);
+  };
+  micro_step(
+      *p.program, p.inputs, offset, [this] { share_losses(); }, share_what_is_complete);
 }
 
-void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offset) {
+void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offset, const std::function<void()>& made,
+                         const std::function<void(int)>& after_op) {
   const SampleCounter counter = counter_from(offset);
   const int n = program.options().n;
   const int64_t image_size = network_.image.size();
@@ -377,7 +424,8 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
   program.set_counter(counter);
   program.forward(stream_);
   take_loss(program, counter, offset);
-  program.backward(stream_);
+  if (made) made();
+  program.backward(stream_, after_op);
 }
 
 void Trainer::take_loss(Program& program, const SampleCounter& counter, int offset) {
@@ -439,6 +487,7 @@ void Trainer::clear_logged() {
   current.loss_count = 0;
   current.most_skipped_in_row = 0;
   set_state(current);
+  if (shared_) shared_->clear_times(stream_);
 }
 
 }  // namespace ito

@@ -12,9 +12,9 @@
 #include "engine/diffusion/weighting.h"
 #include "engine/program/buffer_list.h"
 #include "engine/program/network.h"
-#include "engine/ranks/gradient_exchange.h"
 #include "engine/training/learning_rate.h"
 #include "engine/training/level_sampler.h"
+#include "engine/training/shared_step.h"
 #include "engine/training/train_batch.h"
 #include "engine/training/train_loss.h"
 #include "kernels/diffusion/forward_row.h"
@@ -42,7 +42,8 @@ struct TrainSettings {
   bool checkpoints = false;       // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;          // what the caller keeps of images: counts where it is in the same memory
   Communicator* ranks = nullptr;  // that share every batch; null: this process alone. Outlives the trainer.
-  bool capture = true;            // false: launch every kernel of every step anew (the same bits; for debugging)
+  int64_t bucket_bytes = 25'000'000;  // of gradients, about, that ranks exchange at once; no bit depends on it
+  bool capture = true;                // false: launch every kernel of every step anew (the same bits; for debugging)
 };
 
 class Trainer {
@@ -61,7 +62,7 @@ class Trainer {
   KernelChoices kernel_choices() const;
 
   // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser. Of several
-  // ranks all call download together.
+  // ranks all call download together, and a moment takes the place of the last step's gradients.
   void set_weights(const std::vector<float>& weights);
   enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };
   std::vector<float> download(Arena arena);
@@ -82,7 +83,10 @@ class Trainer {
   // What the draw of levels has learnt; empty where it learns nothing.
   LevelLosses level_losses() { return level_sampler_.losses(stream_); }
   void set_level_losses(const LevelLosses& losses) { level_sampler_.set_losses(stream_, losses); }
-  void clear_logged();  // starts a new running mean of the loss and a new longest streak of skipped steps
+  // Starts a new running mean of the loss, a new longest streak of skipped steps and new exchange_times.
+  void clear_logged();
+  // Of several ranks, what the exchange took of the steps; else nothing. Waits for the device.
+  ExchangeTimes exchange_times() { return shared_ ? shared_->times(stream_) : ExchangeTimes{}; }
   Stream& stream() { return stream_; }
 
  private:
@@ -110,10 +114,14 @@ class Trainer {
   IndexRange images_of(const IndexRange& leaves) const;
   int rank() const { return settings_.ranks ? settings_.ranks->rank() : 0; }
   int ranks() const { return settings_.ranks ? settings_.ranks->size() : 1; }
-  void run_pass(const RankPass& pass);
+  void run_pass(const RankPass& pass, bool last);
+  void join_passes(const TreeArrival& arrival, const IndexRange& floats);
   void share_losses();
-  void join_gradients();
-  void micro_step(Program& program, const NetworkInputs& inputs, int offset);
+  void share_bucket(int number, const RankPass& last);
+  void update();
+  // made: called once the losses are; after_op: see Program::backward.
+  void micro_step(Program& program, const NetworkInputs& inputs, int offset, const std::function<void()>& made,
+                  const std::function<void(int)>& after_op);
   void take_loss(Program& program, const SampleCounter& counter, int offset);  // with its gradient
   float* gradients_of(int slot) { return slot == 0 ? gradients_.data() : waiting_[slot - 1].data(); }
   size_t activation_bytes() const;
@@ -125,18 +133,18 @@ class Trainer {
   int64_t next_step_ = 0;  // what the device's state will say, known without waiting for it
   std::vector<IndexRange> images_of_ranks_;
   PassPlan passes_;
-  std::vector<PassProgram> programs_;         // the largest first
-  const Program* packed_ = nullptr;           // whose weights stand in the shared memory
-  std::optional<GradientExchange> exchange_;  // of several ranks
-  IndexRange slice_;                          // of the arena that the optimiser walks: what this rank updates
+  std::vector<PassProgram> programs_;   // the largest first
+  const Program* packed_ = nullptr;     // whose weights stand in the shared memory
+  std::optional<SharedStep> shared_;    // of several ranks
+  std::vector<IndexRange> own_ranges_;  // of the arena that the optimiser walks: what this rank updates
   DeviceBuffer<char> activations_;
   Stream stream_{"training"};
   Graph graph_;
   bool warm_ = false;
-  DeviceBuffer<float> weights_, gradients_, first_moment_, second_moment_, ema_;
-  DeviceBuffer<bf16> bf16_weights_;           // of all weights, where an op of the network reads it
+  DeviceBuffer<float> weights_, gradients_, ema_;
+  DeviceBuffer<float> first_moment_, second_moment_;  // of own_ranges_ alone, one after the other
+  DeviceBuffer<bf16> bf16_weights_;                   // of all weights, where an op of the network reads it
   std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first
-  DeviceBuffer<float> gathered_;              // of several ranks: one of the moments, where it is asked for
   DeviceBuffer<TrainState> state_;
   DeviceBuffer<float> learning_rates_;
   DeviceBuffer<uint8_t> bytes_;    // the step's images, where they are bytes

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/training/trainer.h"
+#include "kernels/seams/host/stream.h"
 #include "tests/models/unet/tiny_unet.h"
 #include "tests/only/host/run_ranks.h"
 
@@ -16,13 +17,24 @@ namespace {
 struct Case {
   int leaves, less, micro_leaves;  // a batch of so many chunks, less images; 0: passes as large as they may be
   DType compute;
-  TrainLoss loss;
+  int bucket_spans;  // most a bucket, of the twelve that the network has; fewer than ranks leave some with nothing
 };
-const Case kCases[] = {{8, 0, 0, DType::F32, TrainLoss::Squared},
-                       {7, 2, 0, DType::BF16, TrainLoss::Squared},
-                       {8, 1, 2, DType::F32, TrainLoss::Squared}};
+const Case kCases[] = {{8, 0, 0, DType::F32, 1000}, {7, 2, 0, DType::BF16, 1}, {8, 1, 2, DType::F32, 5}};
 
-// The bytes of weights, moments, averaged weights, losses and statistics after a few steps, the last ones captured.
+void expect_times(Trainer& trainer, int64_t steps) {
+  ExchangeTimes times = trainer.exchange_times();
+  EXPECT_EQ(times.steps, steps);
+  EXPECT_TRUE(steps == 0 || times.seconds_waiting > 0);
+  EXPECT_TRUE(steps == 0 || times.seconds_waiting < times.seconds);
+  trainer.clear_logged();
+  times = trainer.exchange_times();
+  EXPECT_EQ(times.steps, 0);
+  EXPECT_EQ(times.seconds, 0);
+  EXPECT_EQ(times.seconds_waiting, 0);
+}
+
+// The bytes of weights, moments, averaged weights, losses and statistics after a step that is not captured, and two
+// replays of one that is: with what ranks exchange as early as the streams' waits allow, and as late.
 std::vector<char> train(const Case& c, Communicator* ranks) {
   TrainSettings settings;
   settings.batch = c.leaves * images_per_chunk() - c.less;
@@ -31,12 +43,17 @@ std::vector<char> train(const Case& c, Communicator* ranks) {
   settings.learning_rate.steps = 3;
   settings.learning_rate.peak = 1e-3;
   settings.ranks = ranks;
+  settings.bucket_bytes = c.bucket_spans * kNormSpan * static_cast<int64_t>(sizeof(float));
   const Network network = tiny_network();
   Trainer trainer(network, NoiseSchedule({}), settings);
   trainer.set_weights(initial_weights(trainer.layout(), 3));
   const std::vector<float> x0 = draws(settings.batch * network.image.size(), 5);
-  for (int step = 0; step < 3; ++step)
+  for (int step = 0; step < 3; ++step) {
+    replay_branches(step == 1 ? BranchOrder::Early : BranchOrder::Late);
     trainer.step(x0.data() + trainer.own_images().first * network.image.size(), nullptr);
+    for (const auto moment : {Trainer::Arena::FirstMoment, Trainer::Arena::SecondMoment})
+      if (step == 0) trainer.upload(moment, trainer.download(moment));  // whole, and shared out again
+  }
   std::vector<char> bytes;
   const auto add = [&](const void* data, size_t size) {
     bytes.insert(bytes.end(), static_cast<const char*>(data), static_cast<const char*>(data) + size);
@@ -49,6 +66,7 @@ std::vector<char> train(const Case& c, Communicator* ranks) {
   const TrainState state = trainer.state();
   EXPECT_TRUE(std::isfinite(state.loss_sum) && state.loss_sum > 0);
   add(&state.loss_sum, sizeof state.loss_sum);
+  expect_times(trainer, ranks ? 3 : 0);
   const LevelStatistics statistics = trainer.statistics();
   add(statistics.error.data(), sizeof(double) * statistics.error.size());
   return bytes;
