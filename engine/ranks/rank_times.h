@@ -8,8 +8,8 @@
 namespace ito {
 
 struct RankTimes {
-  double waited = 0;  // share of the time that ranks stood still for others and for the exchange, in the mean
-  int slowest = 0;    // the rank that stood still least
+  double waited = 0;    // share of the time that ranks stood still for others and for the exchange, in the mean
+  int slowest = 0;      // the rank that stood still least
   double exchange = 0;  // its share, in which no rank waits for another but all for the bytes
 };
 

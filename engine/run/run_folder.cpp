@@ -148,7 +148,7 @@ std::string RunFolder::path(const std::string& name) const {
   return (fs::path(run_.out) / name).string();
 }
 
-std::string RunFolder::log(Trainer& trainer, double seconds, double waited) {
+std::string RunFolder::log(Trainer& trainer, double seconds, double waited, const std::optional<RankTimes>& ranks) {
   const TrainState state = trainer.state();
   const double loss = state.loss_count ? state.loss_sum / static_cast<double>(state.loss_count) : NAN;
   logged_steps_.push_back(static_cast<double>(state.step));
@@ -163,10 +163,16 @@ std::string RunFolder::log(Trainer& trainer, double seconds, double waited) {
   const double elapsed = seconds - logged_seconds_;
   const double images = static_cast<double>((state.step - logged_step_) * run_.batch);
   const double share = std::clamp((waited - logged_wait_) / elapsed, 0.0, 1.0);
-  timings_.append({{"step", state.step},
-                   {"seconds", seconds},
-                   {"images_per_second", images / elapsed},
-                   {"waited_for_data", share}});
+  Json timing = {
+      {"step", state.step}, {"seconds", seconds}, {"images_per_second", images / elapsed}, {"waited_for_data", share}};
+  std::string of_ranks;
+  if (ranks) {
+    timing.update(
+        {{"waited_for_ranks", ranks->waited}, {"exchange", ranks->exchange}, {"slowest_rank", ranks->slowest}});
+    of_ranks = fmt::format(", {:.0f}% exchanging, {:.0f}% waiting for rank {}", 100 * ranks->exchange,
+                           100 * (ranks->waited - ranks->exchange), ranks->slowest);
+  }
+  timings_.append(timing);
   logged_seconds_ = seconds;
   logged_wait_ = waited;
   logged_step_ = state.step;
@@ -179,7 +185,7 @@ std::string RunFolder::log(Trainer& trainer, double seconds, double waited) {
                    option_name("max_skipped"), " ", run_.max_skipped, "); ",
                    latest_.empty() ? "no checkpoint was written yet" : path(latest_) + " is whole",
                    "; look at the data, or start a new run with a lower ", option_name("lr"));
-  return fmt::format("loss {:.4f}, {:.0f}% waiting for data", loss, 100 * share);
+  return fmt::format("loss {:.4f}, {:.0f}% waiting for data{}", loss, 100 * share, of_ranks);
 }
 
 void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {

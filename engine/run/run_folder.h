@@ -10,6 +10,7 @@
 #include "engine/checkpoint/component.h"
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/diffusion/scheduler_config.h"
+#include "engine/ranks/rank_times.h"
 #include "engine/run/run_config.h"
 #include "engine/run/run_identity.h"
 #include "engine/run/step_log.h"
@@ -45,8 +46,8 @@ class RunFolder {
 
   std::string path(const std::string& name) const;
   // Appends a line to metrics.jsonl and timings.jsonl from the trainer's running loss; returns it in short. seconds,
-  // waited: since this start, in all and for data. The first rank's.
-  std::string log(Trainer& trainer, double seconds, double waited);
+  // waited: since this start, in all and for data. ranks: since the last line. The first rank's to call.
+  std::string log(Trainer& trainer, double seconds, double waited, const std::optional<RankTimes>& ranks);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
   void write_loss_chart() const;

@@ -253,7 +253,9 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
       const Range range("step " + std::to_string(done));
       trainer.step(feed.next(trainer.stream()));
       if (done % run.log_every == 0 || done == run.steps) {
-        if (first_rank) note = folder.log(trainer, progress.seconds(), feed.seconds_waited());
+        const ExchangeTimes exchanged = trainer.exchange_times();
+        const std::optional<RankTimes> times = rank_times(ranks, exchanged.seconds, exchanged.seconds_waiting);
+        if (first_rank) note = folder.log(trainer, progress.seconds(), feed.seconds_waited(), times);
         trainer.clear_logged();
       }
       progress.update(done, note);

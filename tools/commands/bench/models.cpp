@@ -12,6 +12,7 @@
 #include "engine/io/input_file.h"
 #include "engine/program/compute_type.h"
 #include "engine/ranks/agreement.h"
+#include "engine/ranks/rank_times.h"
 #include "engine/samplers/sampler.h"
 #include "kernels/seams/memory_limit.h"
 #include "kernels/seams/ranges.h"
@@ -65,6 +66,10 @@ double ModelBench::train(int batch) {
   });
 }
 
+ExchangeTimes ModelBench::exchange_times(int batch) {
+  return trainers_.at(batch)->exchange_times();
+}
+
 void ModelBench::step(Trainer& trainer, int batch) {
   trainer.step(images_.data() + trainer.own_images().first * network_.image.size(), labels_of(batch));
 }
@@ -111,14 +116,6 @@ bool next_line(const BenchOptions& o, std::string& line) {
   return line != "quit";
 }
 
-// Of several ranks, what each of them took.
-std::vector<double> seconds_of_ranks(const BenchOptions& o, double own) {
-  if (!o.ranks) return {};
-  std::vector<double> all(static_cast<size_t>(o.ranks->size()));
-  o.ranks->gather(all.data(), &own, sizeof own);
-  return all;
-}
-
 }  // namespace
 
 void serve_models(const BenchOptions& o) {
@@ -149,7 +146,11 @@ void measure_models(const BenchOptions& o) {
     timeline_write(o.timeline);
   }
   for (int i = 0; i < o.repetitions; ++i) times.push_back(bench.run(o.what, o.batch));
-  const std::vector<double> of_ranks = seconds_of_ranks(o, Spread(times).median());
+  std::optional<RankTimes> of_ranks;
+  if (o.ranks) {
+    const ExchangeTimes exchanged = bench.exchange_times(o.batch);
+    of_ranks = rank_times(*o.ranks, exchanged.seconds, exchanged.seconds_waiting);
+  }
   const Spread spread(times);
   const double median = spread.median();
   const Cost cost = bench.cost(o.what, o.batch);
@@ -173,7 +174,11 @@ void measure_models(const BenchOptions& o) {
                  {"of_roofline", of_roofline},
                  {"roofline", roofline.json()},
                  {"bytes_beside_allocations", device_bytes_beside_allocations()}});
-    if (o.ranks) line.update({{"ranks", o.ranks->size()}, {"seconds_of_ranks", of_ranks}});
+    if (of_ranks)
+      line.update({{"ranks", o.ranks->size()},
+                   {"waited_for_ranks", of_ranks->waited},
+                   {"exchange", of_ranks->exchange},
+                   {"slowest_rank", of_ranks->slowest}});
     print_json(line);
     return;
   }
@@ -182,10 +187,10 @@ void measure_models(const BenchOptions& o) {
       "product's rate\n",
       o.what.c_str(), o.batch, o.precision.c_str(), 1e3 * median, 1e3 * spread.times.front(), 1e3 * spread.times.back(),
       times.size(), o.batch / median, 1e-9 * cost.flop, mfu);
-  if (!o.ranks) return;
-  const auto slowest = std::ranges::max_element(of_ranks);
-  std::printf("on %d ranks, of which rank %td takes longest, %.2f ms; operations are those of a rank\n",
-              o.ranks->size(), slowest - of_ranks.begin(), 1e3 * *slowest);
+  if (of_ranks)
+    std::printf("on %d ranks, whose share of the operations this is: %.1f%% exchanging, %.1f%% waiting for rank %d\n",
+                o.ranks->size(), 100 * of_ranks->exchange, 100 * (of_ranks->waited - of_ranks->exchange),
+                of_ranks->slowest);
 }
 
 }  // namespace ito

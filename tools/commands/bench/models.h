@@ -19,6 +19,7 @@ class ModelBench {
   explicit ModelBench(const BenchOptions& options);
   // Seconds of one training step or one reverse step.
   double run(const std::string& what, int batch);
+  ExchangeTimes exchange_times(int batch);        // of training steps on several ranks, since the trainer was made
   Cost cost(const std::string& what, int batch);  // of the network in such a step, once it has run; of a rank's share
 
  private:
