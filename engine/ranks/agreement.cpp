@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <map>
+#include <utility>
 
 #include "engine/io/hash.h"
 #include "engine/io/input_file.h"
@@ -48,19 +48,21 @@ void check_ranks_agree(Communicator& ranks, const std::vector<RankFact>& facts) 
   if (ranks.size() == 1) return;
   for (const RankFact& fact : facts) {
     const std::vector<std::string> values = ranks.gather_text(fact.value);
-    std::map<std::string, std::vector<int>> who;
+    std::vector<std::pair<std::string, std::vector<int>>> who;  // by the first rank that has the value
     size_t difference = std::string::npos;
     for (size_t rank = 0; rank < values.size(); ++rank) {
-      who[values[rank]].push_back(static_cast<int>(rank));
-      if (values[rank] == values[0]) continue;
-      const auto at = std::ranges::mismatch(values[rank], values[0]).in1 - values[rank].begin();
-      difference = std::min(difference, static_cast<size_t>(at));
+      const std::string& value = values[rank];
+      auto same = std::ranges::find(who, value, [](const auto& item) { return item.first; });
+      if (same == who.end()) same = who.insert(same, {value, {}});
+      same->second.push_back(static_cast<int>(rank));
+      const auto at = std::ranges::mismatch(value, values[0]).in1 - value.begin();
+      if (value != values[0]) difference = std::min(difference, static_cast<size_t>(at));
     }
     if (who.size() == 1) continue;
-    std::string text = "the ranks differ in their " + fact.name + ": ";
+    std::string text;
     for (const auto& [value, of] : who)
-      text += (of[0] == who.begin()->second[0] ? "" : "; ") + list_ranks(of) + ": " + around(value, difference);
-    fail<UserError>(text, "; start all alike");
+      text += (text.empty() ? "" : "; ") + list_ranks(of) + ": " + around(value, difference);
+    fail<UserError>("the ranks differ in their ", fact.name, ": ", text, "; start all alike");
   }
 }
 
@@ -85,12 +87,13 @@ size_t memory_of_rank(Communicator& ranks, size_t free) {
   return device_memory_is_the_hosts() ? free / static_cast<size_t>(ranks.local_size()) : free;
 }
 
-bool any_rank(Communicator& ranks, bool own) {
+int of_any_rank(Communicator& ranks, int own) {
   if (ranks.size() == 1) return own;
   std::vector<char> all(static_cast<size_t>(ranks.size()));
-  const char mine = own ? 1 : 0;
+  const char mine = static_cast<char>(own);
   ranks.gather(all.data(), &mine, 1);
-  return std::ranges::count(all, 1) > 0;
+  const auto found = std::ranges::find_if(all, [](char number) { return number != 0; });
+  return found == all.end() ? 0 : *found;
 }
 
 }  // namespace ito

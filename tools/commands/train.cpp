@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -271,15 +270,15 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
     } catch (const std::exception& e) {
       throw Error(with_what_is_left(e, folder, trainer, done, between_steps));
     }
-    const bool stopped = any_rank(ranks, StopSignal::received() != 0);
+    const int stopped = of_any_rank(ranks, StopSignal::received());
     if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)
       folder.write_checkpoint(trainer, done);
     if (stopped) {
       progress.finish();
       if (first_rank)
-        print_error(join_text("stopped by ", StopSignal::name(), " after step ", done, ": ", folder.latest_checkpoint(),
-                              " is whole; go on with --resume"));
-      return 128 + (StopSignal::received() ? StopSignal::received() : SIGTERM);
+        print_error(join_text("stopped by ", StopSignal::name(stopped), " after step ", done, ": ",
+                              folder.latest_checkpoint(), " is whole; go on with --resume"));
+      return 128 + stopped;
     }
   }
   progress.finish();

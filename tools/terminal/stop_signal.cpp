@@ -62,8 +62,8 @@ int StopSignal::received() {
   return first_signal;
 }
 
-const char* StopSignal::name() {
-  return received() == SIGINT ? "SIGINT" : received() == SIGTERM ? "SIGTERM" : "SIGHUP";
+const char* StopSignal::name(int number) {
+  return number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGHUP";
 }
 
 }  // namespace ito

@@ -16,7 +16,7 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   static int received();  // SIGINT, SIGTERM, SIGHUP, or 0
-  static const char* name();
+  static const char* name(int number = received());
 
  private:
   static constexpr size_t kSignals = 3;

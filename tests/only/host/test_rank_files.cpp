@@ -97,8 +97,8 @@ TEST_F(RankFiles, RanksThatDifferAreNamed) {
     EXPECT_EQ(told(same + (ranks.rank() % 2 ? "1" : "2")), "the ranks differ in their options: ranks 1 and 3: ..." +
                                                                std::string(24, 'x') + "1; ranks 0, 2 and 4: ..." +
                                                                std::string(24, 'x') + "2; start all alike");
-    EXPECT_TRUE(any_rank(ranks, ranks.rank() == 4));
-    EXPECT_FALSE(any_rank(ranks, false));
+    EXPECT_EQ(of_any_rank(ranks, ranks.rank() == 4 ? 15 : 0), 15);
+    EXPECT_EQ(of_any_rank(ranks, 0), 0);
     return;
   }
   const Outcome outcome = run_ranks(5);
