@@ -94,9 +94,9 @@ TEST_F(RankFiles, RanksThatDifferAreNamed) {
     EXPECT_EQ(told(ranks.rank() == 3 ? "b" : "a"),
               "the ranks differ in their options: ranks 0 to 2 and 4: a; rank 3: b; start all alike");
     const std::string same(200, 'x');
-    EXPECT_EQ(told(same + (ranks.rank() % 2 ? "1" : "2")), "the ranks differ in their options: ranks 1 and 3: ..." +
-                                                               std::string(24, 'x') + "1; ranks 0, 2 and 4: ..." +
-                                                               std::string(24, 'x') + "2; start all alike");
+    const std::string end = "..." + std::string(24, 'x');
+    EXPECT_EQ(told(same + (ranks.rank() % 2 ? "1" : "2")), "the ranks differ in their options: ranks 0, 2 and 4: " +
+                                                               end + "2; ranks 1 and 3: " + end + "1; start all alike");
     EXPECT_EQ(of_any_rank(ranks, ranks.rank() == 4 ? 15 : 0), 15);
     EXPECT_EQ(of_any_rank(ranks, 0), 0);
     return;
