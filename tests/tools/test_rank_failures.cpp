@@ -68,6 +68,7 @@ class Launched {
     while (!ended() && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     return child_ < 0;
   }
+  pid_t process() const { return child_; }
   int exit_code() const { return WIFEXITED(status_) ? WEXITSTATUS(status_) : 1000 + WTERMSIG(status_); }
 
  private:
@@ -148,21 +149,29 @@ TEST_F(RankFailures, KillsAtAnyMomentLeaveARunThatGoesOn) {
   expect_same_numbers(run / "whole", out);
 }
 
-TEST_F(RankFailures, ASignalToOneStopsAllAfterTheSameStep) {
+// To one rank, as a cluster's daemon may do, or to mpirun, which hands SIGUSR1 on to all.
+void expect_stop(int signal_number, const std::string& name, bool to_mpirun) {
   const TinyRun run;
   const Words words = run.train + Words{"--batch", "12", "--lr-schedule", "constant", "--checkpoint-every", "5"};
   const std::string out = run / "stopped";
   Launched launched(3, words + Words{"--out", out, "--steps", "1000000"}, run / "errors");
   ASSERT_TRUE(wait_until(launched, [&] { return newest_step(out) > 0; })) << read_bytes(run / "errors");
-  ::kill(launched.ranks().at(2), SIGTERM);
+  ::kill(to_mpirun ? launched.process() : launched.ranks().at(2), signal_number);
   ASSERT_TRUE(launched.ends_within(30));
-  EXPECT_EQ(launched.exit_code(), 128 + SIGTERM) << read_bytes(run / "errors");
+  EXPECT_EQ(launched.exit_code(), 128 + signal_number) << read_bytes(run / "errors");
   const std::string errors = read_bytes(run / "errors");
-  EXPECT_NE(errors.find("stopped by SIGTERM after step "), std::string::npos) << errors;
+  EXPECT_NE(errors.find("stopped by " + name + " after step "), std::string::npos) << errors;
   const int64_t step = newest_step(out);
   const ChildResult more = run_ranks(2, words + Words{"--out", out, "--resume", "--steps", std::to_string(step + 3)});
   EXPECT_EQ(more.exit_code, 0) << more.err;
   EXPECT_NE(more.err.find("going on from " + out), std::string::npos) << more.err;
+}
+
+TEST_F(RankFailures, ASignalToOneStopsAllAfterTheSameStep) {
+  expect_stop(SIGTERM, "SIGTERM", false);
+}
+TEST_F(RankFailures, WhatMpirunHandsOnStopsAll) {
+  expect_stop(SIGUSR1, "SIGUSR1", true);
 }
 
 // The program's own lines: mpirun adds some of its own.

@@ -12,7 +12,7 @@
 namespace ito {
 namespace {
 
-constexpr int kNumbers[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kNumbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 constexpr int64_t kOneRequest = 200'000'000;  // ns
 
 std::atomic<int> first_signal{0}, last_asked{0};
@@ -26,12 +26,12 @@ int64_t now() {
 }
 
 // Who closes a terminal or shuts down a service means one thing and sends several signals: the shell and the kernel a
-// SIGHUP each, systemd SIGHUP after SIGTERM, timeout(1) its SIGTERM twice. So SIGHUP never asks once more, nor does the
-// same signal again in the same moment.
+// SIGHUP each, systemd SIGHUP after SIGTERM, timeout(1) its SIGTERM twice. So SIGHUP never asks once more, nor does
+// SIGUSR1, nor the same signal again in the same moment.
 void on_signal(int number) {
   int none = 0;
   first_signal.compare_exchange_strong(none, number);
-  if (number == SIGHUP) return;
+  if (number == SIGHUP || number == SIGUSR1) return;
   const int64_t at = now();
   const int before = last_asked.exchange(number);
   const int64_t before_at = last_asked_at.exchange(at);
@@ -63,7 +63,7 @@ int StopSignal::received() {
 }
 
 const char* StopSignal::name(int number) {
-  return number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : "SIGHUP";
+  return number == SIGINT ? "SIGINT" : number == SIGTERM ? "SIGTERM" : number == SIGHUP ? "SIGHUP" : "SIGUSR1";
 }
 
 }  // namespace ito
