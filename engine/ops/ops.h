@@ -73,6 +73,9 @@ Value dropout(Program& program, const std::string& name, Value x, float p, uint3
 Value concat_channels(Program& program, const std::string& name, Value a, Value b);
 Value upsample_nearest(Program& program, const std::string& name, Value x);  // to twice the size
 Value average_pool(Program& program, const std::string& name, Value x);      // 2x2, to half the size
+// The same two through the filter (1, 3, 3, 1) of both axes; even sizes to go down from.
+Value fir_upsample(Program& program, const std::string& name, Value x);
+Value fir_downsample(Program& program, const std::string& name, Value x);
 
 // Timesteps t (N, fp32) -> features. Fourier owns the frozen parameter name.weight (C), learned the table name.weight.
 Value sinusoidal_features(Program& program, const std::string& name, Value t, int c, float freq_shift, bool flip);

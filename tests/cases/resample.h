@@ -28,6 +28,24 @@ inline std::vector<Resample> model_resample_cases(int n) {
   return {{n, 32, 32, 128, 64, 64}, {n, 16, 16, 256, 32, 32}};
 }
 
+// Through a filter, to twice and half the size: the sizes are even.
+struct Fir {
+  int n, h, w, c;
+  size_t count() const { return static_cast<size_t>(n) * h * w * c; }
+};
+inline const std::vector<Fir> kFir = {
+    {2, 2, 6, 3},    // one row of the smaller tensor: no neighbour above or below; an image's channels
+    {1, 8, 2, 33},   // one column; a channel past a warp
+    {3, 4, 4, 300},  // more channels than threads
+    {2, 6, 10, 64},  // packs
+};
+
+// What ncsnpp passes at 256 x 256, two images for what n are of 32 x 32.
+inline std::vector<Fir> model_fir_cases(int n) {
+  const int images = n / 64 > 0 ? n / 64 : 1;
+  return {{images, 256, 256, 128}, {images, 64, 64, 256}};
+}
+
 struct Concat {
   int rows, ca, cb;
 };
