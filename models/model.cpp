@@ -32,25 +32,27 @@ const Architecture& architecture_of(const Json& config, const ModelFiles& files,
                   ", which is not implemented; use ", names);
 }
 
-// What a pipeline has besides the network and its scheduler: [library, class] by the name of its folder.
-std::string other_parts(const Json& index, const std::string& folder) {
+// What a pipeline has besides the network and its scheduler: [library, class] by the name of its folder. Where the
+// network's files lie flat beside the list, no folder tells which part it is, but its class does.
+std::string other_parts(const Json& index, const std::string& folder, const Architecture& network) {
   std::string parts;
   for (const auto& [key, value] : index.items()) {
     const bool is_part = value.is_array() && value.size() == 2 && value[1].is_string();
     if (key.starts_with('_') || key == folder || key == kSchedulerFolder || !is_part) continue;
+    if (folder.empty() && value[1] == network.class_name) continue;
     parts += (parts.empty() ? "" : ", ") + printable(key, 60) + " (" + printable(value[1].get<std::string>(), 60) + ")";
   }
   return parts;
 }
 
 // What stands beside the network and changes the meaning of what it draws, or is what its owner may have meant.
-void tell_of_neighbours(const ModelFiles& files) {
+void tell_of_neighbours(const ModelFiles& files, const Architecture& network) {
   const std::filesystem::path directory(files.directory);
   if (const std::string path = (directory / kModelIndexFile).string(); std::filesystem::exists(path)) {
     const Json index = read_python_json_file(path);
     ITO_USER_CHECK(index.is_object(), path, ": found ", index.type_name(),
                    ", expected a JSON object of a model's parts");
-    if (const std::string parts = other_parts(index, files.folder); !parts.empty())
+    if (const std::string parts = other_parts(index, files.folder, network); !parts.empty())
       warn(path, ": the pipeline ", printable(index.value("_class_name", Json()).dump(), 60), " has ", parts,
            " beside the network, which is not run; what the network draws are its latents, not images");
   }
@@ -115,7 +117,7 @@ Model read_model(const std::string& path, Architectures among) {
   std::vector<std::string> warnings;
   model.configured = model.architecture->configure(config, model.where, &warnings);
   for (const std::string& warning : warnings) warn(warning);
-  tell_of_neighbours(model.files);
+  tell_of_neighbours(model.files, *model.architecture);
   model.class_names = read_class_names(model.files.class_names);
   return model;
 }

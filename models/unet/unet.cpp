@@ -3,6 +3,7 @@
 #include "models/unet/unet.h"
 
 #include "models/unet/unet_blocks.h"
+#include "models/unet/unet_skip_blocks.h"
 
 namespace ito {
 namespace {
@@ -45,21 +46,29 @@ struct Skips {
   }
 };
 
-Value down_path(UNetContext& context, Value h, Skips& skips) {
+// The attention of a block, where it stands.
+Value attend(UNetContext& context, const std::string& path, const UNetBlock& block, Value h) {
+  if (block.skips) return attention_block(context, path, h, kSkipAttentionGroups, kSkipScale);
+  return attention_block(context, path, h, context.config.norm_groups(context.program.info(h).c), 1);
+}
+
+// image: what skip blocks put beside the path.
+Value down_path(UNetContext& context, Value h, Value image, Skips& skips) {
   const UNetConfig& c = context.config;
-  const int levels = static_cast<int>(c.block_out_channels.size());
-  for (int i = 0; i < levels; ++i) {
-    const bool attention = c.down_block_types[i] == "AttnDownBlock2D";
+  for (int i = 0; i < c.levels(); ++i) {
+    const UNetBlock block = c.down_block(i);
+    const int channels = c.block_out_channels[i];
     for (int j = 0; j < c.layers_per_block; ++j) {
-      h = resnet_block(context, path_of("down_blocks", i, "resnets", j), h, {c.block_out_channels[i]});
-      if (attention) h = attention_block(context, path_of("down_blocks", i, "attentions", j), h, c.norm_num_groups, 1);
+      const ResnetOptions layer =
+          block.skips ? skip_down_layer(context.program.info(h).c, channels) : ResnetOptions{channels};
+      h = resnet_block(context, path_of("down_blocks", i, "resnets", j), h, layer);
+      if (block.attends) h = attend(context, path_of("down_blocks", i, "attentions", j), block, h);
       skips.push(h);
     }
-    if (i + 1 < levels) {
-      h = downsample_block(context, path_of("down_blocks", i, "downsamplers", 0), h,
-                           attention && c.downsample_type == "resnet");
-      skips.push(h);
-    }
+    if (i + 1 == c.levels()) break;
+    h = block.skips ? skip_downsample(context, join_text("down_blocks.", i), h, image)
+                    : downsample_block(context, path_of("down_blocks", i, "downsamplers", 0), h, block.by_resnet);
+    skips.push(h);
   }
   return h;
 }
@@ -71,27 +80,36 @@ Value middle(UNetContext& context, Value h) {
   h = resnet_block(context, "mid_block.resnets.0", h, resnet);
   if (c.add_attention) {
     // Under scale_shift the published middle attention has no norm unless attn_norm_num_groups asks for one.
-    const int by_default = c.resnet_time_scale_shift == "default" ? c.norm_num_groups : 0;
+    const int by_default = c.resnet_time_scale_shift == "default" ? c.norm_groups(c.block_out_channels.back()) : 0;
     h = attention_block(context, "mid_block.attentions.0", h, c.attn_norm_num_groups.value_or(by_default),
                         c.mid_block_scale_factor);
   }
   return resnet_block(context, "mid_block.resnets.1", h, resnet);
 }
 
-Value up_path(UNetContext& context, Value h, Skips& skips) {
+// image: set to what skip blocks make, where there are any.
+Value up_path(UNetContext& context, Value h, Value& image, Skips& skips) {
   const UNetConfig& c = context.config;
-  const int levels = static_cast<int>(c.block_out_channels.size());
-  for (int i = 0; i < levels; ++i) {
-    const int channels = c.block_out_channels[levels - 1 - i];
-    const bool attention = c.up_block_types[i] == "AttnUpBlock2D";
+  for (int i = 0; i < c.levels(); ++i) {
+    const UNetBlock block = c.up_block(i);
+    const bool topmost = i + 1 == c.levels();
+    const int channels = c.block_out_channels[c.levels() - 1 - i];
     for (int j = 0; j < c.layers_per_block + 1; ++j) {
-      const Parts both = side_by_side(context.program, path_of("up_blocks", i, "concats", j), h, skips.pop());
-      h = resnet_block(context, path_of("up_blocks", i, "resnets", j), both, {channels});
-      if (attention) h = attention_block(context, path_of("up_blocks", i, "attentions", j), h, c.norm_num_groups, 1);
+      const Value kept = skips.pop();
+      const int below = context.program.info(h).c;
+      const ResnetOptions layer = block.skips
+                                      ? skip_up_layer(below, context.program.info(kept).c, channels, block.attends)
+                                      : ResnetOptions{channels};
+      const Parts both = side_by_side(context.program, path_of("up_blocks", i, "concats", j), h, kept);
+      h = resnet_block(context, path_of("up_blocks", i, "resnets", j), both, layer);
+      if (block.attends && !block.skips) h = attend(context, path_of("up_blocks", i, "attentions", j), block, h);
     }
-    if (i + 1 < levels)
-      h = upsample_block(context, path_of("up_blocks", i, "upsamplers", 0), h,
-                         attention && c.upsample_type == "resnet");
+    if (block.skips) {
+      if (block.attends) h = attend(context, path_of("up_blocks", i, "attentions", 0), block, h);
+      h = skip_upsample(context, join_text("up_blocks.", i), h, image, topmost);
+    } else if (!topmost) {
+      h = upsample_block(context, path_of("up_blocks", i, "upsamplers", 0), h, block.by_resnet);
+    }
   }
   return h;
 }
@@ -116,17 +134,19 @@ Value append_unet(Program& program, const UNetConfig& config, const NetworkInput
   Value h = conv2d(program, "conv_in", x, conv_in);
   Skips skips;
   skips.push(h);
-  h = down_path(context, h, skips);
+  h = down_path(context, h, x, skips);
   h = middle(context, h);
-  h = up_path(context, h, skips);
+  Value image;
+  h = up_path(context, h, image, skips);
 
   GroupNormOptions norm;
-  norm.groups = config.norm_num_groups;
+  norm.groups = config.norm_groups(config.block_out_channels[0]);
   norm.eps = static_cast<float>(config.norm_eps);
   norm.silu = true;
   h = group_norm(program, "conv_norm_out", h, norm);
   Conv2dOptions conv_out;
   conv_out.k = config.out_channels;
+  conv_out.residual = image;
   h = conv2d(program, "conv_out", h, conv_out);
   if (config.time_embedding_type == "fourier") h = divide_rows(program, "divided_by_t", h, inputs.timestep);
   return h;

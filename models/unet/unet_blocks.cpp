@@ -5,9 +5,9 @@
 namespace ito {
 namespace {
 
-GroupNormOptions norm_options(const UNetConfig& config, bool silu) {
+GroupNormOptions norm_options(const UNetConfig& config, int groups, bool silu) {
   GroupNormOptions options;
-  options.groups = config.norm_num_groups;
+  options.groups = groups;
   options.eps = static_cast<float>(config.norm_eps);
   options.silu = silu;
   return options;
@@ -16,6 +16,8 @@ GroupNormOptions norm_options(const UNetConfig& config, bool silu) {
 Value resample(Program& program, const std::string& name, Value x, Resampling resampling) {
   if (resampling == Resampling::Down) return average_pool(program, name, x);
   if (resampling == Resampling::Up) return upsample_nearest(program, name, x);
+  if (resampling == Resampling::FirDown) return fir_downsample(program, name, x);
+  if (resampling == Resampling::FirUp) return fir_upsample(program, name, x);
   return x;
 }
 
@@ -27,11 +29,13 @@ Value resnet_block(UNetContext& context, const std::string& path, const Parts& i
   const bool scale_shift = config.resnet_time_scale_shift == "scale_shift";
 
   // The norm and a projected shortcut read two tensors where they stand, nothing else does.
-  const bool is_projected = channels_of(program, input) != options.out_channels;
+  const int channels = channels_of(program, input);
+  const bool is_projected = options.projected || channels != options.out_channels;
   const bool in_parts = is_projected && options.resampling == Resampling::None;
   const Parts x = in_parts ? input : joined(program, path + ".input", input);
 
-  Value h = group_norm(program, path + ".norm1", x, norm_options(config, true));
+  const int groups_in = options.groups_in > 0 ? options.groups_in : config.norm_groups(channels);
+  Value h = group_norm(program, path + ".norm1", x, norm_options(config, groups_in, true));
   h = resample(program, path + ".resampled_norm1", h, options.resampling);
   const Parts shortcut = in_parts ? x : resample(program, path + ".resampled_input", x.first, options.resampling);
   Conv2dOptions conv1;
@@ -40,7 +44,8 @@ Value resnet_block(UNetContext& context, const std::string& path, const Parts& i
 
   const int width = scale_shift ? 2 * options.out_channels : options.out_channels;
   const Value projected = linear_rows(program, path + ".time_emb_proj", context.emb, width, true);
-  GroupNormOptions norm2 = norm_options(config, true);
+  const int groups_out = options.groups_out > 0 ? options.groups_out : config.norm_groups(options.out_channels);
+  GroupNormOptions norm2 = norm_options(config, groups_out, true);
   (scale_shift ? norm2.scale_shift : norm2.temb) = projected;
   h = group_norm(program, path + ".norm2", h, norm2);
   h = dropout(program, path + ".dropout", h, static_cast<float>(config.dropout), ++context.dropouts);
@@ -65,11 +70,7 @@ Value attention_block(UNetContext& context, const std::string& path, Value x, in
   const int heads = channels / head_dim;
   ITO_USER_CHECK(heads > 0, path, ": attention_head_dim ", head_dim, " is wider than the ", channels, " channels");
   Value h = x;
-  if (groups > 0) {
-    GroupNormOptions norm = norm_options(context.config, false);
-    norm.groups = groups;
-    h = group_norm(program, path + ".group_norm", x, norm);
-  }
+  if (groups > 0) h = group_norm(program, path + ".group_norm", x, norm_options(context.config, groups, false));
   const Conv2dOptions inner = pointwise_options(heads * head_dim, true);
   const Value q = conv2d(program, path + ".to_q", h, inner);
   const Value k = conv2d(program, path + ".to_k", h, inner);

@@ -15,12 +15,14 @@ struct UNetContext {
   uint32_t dropouts = 0;  // numbers the dropout layers
 };
 
-enum class Resampling { None, Down, Up };
+enum class Resampling { None, Down, Up, FirDown, FirUp };  // by a mean or copies, or through the filter (1, 3, 3, 1)
 
 struct ResnetOptions {
   int out_channels = 0;
   double output_scale = 1;  // the sum is divided by it
   Resampling resampling = Resampling::None;
+  int groups_in = 0, groups_out = 0;  // of the two norms; 0: as the configuration says
+  bool projected = false;             // the shortcut, where the channels stay the same too
 };
 
 // norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + (projected) input.

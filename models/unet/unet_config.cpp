@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string_view>
 
 #include "engine/io/input_file.h"
 #include "engine/io/json_reader.h"
@@ -23,16 +25,85 @@ void expect_one_of(const std::string& where, const char* key, const std::string&
   fail<UserError>(where, ": ", key, " is ", quote_name(value), ", which is not implemented; use ", list);
 }
 
+struct NamedBlock {
+  const char* name;
+  UNetBlock block;
+};
+constexpr NamedBlock kDownBlocks[] = {{"DownBlock2D", {}},
+                                      {"AttnDownBlock2D", {.attends = true}},
+                                      {"ResnetDownsampleBlock2D", {.by_resnet = true}},
+                                      {"SkipDownBlock2D", {.skips = true}},
+                                      {"AttnSkipDownBlock2D", {.attends = true, .skips = true}}};
+constexpr NamedBlock kUpBlocks[] = {{"UpBlock2D", {}},
+                                    {"AttnUpBlock2D", {.attends = true}},
+                                    {"ResnetUpsampleBlock2D", {.by_resnet = true}},
+                                    {"SkipUpBlock2D", {.skips = true}},
+                                    {"AttnSkipUpBlock2D", {.attends = true, .skips = true}}};
+
+// Files of 2022 put UNetRes before the names.
+std::string_view bare_name(std::string_view name) {
+  constexpr std::string_view kPrefix = "UNetRes";
+  return name.starts_with(kPrefix) ? name.substr(kPrefix.size()) : name;
+}
+
+UNetBlock block_named(std::span<const NamedBlock> blocks, const std::string& name, const std::string& resampling) {
+  UNetBlock block;
+  for (const NamedBlock& b : blocks)
+    if (b.name == bare_name(name)) block = b.block;
+  if (block.attends && !block.skips) block.by_resnet = resampling == "resnet";
+  return block;
+}
+
+void check_names(const std::string& where, const char* key, std::span<const NamedBlock> blocks,
+                 const std::vector<std::string>& names) {
+  std::vector<std::string> allowed;
+  for (const NamedBlock& b : blocks) allowed.push_back(b.name);
+  for (const std::string& name : names)
+    if (std::find(allowed.begin(), allowed.end(), bare_name(name)) == allowed.end())
+      expect_one_of(where, key, name, allowed);
+}
+
+// Its norms have 32 groups, but those away from attention none of fewer than 4 channels.
+void check_skip_groups(const std::string& where, const std::string& name, const UNetBlock& block, int channels) {
+  if (!block.skips) return;
+  const int groups = block.attends ? 32 : std::min(channels / 4, 32);
+  ITO_USER_CHECK(groups > 0 && channels % groups == 0, where, ": block_out_channels holds ", channels,
+                 ", which does not divide into the groups of ", name, "; use a multiple of 32");
+}
+
+// The image beside a path is halved and doubled by skip blocks alone and has three channels.
+void check_skips(const UNetConfig& c, const std::string& where) {
+  const int last = c.levels() - 1;
+  bool has_plain = false, image_down = false, image_up = false;
+  for (int i = 0; i <= last; ++i) {
+    const bool down = c.down_block(i).skips, up = c.up_block(i).skips;
+    ITO_USER_CHECK(c.norm_num_groups || (down && up), where,
+                   ": norm_num_groups is null, which skip blocks alone take; ",
+                   down ? c.up_block_types[i] : c.down_block_types[i], " needs a number");
+    ITO_USER_CHECK(!down || i == last || !has_plain, where, ": down_block_types has ", c.down_block_types[i],
+                   " below a block that does not halve the image beside it; put skip blocks first");
+    ITO_USER_CHECK(up || !image_up, where, ": up_block_types has ", c.up_block_types[i],
+                   " above a skip block, and does not double the image beside it; put skip blocks last");
+    check_skip_groups(where, c.down_block_types[i], c.down_block(i), c.block_out_channels[i]);
+    check_skip_groups(where, c.up_block_types[i], c.up_block(i), c.block_out_channels[last - i]);
+    has_plain = has_plain || !down;
+    image_down = image_down || (down && i < last);
+    image_up = image_up || (up && i < last);
+  }
+  ITO_USER_CHECK(!image_down || c.in_channels == 3, where, ": in_channels is ", c.in_channels,
+                 "; skip blocks take images of 3 channels");
+  ITO_USER_CHECK(!image_up || c.out_channels == 3, where, ": out_channels is ", c.out_channels,
+                 "; skip blocks make images of 3 channels");
+}
+
 void check(const UNetConfig& c, const std::string& where) {
   const size_t levels = c.block_out_channels.size();
   ITO_USER_CHECK(levels >= 1 && levels <= 16, where, ": block_out_channels has ", levels, " levels; expected 1 to 16");
   ITO_USER_CHECK(c.down_block_types.size() == levels && c.up_block_types.size() == levels, where, ": ",
                  c.down_block_types.size(), " down_block_types and ", c.up_block_types.size(), " up_block_types for ",
                  levels, " block_out_channels; give as many of each");
-  for (const std::string& type : c.down_block_types)
-    expect_one_of(where, "down_block_types", type, {"DownBlock2D", "AttnDownBlock2D"});
-  for (const std::string& type : c.up_block_types)
-    expect_one_of(where, "up_block_types", type, {"UpBlock2D", "AttnUpBlock2D"});
+  check_names(where, "down_block_types", kDownBlocks, c.down_block_types);
+  check_names(where, "up_block_types", kUpBlocks, c.up_block_types);
   if (c.mid_block_type) expect_one_of(where, "mid_block_type", *c.mid_block_type, {"UNetMidBlock2D"});
   expect_one_of(where, "act_fn", c.act_fn, {"silu", "swish"});
   expect_one_of(where, "time_embedding_type", c.time_embedding_type, {"positional", "fourier", "learned"});
@@ -47,17 +118,19 @@ void check(const UNetConfig& c, const std::string& where) {
   positive("in_channels", c.in_channels, 1 << 12);
   positive("out_channels", c.out_channels, 1 << 12);
   positive("layers_per_block", c.layers_per_block, 64);
-  positive("norm_num_groups", c.norm_num_groups, 1 << 16);
+  if (c.norm_num_groups) positive("norm_num_groups", *c.norm_num_groups, 1 << 16);
   if (c.attn_norm_num_groups) positive("attn_norm_num_groups", *c.attn_norm_num_groups, 1 << 16);
   if (c.attention_head_dim) positive("attention_head_dim", *c.attention_head_dim, 1 << 12);
   if (c.time_embedding_dim) positive("time_embedding_dim", *c.time_embedding_dim, 1 << 16);
-  for (int channels : c.block_out_channels)
-    ITO_USER_CHECK(channels % c.norm_num_groups == 0, where, ": block_out_channels holds ", channels,
-                   ", which does not divide into norm_num_groups ", c.norm_num_groups, "; change one of them");
+  if (c.norm_num_groups)
+    for (int channels : c.block_out_channels)
+      ITO_USER_CHECK(channels % *c.norm_num_groups == 0, where, ": block_out_channels holds ", channels,
+                     ", which does not divide into norm_num_groups ", *c.norm_num_groups, "; change one of them");
   if (c.attn_norm_num_groups)
     ITO_USER_CHECK(c.block_out_channels.back() % *c.attn_norm_num_groups == 0, where, ": block_out_channels ends in ",
                    c.block_out_channels.back(), ", which does not divide into attn_norm_num_groups ",
                    *c.attn_norm_num_groups, "; change one of them");
+  check_skips(c, where);
   if (c.num_class_embeds) positive("num_class_embeds", *c.num_class_embeds, 1 << 24);
   if (c.sample_size)
     for (int extent : *c.sample_size) positive("sample_size", extent, 1 << 14);
@@ -93,6 +166,14 @@ json optional_json(const auto& value) {
 }
 
 }  // namespace
+
+UNetBlock UNetConfig::down_block(int i) const {
+  return block_named(kDownBlocks, down_block_types[i], downsample_type);
+}
+
+UNetBlock UNetConfig::up_block(int i) const {
+  return block_named(kUpBlocks, up_block_types[i], upsample_type);
+}
 
 UNetConfig unet_config_from_json(const json& object, const std::string& where, std::vector<std::string>* warnings) {
   JsonReader reader(object, where);
@@ -168,7 +249,7 @@ json to_json(const UNetConfig& c) {
           {"dropout", c.dropout},
           {"act_fn", c.act_fn},
           {"attention_head_dim", optional_json(c.attention_head_dim)},
-          {"norm_num_groups", c.norm_num_groups},
+          {"norm_num_groups", optional_json(c.norm_num_groups)},
           {"attn_norm_num_groups", optional_json(c.attn_norm_num_groups)},
           {"norm_eps", c.norm_eps},
           {"resnet_time_scale_shift", c.resnet_time_scale_shift},

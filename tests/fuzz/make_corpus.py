@@ -113,6 +113,8 @@ def unet_seeds():
     put("ok-other", sample_size=[16, 24], attention_head_dim=None, time_embedding_type="fourier", freq_shift=0.5,
         class_embed_type="timestep", mid_block_type=None, _diffusers_version="0.8.0", downsample_type="resnet")
     put("ok-learned", time_embedding_type="learned", num_train_timesteps=1000)
+    put("ok-skips", in_channels=3, out_channels=3, norm_num_groups=None, up_block_types=["SkipUpBlock2D"] * 2,
+        down_block_types=["UNetResSkipDownBlock2D", "AttnSkipDownBlock2D"])
     write("unet_config", "ok-defaults", "{}")
     put("ok-unknown-keys", **{"new\nkey": 1, "k\u009b" + "y" * 2000: 2})
     put("bad-name", act_fn="re\nlu\u001b[2J")

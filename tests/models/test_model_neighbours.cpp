@@ -96,6 +96,11 @@ TEST(ModelNeighbours, PartsOfAPipelineAreToldOf) {
   const WarningsKept warnings;
   read_model(model);
   EXPECT_TRUE(WarningsKept::all().empty());
+  const std::string flat = folder / "flat";  // as repositories of 2022 are
+  std::filesystem::copy(model + "/unet", flat);
+  std::filesystem::copy(model + "/model_index.json", flat);
+  EXPECT_EQ(read_model(flat).files.folder, "");
+  EXPECT_TRUE(WarningsKept::all().empty());
   Json index = read_json_file(model + "/model_index.json");
   index["_class_name"] = "LatentPipeline";
   index["vae"] = {"diffusers", "AutoencoderKL"};

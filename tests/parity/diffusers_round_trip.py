@@ -13,7 +13,9 @@
 4. Seeds: `ito sample --noise torch-cpu` from a network in closed form against the loop that draws from a generator of
    PyTorch's with that seed, under the scheduler that diffusers saved.
 
-Where diffusers is missing, the PyTorch network of unet_reference.py takes its place in 1 and 2, and 3 and 4 are left
+5. NCSN++: the predictor-corrector of the variance-exploding SDE through a small network of skip blocks.
+
+Where diffusers is missing, the PyTorch network of unet_reference.py takes its place in 1 and 2, and the rest is left
 out.
 Exit status: 0 all agree, 77 all agree but diffusers was missing, anything else a failure.
 """
@@ -205,7 +207,8 @@ def trained_model(ito, oracle, folder):
 REQUIRED = set("""time_embedding_type=positional time_embedding_type=fourier time_embedding_type=learned freq_shift=1
 flip_sin_to_cos=False norm_eps=1e-06 center_input_sample=True resnet_time_scale_shift=scale_shift classes=table
 classes=timestep classes=identity levels=3 head=None head=8 head=16 padding=0 padding=1""".split()) | {
-    "not square", "resnet down", "resnet up", "mid attention=False", "mid scale"}
+    "not square", "resnet down", "resnet up", "mid attention=False", "mid scale", "filter down", "filter up",
+    "block=AttnSkipDownBlock2D", "block=AttnSkipUpBlock2D", "block=ResnetDownsampleBlock2D"}
 
 
 def saved_models(ito, oracle, folder, count, seed):
@@ -357,6 +360,42 @@ def seeds(ito, oracle, folder, seed):
         print(f"{name} from a seed, {of_step}: {error:.1e}")
 
 
+NCSNPP = dict(sample_size=16, block_out_channels=[32, 32, 64], layers_per_block=1, time_embedding_type="fourier",
+              norm_eps=1e-6, norm_num_groups=None, mid_block_scale_factor=2 ** 0.5, attention_head_dim=None,
+              down_block_types=["SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D"],
+              up_block_types=["SkipUpBlock2D", "AttnSkipUpBlock2D", "SkipUpBlock2D"])
+
+
+def variance_exploding(ito, oracle, folder, seed):
+    """A small google/ncsnpp, flat as those repositories are, from a seed. One image: diffusers' corrector steps by the
+    mean norm of its batch, ours by the image's own."""
+    torch.manual_seed(seed & 0xFFFF)
+    unet = randomise(oracle.build(NCSNPP), 3)
+    scheduler = oracle.library.ScoreSdeVeScheduler(sigma_max=50.0)
+    saved, flat = os.path.join(folder, "saved"), os.path.join(folder, "flat")
+    oracle.library.ScoreSdeVePipeline(unet, scheduler).save_pretrained(saved)
+    os.makedirs(flat)
+    for name in ("model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
+                 "scheduler/scheduler_config.json"):
+        shutil.copy(os.path.join(saved, name), flat)
+    steps, generator = 8, torch.Generator().manual_seed(seed)
+    x = torch.randn((1, 3, 16, 16), generator=generator) * scheduler.init_noise_sigma
+    scheduler.set_timesteps(steps)
+    scheduler.set_sigmas(steps)
+    for t, sigma in zip(scheduler.timesteps, scheduler.sigmas):
+        inputs = {"timestep": sigma[None]}
+        for _ in range(scheduler.config.correct_steps):
+            x = scheduler.step_correct(oracle.predict(unet, dict(inputs, sample=x)), x, generator=generator).prev_sample
+        done = scheduler.step_pred(oracle.predict(unet, dict(inputs, sample=x)), t, x, generator=generator)
+        x = done.prev_sample
+    drawn = os.path.join(folder, "drawn")
+    ito.run("sample", "--checkpoint", flat, "--out", drawn, "--raw", "--count", 1, "--seed", seed, "--steps", steps,
+            "--noise", "torch-cpu")
+    ours = safetensors_io.load(os.path.join(drawn, "samples.safetensors"))["samples"]
+    error = compare("ScoreSdeVeScheduler from a seed", ours, done.prev_sample_mean, SAMPLE_TOLERANCE)
+    print(f"ncsnpp, ScoreSdeVeScheduler from a seed: {error:.1e}")
+
+
 def choose_oracle():
     try:
         return Diffusers()
@@ -383,6 +422,7 @@ def main():
         if oracle.name == "diffusers":
             sampling(ito, oracle, os.path.join(options.out, "sampling"), 12345678901 + options.seed)
             seeds(ito, oracle, os.path.join(options.out, "seeds"), 12345678901 + options.seed)
+            variance_exploding(ito, oracle, os.path.join(options.out, "ve"), 12345678901 + options.seed)
     except Mismatch as problem:
         sys.exit(f"diffusers_round_trip.py: {problem}")
     sys.exit(0 if oracle.name == "diffusers" else STOOD_IN)

@@ -34,7 +34,8 @@ OPTIONS = dict(
     add_attention=[True, True, True, False], attention_head_dim=[None, 8, 16, ABSENT],
     downsample_padding=[1, 0], downsample_type=["conv", "conv", "resnet"], upsample_type=["conv", "conv", "resnet"],
     norm_num_groups=[1, 2, 3, 4, 8, 32], attn_norm_num_groups=[None, None, 2], norm_eps=[1e-5, 1e-6, 1e-3],
-    resnet_time_scale_shift=["default", "scale_shift"], classes=[None, None, "table", "timestep", "identity"],
+    resnet_time_scale_shift=["default", "scale_shift"], blocks=["plain"] * 4 + ["resnet", "skip", "skip"],
+    classes=[None, None, "table", "timestep", "identity"],
     sparse=[False, False, True], legacy_names=[False] * 7 + [True])
 
 LEGACY = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -51,19 +52,40 @@ def schedule(rng, count):
     return [{key: column[i] for key, column in columns.items()} for i in range(count)]
 
 
+def draw_blocks(rng, pick, levels):
+    """(down_block_types, up_block_types). Skip blocks stand next to the image in both paths, since the others would leave
+    the image beside them at its size."""
+    down = [rng.choice(["DownBlock2D", "AttnDownBlock2D"]) for _ in range(levels)]
+    up = [rng.choice(["UpBlock2D", "AttnUpBlock2D"]) for _ in range(levels)]
+    if pick["blocks"] == "resnet":
+        down[rng.randrange(levels)], up[rng.randrange(levels)] = "ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D"
+    if pick["blocks"] == "skip":
+        count = levels if pick["norm_num_groups"] is None else rng.randint(1, levels)
+        for i in range(count):
+            down[i] = rng.choice(["SkipDownBlock2D", "AttnSkipDownBlock2D"])
+            up[-1 - i] = rng.choice(["SkipUpBlock2D", "AttnSkipUpBlock2D"])
+    return down, up
+
+
 def make_config(rng, pick):
     """(config, height, width) for a choice of options; widths, sizes and block types are drawn to be legal."""
-    groups, levels = pick["norm_num_groups"], pick["levels"]
+    skips, levels = pick["blocks"] == "skip", pick["levels"]
+    if skips:
+        pick = dict(pick, in_channels=3, out_channels=3)  # the image beside the path has three
+        if 32 % pick["norm_num_groups"] or rng.randrange(2):
+            pick["norm_num_groups"] = None
+    groups = pick["norm_num_groups"] or 32
     head = 8 if pick["attention_head_dim"] == ABSENT else pick["attention_head_dim"]
     unit = groups
     for divisor in (head, pick["attn_norm_num_groups"]):
         unit = math.lcm(unit, divisor or 1)
     smallest = -(-8 // unit)  # at least 8 channels
     widths = [unit * rng.randint(smallest, max(smallest, 40 // unit)) for _ in range(levels)]
+    if skips:  # attention there has 32 groups
+        widths = [32 * rng.choice([1, 1, 2]) for _ in range(levels)]
     config = {key: pick[key] for key in DEFAULTS if key in pick}
-    down = [rng.choice(["DownBlock2D", "AttnDownBlock2D"]) for _ in widths]
-    up = [rng.choice(["UpBlock2D", "AttnUpBlock2D"]) for _ in widths]
-    if levels > 1:  # only an attention block with a resampler heeds these two keys
+    down, up = draw_blocks(rng, pick, levels)
+    if levels > 1 and pick["blocks"] == "plain":  # only an attention block with a resampler heeds these two keys
         if pick["downsample_type"] == "resnet":
             down[rng.randrange(levels - 1)] = "AttnDownBlock2D"
         if pick["upsample_type"] == "resnet":
@@ -147,6 +169,8 @@ def features(config, pick, model):
     found = {f"{key}={full[key]}" for key in ("time_embedding_type", "freq_shift", "flip_sin_to_cos", "norm_eps",
                                               "center_input_sample", "layers_per_block", "mid_block_type",
                                               "resnet_time_scale_shift", "norm_num_groups")}
+    found |= {f"block={kind}" for kind in full["down_block_types"] + full["up_block_types"]}
+    found.update(word for word, mark in (("filter down", "resnet_down"), ("filter up", "resnet_up")) if mark in names)
     found.add(f"classes={pick['classes']}")
     found.add(f"levels={pick['levels']}")
     found.add("square" if pick["square"] else "not square")
@@ -184,7 +208,10 @@ flip_sin_to_cos=True flip_sin_to_cos=False norm_eps=1e-05 norm_eps=1e-06 norm_ep
 layers_per_block=1 layers_per_block=2 layers_per_block=3 mid_block_type=None resnet_time_scale_shift=default
 resnet_time_scale_shift=scale_shift norm_num_groups=1 norm_num_groups=3 norm_num_groups=32 classes=table
 classes=timestep classes=identity levels=1 levels=2 levels=3 levels=4 square time_embedding_dim head=None head=8
-head=16 head=absent padding=0 padding=1 attn_norm_num_groups""".split()) | {
+head=16 head=absent padding=0 padding=1 attn_norm_num_groups norm_num_groups=None block=ResnetDownsampleBlock2D
+block=ResnetUpsampleBlock2D block=SkipDownBlock2D block=AttnSkipDownBlock2D block=SkipUpBlock2D block=AttnSkipUpBlock2D
+""".split()) | {
+    "filter down", "filter up",
     "not square", "legacy names", "resnet down", "resnet up", "mid attention=False", "mid scale", "mid attention scale",
     "mid attention norm", "no mid attention norm", "odd lowest level", "odd size", "odd first width"}
 

@@ -85,24 +85,48 @@ class Resample(nn.Module):
         return self.conv(x)
 
 
-class ResnetBlock(nn.Module):
-    """`resample` ("up", "down" or None) sits between the first activation and conv1, and on the shortcut."""
+def fir(x, up):
+    """Twice or half the size through the filter (1, 3, 3, 1) of both axes, by its definition: `up` puts zeros behind
+    every row and column first, and both take zeros around the image."""
+    channels = x.shape[1]
+    taps = torch.tensor([1.0, 3, 3, 1], dtype=x.dtype)
+    taps = torch.outer(taps, taps) / (16 if up else 64)
+    if up:
+        spread = x.new_zeros(*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3])
+        spread[:, :, ::2, ::2] = x
+        x = F.pad(spread, (2, 1, 2, 1))
+    else:
+        x = F.pad(x, (1, 1, 1, 1))
+    return F.conv2d(x, taps.expand(channels, 1, 4, 4), stride=1 if up else 2, groups=channels)
 
-    def __init__(self, c_in, c_out, dim, cfg, scale=1, resample=None):
+
+def groups_of(channels):
+    """Groups of the norms of NCSN++ blocks, and of all others where norm_num_groups is null."""
+    return min(channels // 4, 32)
+
+
+class ResnetBlock(nn.Module):
+    """`resample` ("up", "down", "fir up", "fir down" or None) sits between the first activation and conv1, and on the
+    shortcut. groups: of the two norms, where they are not the configuration's."""
+
+    def __init__(self, c_in, c_out, dim, cfg, scale=1, resample=None, groups=None, projected=False):
         super().__init__()
-        groups, eps = cfg["norm_num_groups"], cfg["norm_eps"]
+        eps = cfg["norm_eps"]
+        groups_in, groups_out = groups or [cfg["norm_num_groups"] or groups_of(c) for c in (c_in, c_out)]
         self.scale_shift = cfg["resnet_time_scale_shift"] == "scale_shift"
         self.scale, self.resample = scale, resample
-        self.norm1 = nn.GroupNorm(groups, c_in, eps)
+        self.norm1 = nn.GroupNorm(groups_in, c_in, eps)
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.time_emb_proj = nn.Linear(dim, 2 * c_out if self.scale_shift else c_out)
-        self.norm2 = nn.GroupNorm(groups, c_out, eps)
+        self.norm2 = nn.GroupNorm(groups_out, c_out, eps)
         self.dropout = nn.Dropout(cfg["dropout"])
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.act = ACTIVATIONS[cfg["act_fn"]]()
-        self.conv_shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else None
+        self.conv_shortcut = nn.Conv2d(c_in, c_out, 1) if projected or c_in != c_out else None
 
     def resized(self, x):
+        if self.resample in ("fir up", "fir down"):
+            return fir(x, self.resample == "fir up")
         if self.resample == "up":
             return F.interpolate(x, scale_factor=2.0, mode="nearest")
         return F.avg_pool2d(x, 2, 2) if self.resample == "down" else x
@@ -149,25 +173,48 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A down or up block: ResNets from the given input widths to `c_out`, each followed by attention if asked for."""
+    """A down or up block: ResNets from the given input widths to `c_out`, each followed by attention if asked for.
+    An input width is what comes from below, in the up path with the skip connection's beside it."""
+
+    KINDS = ("DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D",
+             "UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D")
 
     def __init__(self, kind, c_ins, c_out, dim, cfg, resample):
         super().__init__()
-        kind = kind[7:] if kind.startswith("UNetRes") else kind
         up = "Up" in kind
-        if kind not in ("DownBlock2D", "AttnDownBlock2D", "UpBlock2D", "AttnUpBlock2D"):
+        if kind not in self.KINDS:
             raise ValueError(f"block type {kind} is not supported")
         attention = kind.startswith("Attn")
+        c_ins = [sum(c) for c in c_ins]
         self.resnets = nn.ModuleList([ResnetBlock(c, c_out, dim, cfg) for c in c_ins])
         self.attentions = nn.ModuleList([Attention(c_out, cfg, cfg["norm_num_groups"]) for _ in c_ins if attention])
-        # "resnet" resampling reaches the attention blocks only; the plain ones always have the convolution.
-        by_resnet = attention and cfg["upsample_type" if up else "downsample_type"] == "resnet"
+        # "resnet" resampling reaches the attention blocks only; the others have what their name says.
+        by_resnet = (cfg["upsample_type" if up else "downsample_type"] == "resnet" if attention
+                     else kind.startswith("Resnet"))
         samplers = nn.ModuleList()
         if resample and by_resnet:
             samplers.append(ResnetBlock(c_out, c_out, dim, cfg, resample="up" if up else "down"))
         elif resample:
             samplers.append(Resample(c_out, up, 1 if up else cfg["downsample_padding"]))
         self.add_module("upsamplers" if up else "downsamplers", samplers)
+
+    def down(self, x, emb, image):
+        """What is pushed on the skip stack, the last of it being the result, and the image beside the path."""
+        kept = []
+        for j in range(len(self.resnets)):
+            x = self.layer(j, x, emb)
+            kept.append(x)
+        for sampler in self.downsamplers:
+            x = self.resampled(sampler, x, emb)
+            kept.append(x)
+        return kept, image
+
+    def up(self, x, emb, stack, image):
+        for j in range(len(self.resnets)):
+            x = self.layer(j, torch.cat([x, stack.pop()], 1), emb)
+        for sampler in self.upsamplers:
+            x = self.resampled(sampler, x, emb)
+        return x, image
 
     def layer(self, j, x, emb):
         x = self.resnets[j](x, emb)
@@ -178,12 +225,66 @@ class Block(nn.Module):
         return sampler(x, emb) if isinstance(sampler, ResnetBlock) else sampler(x)
 
 
+class SkipBlock(nn.Module):
+    """A block of NCSN++: sums over sqrt(2), resampling through the filter, and the image beside the path, which the way
+    down halves and reads and the way up makes and doubles."""
+
+    KINDS = ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D")
+
+    def __init__(self, kind, c_ins, c_out, dim, cfg, resample):
+        super().__init__()
+        up, attention, scale, own = "Up" in kind, kind.startswith("Attn"), math.sqrt(2), groups_of(c_out)
+        self.resnets = nn.ModuleList()
+        for c in c_ins:
+            # The published attention block counts the groups of the way up with the division on one part alone.
+            first = min(c[0] + c[1] // 4, 32) if up and attention else groups_of(sum(c))
+            self.resnets.append(ResnetBlock(sum(c), c_out, dim, cfg, scale, groups=(first, own)))
+        # Of 32 groups always; on the way up once, after all ResNets.
+        self.attentions = nn.ModuleList([Attention(c_out, cfg, 32, scale)
+                                         for _ in (c_ins[:1] if up else c_ins) if attention])
+        self.skip_conv = None
+        if resample:
+            resnet = ResnetBlock(c_out, c_out, dim, cfg, scale, "fir up" if up else "fir down", (own, own), True)
+            self.add_module("resnet_up" if up else "resnet_down", resnet)
+            self.skip_conv = nn.Conv2d(c_out, 3, 3, padding=1) if up else nn.Conv2d(3, c_out, 1)
+            if up:
+                self.skip_norm = nn.GroupNorm(own, c_out, cfg["norm_eps"])
+
+    def down(self, x, emb, image):
+        kept = []
+        for j, resnet in enumerate(self.resnets):
+            x = resnet(x, emb)
+            if len(self.attentions):
+                x = self.attentions[j](x)
+            kept.append(x)
+        if self.skip_conv is not None:
+            image = fir(image, False)
+            kept.append(self.skip_conv(image) + self.resnet_down(x, emb))
+        return kept, image
+
+    def up(self, x, emb, stack, image):
+        for resnet in self.resnets:
+            x = resnet(torch.cat([x, stack.pop()], 1), emb)
+        for attention in self.attentions:
+            x = attention(x)
+        image = 0 if image is None else fir(image, True)
+        if self.skip_conv is not None:
+            image = image + self.skip_conv(F.silu(self.skip_norm(x)))
+            x = self.resnet_up(x, emb)
+        return x, image
+
+
+def make_block(kind, *arguments):
+    kind = kind[7:] if kind.startswith("UNetRes") else kind
+    return (SkipBlock if kind in SkipBlock.KINDS else Block)(kind, *arguments)
+
+
 class MidBlock(nn.Module):
     def __init__(self, channels, dim, cfg):
         super().__init__()
         scale, groups = cfg["mid_block_scale_factor"], cfg["attn_norm_num_groups"]
         if groups is None and cfg["resnet_time_scale_shift"] == "default":
-            groups = cfg["norm_num_groups"]  # with scale_shift the attention has no norm at all
+            groups = cfg["norm_num_groups"] or groups_of(channels)  # with scale_shift the attention has no norm at all
         self.resnets = nn.ModuleList([ResnetBlock(channels, channels, dim, cfg, scale) for _ in range(2)])
         # The scale factor divides the attention's sum too, not only those of the ResNets.
         self.attentions = nn.ModuleList([Attention(channels, cfg, groups, scale)] if cfg["add_attention"] else [])
@@ -229,17 +330,18 @@ class UNet2DModel(nn.Module):
         c, skips = first, [first]  # channels of the current tensor and of every tensor on the skip stack
         for i, (block_type, width) in enumerate(zip(cfg["down_block_types"], widths)):
             last = i == levels - 1
-            self.down_blocks.append(Block(block_type, [c] + [width] * (layers - 1), width, dim, cfg, not last))
+            c_ins = [(c,)] + [(width,)] * (layers - 1)
+            self.down_blocks.append(make_block(block_type, c_ins, width, dim, cfg, not last))
             skips += [width] * (layers if last else layers + 1)
             c = width
         self.mid_block = MidBlock(c, dim, cfg) if cfg["mid_block_type"] is not None else None
         for i, (block_type, width) in enumerate(zip(cfg["up_block_types"], reversed(widths))):
             c_ins = []
             for _ in range(layers + 1):
-                c_ins.append(c + skips.pop())
+                c_ins.append((c, skips.pop()))
                 c = width
-            self.up_blocks.append(Block(block_type, c_ins, width, dim, cfg, i < levels - 1))
-        self.conv_norm_out = nn.GroupNorm(cfg["norm_num_groups"], first, cfg["norm_eps"])
+            self.up_blocks.append(make_block(block_type, c_ins, width, dim, cfg, i < levels - 1))
+        self.conv_norm_out = nn.GroupNorm(cfg["norm_num_groups"] or groups_of(first), first, cfg["norm_eps"])
         self.conv_out = nn.Conv2d(first, cfg["out_channels"], 3, padding=1)
         self.act = ACTIVATIONS[cfg["act_fn"]]()
 
@@ -264,22 +366,19 @@ class UNet2DModel(nn.Module):
             x = 2 * x - 1
         emb = self.act(self.embed(t, class_labels))  # every ResNet starts with this activation: done once
         h = self.conv_in(x)
-        stack = [h]
+        stack, image = [h], x
         for block in self.down_blocks:
-            for j in range(len(block.resnets)):
-                h = block.layer(j, h, emb)
-                stack.append(h)
-            for sampler in block.downsamplers:
-                h = block.resampled(sampler, h, emb)
-                stack.append(h)
+            kept, image = block.down(h, emb, image)
+            stack += kept
+            h = kept[-1]
         if self.mid_block is not None:
             h = self.mid_block(h, emb)
+        image = None
         for block in self.up_blocks:
-            for j in range(len(block.resnets)):
-                h = block.layer(j, torch.cat([h, stack.pop()], 1), emb)
-            for sampler in block.upsamplers:
-                h = block.resampled(sampler, h, emb)
+            h, image = block.up(h, emb, stack, image)
         h = self.conv_out(F.silu(self.conv_norm_out(h)))
+        if image is not None:
+            h = h + image
         if self.cfg["time_embedding_type"] == "fourier":
             h = h / t.to(h.dtype).reshape(-1, 1, 1, 1)
         return h

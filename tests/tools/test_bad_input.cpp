@@ -98,9 +98,24 @@ TEST_F(BadInput, NetworkConfigurations) {
       with("act_fn", "mish", "act_fn is 'mish', which is not implemented; use silu, swish"),
       with("act_fn", 3, "act_fn is 3; expected text"),
       with("down_block_types", {"DownBlock2D", "CrossAttnDownBlock2D"},
-           "down_block_types is 'CrossAttnDownBlock2D', which is not implemented; use DownBlock2D, AttnDownBlock2D"),
+           "down_block_types is 'CrossAttnDownBlock2D', which is not implemented; use DownBlock2D, AttnDownBlock2D, "
+           "ResnetDownsampleBlock2D, SkipDownBlock2D, AttnSkipDownBlock2D"),
       with("up_block_types", {"UpBlock2D", "KUpBlock2D"},
-           "up_block_types is 'KUpBlock2D', which is not implemented; use UpBlock2D, AttnUpBlock2D"),
+           "up_block_types is 'KUpBlock2D', which is not implemented; use UpBlock2D, AttnUpBlock2D, "
+           "ResnetUpsampleBlock2D, SkipUpBlock2D, AttnSkipUpBlock2D"),
+      with("norm_num_groups", nullptr,
+           "norm_num_groups is null, which skip blocks alone take; DownBlock2D needs a number"),
+      with("down_block_types", {"SkipDownBlock2D", "DownBlock2D"},
+           "in_channels is 1; skip blocks take images of 3 channels"),
+      with("up_block_types", {"SkipUpBlock2D", "SkipUpBlock2D"},
+           "out_channels is 1; skip blocks make images of 3 channels"),
+      with("down_block_types", {"DownBlock2D", "AttnSkipDownBlock2D"},
+           "block_out_channels holds 16, which does not divide into the groups of AttnSkipDownBlock2D; use a multiple "
+           "of "
+           "32"),
+      with("up_block_types", {"SkipUpBlock2D", "UpBlock2D"},
+           "up_block_types has UpBlock2D above a skip block, and does not double the image beside it; put skip blocks "
+           "last"),
       with("mid_block_type", "UNetMidBlock2DCrossAttn",
            "mid_block_type is 'UNetMidBlock2DCrossAttn', which is not implemented; use UNetMidBlock2D"),
       with("resnet_time_scale_shift", "ada_group",

@@ -6,12 +6,14 @@
 namespace ito {
 namespace {
 
-// What the plain tiny model leaves out: scale_shift, resampling resnets, dropout, odd widths, another embedding.
+// What the plain tiny model leaves out: scale_shift, resampling resnets and filters, dropout, odd widths, another
+// embedding.
 Json other_model() {
   Json model = tiny_model();
-  model["block_out_channels"] = {12, 20};
-  model["down_block_types"] = {"AttnDownBlock2D", "DownBlock2D"};
-  model["up_block_types"] = {"UpBlock2D", "AttnUpBlock2D"};
+  model["in_channels"] = model["out_channels"] = 3;
+  model["block_out_channels"] = {12, 20, 20};
+  model["down_block_types"] = {"SkipDownBlock2D", "AttnDownBlock2D", "DownBlock2D"};
+  model["up_block_types"] = {"AttnUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D"};
   model["attention_head_dim"] = 4;
   model["resnet_time_scale_shift"] = "scale_shift";
   model["downsample_type"] = "resnet";

@@ -305,6 +305,10 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"resnet_resampling",
                               R"({"downsample_type": "resnet", "upsample_type": "resnet",
                     "down_block_types": ["AttnDownBlock2D", "DownBlock2D"]})"},
+                      // The norm before attention has 32 groups there.
+                      Variant{"skip_blocks", R"({"block_out_channels": [8, 32], "norm_num_groups": null,
+                    "down_block_types": ["SkipDownBlock2D", "AttnSkipDownBlock2D"],
+                    "up_block_types": ["SkipUpBlock2D", "SkipUpBlock2D"]})"},
                       Variant{"class_table", R"({"num_class_embeds": 4})"},
                       Variant{"class_timestep", R"({"class_embed_type": "timestep"})"},
                       Variant{"mid_scale", R"({"mid_block_scale_factor": 1.7, "center_input_sample": true})"},
