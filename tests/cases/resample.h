@@ -40,10 +40,9 @@ inline const std::vector<Fir> kFir = {
     {2, 6, 10, 64},  // packs
 };
 
-// What ncsnpp passes at 256 x 256, two images for what n are of 32 x 32.
+// What n images of 32 x 32 go up and down from.
 inline std::vector<Fir> model_fir_cases(int n) {
-  const int images = n / 64 > 0 ? n / 64 : 1;
-  return {{images, 256, 256, 128}, {images, 64, 64, 256}};
+  return {{n, 32, 32, 128}, {n, 16, 16, 256}};
 }
 
 struct Concat {

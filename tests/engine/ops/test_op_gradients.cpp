@@ -156,9 +156,10 @@ TEST(OpGradients, ReadByEveryElementwiseOp) {
   const auto build = [](Program& p, const auto& x) {
     const Value a = silu(p, "silu", x[0]), b = affine(p, "affine", x[1], 2.0f, 1.0f);
     const Value c = upsample_nearest(p, "up", average_pool(p, "pool", x[2]));
-    return add(p, "sum", add(p, "ab", a, b), c);
+    const Value d = fir_upsample(p, "filter up", fir_downsample(p, "filter down", x[3]));
+    return add(p, "sum", add(p, "ab", a, b), add(p, "cd", c, d));
   };
-  check("elementwise", build, kActivation, 3);
+  check("elementwise", build, kActivation, 4);
 }
 
 // Rows that two norms add to their x, or scale and shift by: the second one's gradient is added to the first one's.
