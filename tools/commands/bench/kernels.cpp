@@ -150,6 +150,21 @@ std::vector<OpCase> average_pool_ops(int n) {
   return resample_ops(n, average_pool);
 }
 
+std::vector<OpCase> fir_ops(int n, Value (*op)(Program&, const std::string&, Value)) {
+  std::vector<OpCase> ops;
+  for (const cases::Fir& f : joined(cases::kFir, cases::model_fir_cases(n)))
+    ops.push_back({f.n, join_text(f.h, "x", f.w, "x", f.c), [f, op](Program& p) {
+                     return op(p, "op", differentiable(p, "x", f.h, f.w, f.c, p.options().compute));
+                   }});
+  return ops;
+}
+std::vector<OpCase> fir_upsample_ops(int n) {
+  return fir_ops(n, fir_upsample);
+}
+std::vector<OpCase> fir_downsample_ops(int n) {
+  return fir_ops(n, fir_downsample);
+}
+
 std::vector<OpCase> concat_ops(int n) {
   std::vector<OpCase> ops;
   for (const cases::Concat& c : joined(cases::kConcat, cases::model_concat_cases(n)))
@@ -188,12 +203,20 @@ struct BenchedOp {
   const char* name;
   std::vector<OpCase> (*cases)(int n);  // n: images of the larger ones
 };
-constexpr BenchedOp kOps[] = {{"conv2d", conv_ops},         {"group_norm", group_norm_ops},
-                              {"attention", attention_ops}, {"linear", linear_ops},
-                              {"silu", silu_ops},           {"add", add_ops},
-                              {"affine", affine_ops},       {"divide_rows", divide_rows_ops},
-                              {"upsample", upsample_ops},   {"average_pool", average_pool_ops},
-                              {"concat", concat_ops},       {"mixture", mixture_ops}};
+constexpr BenchedOp kOps[] = {{"conv2d", conv_ops},
+                              {"group_norm", group_norm_ops},
+                              {"attention", attention_ops},
+                              {"linear", linear_ops},
+                              {"silu", silu_ops},
+                              {"add", add_ops},
+                              {"affine", affine_ops},
+                              {"divide_rows", divide_rows_ops},
+                              {"upsample", upsample_ops},
+                              {"average_pool", average_pool_ops},
+                              {"fir_upsample", fir_upsample_ops},
+                              {"fir_downsample", fir_downsample_ops},
+                              {"concat", concat_ops},
+                              {"mixture", mixture_ops}};
 constexpr const char* kGemm = "gemm";  // no op: a product that attention is made of
 
 // Times of one pass, and what it is counted as.
