@@ -127,6 +127,19 @@ void leave_words_to_the_first() {
   if (!std::freopen("/dev/null", "w", stdout)) ito::fail("standard output cannot be given up");
 }
 
+// A command that several ranks would do several times.
+template <void (*add)(CLI::App&)>
+void add_alone(CLI::App& app, ito::Communicator& ranks) {
+  const std::vector<std::string> before = command_names(app);
+  add(app);
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    if (std::ranges::find(before, command->get_name()) == before.end())
+      command->preparse_callback([command, &ranks](size_t) {
+        ITO_USER_CHECK(ranks.size() == 1, command->get_name(), ": runs as one process, and ", ranks.size(),
+                       " ranks were started; start it without mpirun or srun");
+      });
+}
+
 void add_commands(CLI::App& app, ito::Communicator& ranks) {
   app.require_subcommand(1);
   app.fallthrough();  // --device may stand after the sub-command too
@@ -135,21 +148,12 @@ void add_commands(CLI::App& app, ito::Communicator& ranks) {
   app.add_option("--device", device, "auto, cuda or cpu")->check(CLI::IsMember({"auto", "cuda", "cpu"}));
   app.add_option_function<std::string>("--kernel-table", ito::take_kernel_table,
                                        "which kernel each layer takes: what `ito bench --tune` wrote on this device");
-  ito::add_train_command(app, ranks);
-  ito::add_bench_command(app, ranks);
   for (const auto add :
-       {ito::add_sample_command, ito::add_predict_command, ito::add_inspect_command, ito::add_convert_command,
-        ito::add_eval_command, ito::add_reverse_stats_command, ito::add_likelihood_command, ito::add_measure_command,
-        ito::add_restore_command, ito::add_profile_command}) {
-    const std::vector<std::string> before = command_names(app);
-    add(app);
-    for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
-      if (std::ranges::find(before, command->get_name()) == before.end())
-        command->preparse_callback([command, &ranks](size_t) {
-          ITO_USER_CHECK(ranks.size() == 1, command->get_name(), ": runs as one process, and ", ranks.size(),
-                         " ranks were started; start it without mpirun or srun");
-        });
-  }
+       {ito::add_train_command, ito::add_sample_command, ito::add_predict_command, add_alone<ito::add_inspect_command>,
+        add_alone<ito::add_convert_command>, add_alone<ito::add_eval_command>, ito::add_reverse_stats_command,
+        ito::add_likelihood_command, add_alone<ito::add_measure_command>, ito::add_restore_command,
+        ito::add_bench_command, add_alone<ito::add_profile_command>})
+    add(app, ranks);
   ito::read_whole_numbers_in_decimal(app);
 }
 

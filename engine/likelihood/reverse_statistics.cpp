@@ -31,7 +31,15 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
                                            const StatisticsSettings& settings,
                                            const std::function<void(int64_t)>& progress) {
   const int64_t total = int64_t{schedule.steps()} * settings.per_timestep;
-  const int batch = static_cast<int>(std::min<int64_t>(settings.batch, total));
+  return sum_of_draws(measure_draws(network, weights, schedule, images, labels, settings, 0, total, progress),
+                      schedule.steps());
+}
+
+std::vector<DrawMoments> measure_draws(const Network& network, const float* weights, const NoiseSchedule& schedule,
+                                       const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                       const StatisticsSettings& settings, int64_t first_draw, int64_t count,
+                                       const std::function<void(int64_t)>& progress) {
+  const int batch = static_cast<int>(std::min<int64_t>(settings.batch, count));
   NoisedCalls calls(
       network, schedule, images, labels,
       {.batch = batch, .seed = settings.seed, .compute = settings.compute, .memory_limit = settings.memory_limit},
@@ -43,14 +51,13 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
   calls.buffers().add(moments, 3 * static_cast<size_t>(batch), "moments");
   calls.prepare(weights);
 
-  LevelStatistics statistics;
-  statistics.images.assign(static_cast<size_t>(schedule.steps()), 0);
-  statistics.error = statistics.mix_product = statistics.mix_square = statistics.images;
+  std::vector<DrawMoments> found;
   std::vector<MomentRow> host_reads(static_cast<size_t>(batch));
   std::vector<double> host_moments(moments.count());
-  for (int64_t first = 0; first < total; first += batch) {
+  const int64_t end = first_draw + count;
+  for (int64_t first = first_draw; first < end; first += batch) {
     std::vector<NoisedPair> pairs;
-    for (int64_t draw = first; draw < std::min(total, first + batch); ++draw) {
+    for (int64_t draw = first; draw < std::min(end, first + batch); ++draw) {
       pairs.push_back({draw % calls.count(), static_cast<int>(draw % schedule.steps())});
       host_reads[static_cast<size_t>(draw - first)] = read[static_cast<size_t>(pairs.back().timestep)];
     }
@@ -60,14 +67,23 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
                   reads.data(), calls.counter(), batch, network.image.height * network.image.width,
                   network.image.channels);
     moments.download(calls.stream(), host_moments.data());
-    for (size_t i = 0; i < pairs.size(); ++i) {
-      const auto timestep = static_cast<size_t>(pairs[i].timestep);
-      ++statistics.images[timestep];
-      statistics.error[timestep] += host_moments[3 * i];
-      statistics.mix_product[timestep] += host_moments[3 * i + 1];
-      statistics.mix_square[timestep] += host_moments[3 * i + 2];
-    }
-    if (progress) progress(first + static_cast<int64_t>(pairs.size()));
+    for (size_t i = 0; i < pairs.size(); ++i)
+      found.push_back({host_moments[3 * i], host_moments[3 * i + 1], host_moments[3 * i + 2]});
+    if (progress) progress(static_cast<int64_t>(found.size()));
+  }
+  return found;
+}
+
+LevelStatistics sum_of_draws(const std::vector<DrawMoments>& draws, int timesteps) {
+  LevelStatistics statistics;
+  statistics.images.assign(static_cast<size_t>(timesteps), 0);
+  statistics.error = statistics.mix_product = statistics.mix_square = statistics.images;
+  for (size_t draw = 0; draw < draws.size(); ++draw) {
+    const size_t timestep = draw % static_cast<size_t>(timesteps);
+    ++statistics.images[timestep];
+    statistics.error[timestep] += draws[draw].error;
+    statistics.mix_product[timestep] += draws[draw].mix_product;
+    statistics.mix_square[timestep] += draws[draw].mix_square;
   }
   return statistics;
 }

@@ -22,10 +22,21 @@ struct StatisticsSettings {
 
 // images (count, H, W, C) in [-1, 1] and their classes where the network has classes (else empty). Timestep t sees the
 // images number t, t + T, t + 2T, ... (mod count), each with noise of its own: what is measured does not depend on the
-// batch. weights: an arena in device memory. progress(images done), if given.
+// batch. weights: an arena in device memory. progress(images done), if given. Of all draws: per_timestep by T.
 LevelStatistics measure_reverse_statistics(const Network& network, const float* weights, const NoiseSchedule& schedule,
                                            const std::vector<float>& images, const std::vector<int32_t>& labels,
                                            const StatisticsSettings& settings,
                                            const std::function<void(int64_t)>& progress = {});
+
+// The same in two steps, for draws that several processes share. What one draw adds to the sums of its timestep:
+struct DrawMoments {
+  double error, mix_product, mix_square;
+};
+std::vector<DrawMoments> measure_draws(const Network& network, const float* weights, const NoiseSchedule& schedule,
+                                       const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                       const StatisticsSettings& settings, int64_t first, int64_t count,
+                                       const std::function<void(int64_t)>& progress = {});
+// Of all draws, in their order.
+LevelStatistics sum_of_draws(const std::vector<DrawMoments>& draws, int timesteps);
 
 }  // namespace ito

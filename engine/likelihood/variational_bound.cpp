@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "engine/likelihood/noised_calls.h"
 #include "kernels/diffusion/variational.h"
@@ -27,11 +28,23 @@ VariationalBound measure_bound(const Network& network, const float* weights, con
                                const std::vector<VariationalRow>& rows, const std::vector<float>& images,
                                const std::vector<int32_t>& labels, const BoundSettings& settings,
                                const std::function<void(int64_t)>& progress) {
+  const int64_t size = network.image.size();
+  BoundSums sums(static_cast<int64_t>(rows.size()));
+  measure_terms(
+      network, weights, schedule, rows, images, labels, static_cast<int64_t>(images.size()) / size, settings,
+      [&](double term) { sums.add(term); }, progress);
+  return std::move(sums).bound(prior_terms(schedule, images, size));
+}
+
+void measure_terms(const Network& network, const float* weights, const NoiseSchedule& schedule,
+                   const std::vector<VariationalRow>& rows, const std::vector<float>& images,
+                   const std::vector<int32_t>& labels, int64_t count, const BoundSettings& settings,
+                   const std::function<void(double)>& take, const std::function<void(int64_t)>& progress) {
   const auto timesteps = static_cast<int64_t>(rows.size());
   ITO_CHECK(timesteps == schedule.steps(), "variational bound: ", timesteps, " rows for ", schedule.steps(),
             " timesteps");
   check_outputs(network, rows);
-  const int64_t size = network.image.size(), total = static_cast<int64_t>(images.size()) / size * timesteps;
+  const int64_t total = count * timesteps;
   const int batch = static_cast<int>(std::min<int64_t>(settings.batch, std::max<int64_t>(total, 1)));
   NoisedCalls calls(
       network, schedule, images, labels,
@@ -45,15 +58,6 @@ VariationalBound measure_bound(const Network& network, const float* weights, con
   table.upload(calls.stream(), rows.data());
   if (progress) progress(0);
 
-  VariationalBound bound;
-  for (int64_t point = 0; point < calls.count(); ++point)
-    bound.prior.push_back(prior_term(calls.levels(), images.data() + point * size, size));
-  bound.between.assign(bound.prior.size(), 0);
-  bound.last = bound.between;
-  bound.term.assign(rows.size(), 0);
-  bound.term_standard_error = bound.term;
-  // Mean and sum of squares about it as they grow (Welford 1962): late terms are nearly equal for all points.
-  std::vector<double> squares(rows.size(), 0);
   std::vector<double> found(static_cast<size_t>(batch));
   for (int64_t first = 0; first < total; first += batch) {
     std::vector<NoisedPair> pairs;
@@ -65,23 +69,53 @@ VariationalBound measure_bound(const Network& network, const float* weights, con
                       network.image.channels);
     terms.download(calls.stream(), found.data());
     for (size_t i = 0; i < pairs.size(); ++i) {
-      const auto [point, timestep] = pairs[i];
-      const double value = found[i];
-      if (!std::isfinite(value))
-        fail<Error>("variational bound: point ", settings.first + point, ": the term of timestep ", timestep, " is ",
-                    value, "; are the model's weights whole, and is the precision enough for them?");
-      (timestep == 0 ? bound.last : bound.between)[static_cast<size_t>(point)] += value;
-      const auto at = static_cast<size_t>(timestep);
-      const double off = value - bound.term[at];
-      bound.term[at] += off / static_cast<double>(point + 1);
-      squares[at] += off * (value - bound.term[at]);
+      if (!std::isfinite(found[i]))
+        fail<Error>("variational bound: point ", settings.first + pairs[i].image, ": the term of timestep ",
+                    pairs[i].timestep, " is ", found[i],
+                    "; are the model's weights whole, and is the precision enough for them?");
+      take(found[i]);
     }
     if (progress) progress(first + static_cast<int64_t>(pairs.size()));
   }
-  const auto n = static_cast<double>(calls.count());
+}
+
+BoundSums::BoundSums(int64_t timesteps) : timesteps_(timesteps), squares_(static_cast<size_t>(timesteps), 0) {
+  sums_.term = sums_.term_standard_error = squares_;
+}
+
+// Mean and sum of squares about it as they grow (Welford 1962): late terms are nearly equal for all points.
+void BoundSums::add(double term) {
+  const int64_t point = taken_ / timesteps_;
+  const auto at = static_cast<size_t>(taken_ % timesteps_);
+  ++taken_;
+  if (at == 0) {
+    sums_.last.push_back(0);
+    sums_.between.push_back(0);
+  }
+  (at == 0 ? sums_.last : sums_.between).back() += term;
+  const double off = term - sums_.term[at];
+  sums_.term[at] += off / static_cast<double>(point + 1);
+  squares_[at] += off * (term - sums_.term[at]);
+}
+
+VariationalBound BoundSums::bound(std::vector<double> prior) && {
+  const size_t points = sums_.last.size();
+  ITO_CHECK(prior.size() == points && taken_ % timesteps_ == 0, "variational bound: ", taken_, " terms of ", timesteps_,
+            " timesteps for ", prior.size(), " points");
+  sums_.prior = std::move(prior);
+  const auto n = static_cast<double>(points);
   if (n > 1)
-    for (size_t at = 0; at < rows.size(); ++at) bound.term_standard_error[at] = std::sqrt(squares[at] / (n - 1) / n);
-  return bound;
+    for (size_t at = 0; at < squares_.size(); ++at)
+      sums_.term_standard_error[at] = std::sqrt(squares_[at] / (n - 1) / n);
+  return std::move(sums_);
+}
+
+std::vector<double> prior_terms(const NoiseSchedule& schedule, const std::vector<float>& images, int64_t size) {
+  const Levels levels(schedule);
+  std::vector<double> prior;
+  for (size_t at = 0; at < images.size(); at += static_cast<size_t>(size))
+    prior.push_back(prior_term(levels, images.data() + at, size));
+  return prior;
 }
 
 }  // namespace ito

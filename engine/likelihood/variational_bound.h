@@ -46,4 +46,27 @@ VariationalBound measure_bound(const Network& network, const float* weights, con
                                const std::vector<int32_t>& labels, const BoundSettings& settings,
                                const std::function<void(int64_t)>& progress = {});
 
+// The same in two steps, for points that several processes share. take(term) gets, in order, the terms of all timesteps
+// of each of the first `count` images.
+void measure_terms(const Network& network, const float* weights, const NoiseSchedule& schedule,
+                   const std::vector<VariationalRow>& rows, const std::vector<float>& images,
+                   const std::vector<int32_t>& labels, int64_t count, const BoundSettings& settings,
+                   const std::function<void(double)>& take, const std::function<void(int64_t)>& progress = {});
+
+// Takes the terms of all points, in order.
+class BoundSums {
+ public:
+  explicit BoundSums(int64_t timesteps);
+  void add(double term);
+  VariationalBound bound(std::vector<double> prior) &&;  // prior: of as many points
+
+ private:
+  int64_t timesteps_, taken_ = 0;
+  VariationalBound sums_;
+  std::vector<double> squares_;
+};
+
+// L_T of images (count, H, W, C).
+std::vector<double> prior_terms(const NoiseSchedule& schedule, const std::vector<float>& images, int64_t size);
+
 }  // namespace ito

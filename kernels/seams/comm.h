@@ -50,7 +50,8 @@ class Communicator {
   void all_gather(Stream& stream, void* all, const void* own, size_t bytes);
   void broadcast(Stream& stream, void* data, size_t bytes, int root);
 
-  // On the host, for start-up, files and errors.
+  // On the host, for start-up, results, files and errors. They have happened when the call returns.
+  void exchange_on_host(std::span<const Send> sends, std::span<const Receive> receives);  // as exchange
   void barrier();
   void gather(void* all, const void* own, size_t bytes);          // all: (size, bytes), in the order of ranks
   std::vector<std::string> gather_text(const std::string& text);  // one a rank, on every rank

@@ -16,15 +16,15 @@ struct EndWith {
 
 void add_train_command(CLI::App& app, Communicator& ranks);
 void add_bench_command(CLI::App& app, Communicator& ranks);
-void add_sample_command(CLI::App& app);
-void add_predict_command(CLI::App& app);
+void add_sample_command(CLI::App& app, Communicator& ranks);
+void add_predict_command(CLI::App& app, Communicator& ranks);
+void add_reverse_stats_command(CLI::App& app, Communicator& ranks);
+void add_likelihood_command(CLI::App& app, Communicator& ranks);
+void add_restore_command(CLI::App& app, Communicator& ranks);
 void add_inspect_command(CLI::App& app);
 void add_convert_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
-void add_reverse_stats_command(CLI::App& app);
-void add_likelihood_command(CLI::App& app);
 void add_measure_command(CLI::App& app);
-void add_restore_command(CLI::App& app);
 void add_profile_command(CLI::App& app);
 
 }  // namespace ito

@@ -16,6 +16,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/rank_work.h"
 #include "tools/terminal/results.h"
 
 namespace ito {
@@ -125,17 +126,20 @@ void write_report(const LikelihoodOptions& o, const Judged& judged) {
   print_result(path(kPictureFile));
 }
 
-void run(const LikelihoodOptions& o, const CLI::App& command) {
+void run(const LikelihoodOptions& o, const CLI::App& command, Communicator& ranks) {
   const LikelihoodMethod& method = method_of(o);
   check_flags(command, method);
   check(o);
   method.check(o);
-  set_device_threads(o.threads);
+  set_threads_of_rank(ranks, o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, 0, 0);
   check_out_is_outside(o.out, model.model.files.directory);
   const NoiseSchedule schedule(model.scheduler);
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
-  write_report(o, method.judge(o, model, schedule));
+  check_ranks_alike(ranks, command, model,
+                    {file_fact("--statistics", o.statistics.empty() ? model.model.files.statistics : o.statistics)});
+  const Judged judged = method.judge(o, model, schedule, ranks);
+  if (ranks.rank() == 0) write_report(o, judged);
 }
 
 std::string methods_help() {
@@ -153,13 +157,13 @@ size_t word_of(const char* flag, const std::string& word, const std::vector<std:
   return static_cast<size_t>(at - known.begin());
 }
 
-Points read_points(const LikelihoodOptions& o, const Network& network) {
+Points read_points(const LikelihoodOptions& o, const Network& network, Communicator& ranks) {
   LoadOptions load;
   load.height = network.image.height;
   load.width = network.image.width;
   load.channels = network.image.channels == 1 || network.image.channels == 3 ? network.image.channels : 0;
   load.split = o.split == "train" ? Split::Train : Split::Test;
-  load.memory_limit = host_memory_limit();
+  load.memory_limit = host_memory_limit() / static_cast<size_t>(ranks.local_size());  // each reads all of it
   const Dataset data = load_dataset(o.data, load);
   const ImageShape found{data.height, data.width, data.channels};
   ITO_USER_CHECK(found == network.image, o.data, ": holds images of ", data.channels, " x ", data.height, " x ",
@@ -168,11 +172,12 @@ Points read_points(const LikelihoodOptions& o, const Network& network) {
   ITO_USER_CHECK(o.first < data.count, "--first ", o.first, ": ", o.data, " has points 0 to ", data.count - 1);
   ITO_USER_CHECK(o.count <= data.count - o.first, "--count ", o.count, ": ", o.data, " has ", data.count - o.first,
                  " points from --first on");
-  Points points;
-  points.count = o.count ? o.count : data.count - o.first;
-  points.x0.resize(static_cast<size_t>(points.count * data.image_size()));
-  for (int64_t i = 0; i < points.count; ++i)
-    data.image_f32(o.first + i, false, points.x0.data() + i * data.image_size());
+  if (ranks.size() > 1) check_ranks_agree(ranks, {data_fact(data)});
+  Points points{.shares = ItemShares(ranks, o.count ? o.count : data.count - o.first), .x0 = {}, .labels = {}};
+  const IndexRange kept = points.shares.kept();
+  const int64_t first = o.first + kept.first;
+  points.x0.resize(static_cast<size_t>(kept.count * data.image_size()));
+  for (int64_t i = 0; i < kept.count; ++i) data.image_f32(first + i, false, points.x0.data() + i * data.image_size());
   if (network.labels != LabelKind::Index) {
     ITO_USER_CHECK(o.class_number < 0, "--class ", o.class_number, ": this model has no classes; leave the flag out");
     return points;
@@ -181,15 +186,15 @@ Points read_points(const LikelihoodOptions& o, const Network& network) {
                  network.classes - 1);
   ITO_USER_CHECK(o.class_number >= 0 || !data.labels.empty(), o.data,
                  ": has no labels, which this model needs; use --class");
-  for (int64_t i = 0; i < points.count; ++i) {
-    points.labels.push_back(o.class_number >= 0 ? o.class_number : data.labels[static_cast<size_t>(o.first + i)]);
-    ITO_USER_CHECK(points.labels.back() < network.classes, o.data, ": point ", o.first + i, " is of class ",
+  for (int64_t i = 0; i < kept.count; ++i) {
+    points.labels.push_back(o.class_number >= 0 ? o.class_number : data.labels[static_cast<size_t>(first + i)]);
+    ITO_USER_CHECK(points.labels.back() < network.classes, o.data, ": point ", first + i, " is of class ",
                    points.labels.back(), "; the model has classes 0 to ", network.classes - 1);
   }
   return points;
 }
 
-void add_likelihood_command(CLI::App& app) {
+void add_likelihood_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand("likelihood", "log p of data points under a model, or a bound on it");
   auto o = std::make_shared<LikelihoodOptions>();
   command->option_defaults()->always_capture_default();
@@ -224,7 +229,7 @@ void add_likelihood_command(CLI::App& app) {
   command->add_option("--statistics", o->statistics,
                       "vlb, marginal: a file that reverse-stats wrote; empty: the model's own");
   command->footer(methods_help());
-  command->callback([o, command] { run(*o, *command); });
+  command->callback([o, command, &ranks] { run(*o, *command, ranks); });
 }
 
 }  // namespace ito

@@ -3,6 +3,10 @@
 #include "tools/commands/model_checks.h"
 
 #include <cmath>
+#include <vector>
+
+#include "engine/io/hash.h"
+#include "engine/io/json_file.h"
 
 namespace ito {
 
@@ -20,6 +24,15 @@ void check_timesteps(const ModelOnDevice& model, const ReverseTable& table, cons
     ITO_USER_CHECK(time.rows == 0 || row.timestep == std::floor(row.timestep), model.model.where, ": ", time.why,
                    ", but the sampler asks at timestep ", row.timestep, "; ", do_between);
   }
+}
+
+std::string fingerprint_of(const ModelOnDevice& model) {
+  Stream stream;
+  std::vector<float> weights(model.weights.count());
+  if (!weights.empty()) model.weights.download(stream, weights.data());
+  const uint64_t settings =
+      hash_text(json_text(model.model.configured.config) + json_text(scheduler_config_json(model.scheduler)));
+  return std::to_string(hash_bytes(settings, weights.data(), weights.size() * sizeof(float)));
 }
 
 }  // namespace ito

@@ -16,6 +16,7 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/rank_work.h"
 
 namespace ito {
 namespace {
@@ -75,11 +76,18 @@ void check_timestep(const TimeDomain& time, int steps, const std::string& where,
                  "; the model's noise schedule has timesteps 0 to ", steps - 1);
 }
 
-void run(const PredictOptions& o) {
+std::vector<float> own_rows(std::vector<float> rows, const ItemShares& shares) {
+  const IndexRange& own = shares.own();
+  if (own.count == shares.count()) return rows;
+  const auto width = static_cast<int64_t>(rows.size()) / shares.count();
+  return {rows.begin() + own.first * width, rows.begin() + own.end() * width};
+}
+
+void run(const PredictOptions& o, const CLI::App& command, Communicator& ranks) {
   check_batch(o.batch);
   check_threads(o.threads);
   refuse_same_file(o.output, o.input, "--input");
-  set_device_threads(o.threads);
+  set_threads_of_rank(ranks, o.threads);
   const SafetensorsFile file = SafetensorsFile::open(o.input);
   for (const char* name : {"sample", "timestep"})
     ITO_USER_CHECK(file.has(name), o.input, ": has no tensor ", name,
@@ -110,15 +118,23 @@ void run(const PredictOptions& o) {
   const std::vector<float> timesteps = file.read_f32("timestep");
   for (float t : timesteps) check_timestep(network.time, model.scheduler.num_train_timesteps, o.input, t);
   const std::vector<float> labels = read_labels(file, network, n);
-  const size_t limit = device_memory_limit();
+  const size_t limit = memory_of_rank(ranks, device_memory_limit());
   check_memory("reading the input",
                {{"images", saturated_product(
                                {2, static_cast<size_t>(n), static_cast<size_t>(network.image.size()), sizeof(float)})}},
                limit, "split the input into smaller files");
-  { const AtomicFile probe(o.output); }  // whether it can be written is known before the work
-  const std::vector<float> sample = to_interleaved(file.read_f32("sample"), n, network.image);
-  const std::vector<float> out = predict(network, model.weights.data(), compute_type_of(o.precision, "--precision"),
-                                         o.batch, sample, timesteps, labels, levels_of(model, timesteps), limit);
+  const ItemShares shares(ranks, n);
+  check_ranks_alike(ranks, command, model, {file_fact("--input", o.input)});
+  if (shares.first_rank()) const AtomicFile probe(o.output);  // whether it can be written is known before the work
+  const DType compute = compute_type_of(o.precision, "--precision");
+  const std::vector<float> own_timesteps = own_rows(timesteps, shares);
+  std::vector<float> out;
+  if (shares.own().count)
+    out = predict(network, model.weights.data(), compute, o.batch,
+                  own_rows(to_interleaved(file.read_f32("sample"), n, network.image), shares), own_timesteps,
+                  own_rows(labels, shares), levels_of(model, own_timesteps), limit);
+  shares.collect(out);
+  if (!shares.first_rank()) return;
   SafetensorsWriter writer;
   const ImageShape answer{network.image.height, network.image.width, network.out_channels};
   writer.add("prediction", {n, answer.channels, answer.height, answer.width}, to_planar(out, n, answer));
@@ -127,7 +143,7 @@ void run(const PredictOptions& o) {
 
 }  // namespace
 
-void add_predict_command(CLI::App& app) {
+void add_predict_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand("predict", "run the network once on given tensors");
   auto o = std::make_shared<PredictOptions>();
   command->option_defaults()->always_capture_default();
@@ -141,7 +157,7 @@ void add_predict_command(CLI::App& app) {
   command->add_option("--batch", o->batch, "images at a time");
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
-  command->callback([o] { run(*o); });
+  command->callback([o, command, &ranks] { run(*o, *command, ranks); });
 }
 
 }  // namespace ito

@@ -22,6 +22,7 @@
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
+#include "tools/commands/rank_work.h"
 #include "tools/commands/restore/report.h"
 #include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
@@ -33,8 +34,9 @@ namespace {
 constexpr const char* kRestoredFile = "restored.safetensors";
 constexpr const char* kPictureFile = "restored.png";
 constexpr const char* kReportFile = "restored.json";
-constexpr int kMostSteps = 1 << 16;  // a solver of timesteps has as many as the model at most, and says so
-constexpr double kSameSigma = 1e-9;  // of sigma_y: what its text may do to it
+constexpr int kMostSteps = 1 << 16;           // a solver of timesteps has as many as the model at most, and says so
+constexpr char kThere = '1', kMissing = '0';  // a letter a measurement
+constexpr double kSameSigma = 1e-9;           // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
   std::string checkpoint, op, measurements, solver, out, precision = "fp32", profiled;
@@ -89,16 +91,13 @@ void warn_of_differences(const RestoreOptions& o, const MeasurementFacts& facts)
 }
 
 // The measurements of this run.
-struct Range {
-  int64_t first, count;
-};
-Range range_of(const RestoreOptions& o, const MeasurementFile& file) {
+IndexRange range_of(const RestoreOptions& o, const MeasurementFile& file) {
   ITO_USER_CHECK(o.first < file.count(), "--first ", o.first, ": ", file.path(), " has measurements 0 to ",
                  file.count() - 1);
   const int64_t left = file.count() - o.first;
   ITO_USER_CHECK(o.count <= left, "--count ", o.count, ": ", file.path(), " has ", left,
                  " measurements from --first on");
-  const Range range{o.first, o.count ? o.count : left};
+  const IndexRange range{o.first, o.count ? o.count : left};
   ITO_USER_CHECK(range.first + range.count <= kMostMeasurements, file.path(), ": has measurements beyond ",
                  kMostMeasurements, ", the most that are told apart; choose with --first and --count");
   return range;
@@ -140,16 +139,8 @@ void check_places(const RestoreOptions& o, const Model& model) {
                  "; choose another folder");
 }
 
-std::string hash_text_of(const std::vector<float>& values, uint64_t start = kHashStart) {
-  return std::to_string(hash_bytes(start, values.data(), values.size() * sizeof(float)));
-}
-
-std::string fingerprint_of(const ModelOnDevice& model) {
-  Stream stream;
-  std::vector<float> weights(model.weights.count());
-  if (!weights.empty()) model.weights.download(stream, weights.data());
-  return hash_text_of(
-      weights, hash_text(json_text(model.model.configured.config) + json_text(scheduler_config_json(model.scheduler))));
+std::string hash_text_of(const std::vector<float>& values) {
+  return std::to_string(hash_bytes(kHashStart, values.data(), values.size() * sizeof(float)));
 }
 
 // Every option of the solver, as words.
@@ -164,7 +155,7 @@ Json options_of(const Solver& solver, const std::vector<std::string>& set) {
 }
 
 // All that the numbers depend on; `batch`, `threads` and `eager` are none of it.
-Json settings_of(const RestoreOptions& o, const Range& range, const std::string& op, double sigma_y, int steps,
+Json settings_of(const RestoreOptions& o, const IndexRange& range, const std::string& op, double sigma_y, int steps,
                  const ModelOnDevice& model, const Measurements& measured, const std::vector<int32_t>& classes,
                  HostOperator& host) {
   const bool clip = clip_of(o.clip).value_or(model.scheduler.clip_sample);
@@ -187,46 +178,85 @@ Json settings_of(const RestoreOptions& o, const Range& range, const std::string&
           {"model", fingerprint_of(model)}};
 }
 
-// The images of one group, into the places of theirs.
+// For what the options do not say.
+std::vector<RankFact> facts_of(const Json& settings) {
+  std::vector<RankFact> facts;
+  for (const auto& [key, value] : settings.items())
+    if (!key.starts_with("--") && key != "model") facts.push_back({key, value.dump()});
+  return facts;
+}
+
+// The images of one group, measurements at .. at+n-1 of the run, into the places of theirs.
 void keep(const Restored& restored, int64_t at, int64_t n, RestoredImages& images) {
   const int64_t size = images.image.size();
   const auto put = [&](const std::vector<float>& from, int64_t each, std::vector<float>& to) {
     const std::vector<float> planar = to_planar(from, n * each, images.image);
-    std::copy(planar.begin(), planar.end(), to.begin() + at * each * size);
+    std::copy(planar.begin(), planar.end(), to.begin() + (at - images.first) * each * size);
   };
   put(restored.samples, images.draws, images.samples);
   put(restored.mean, 1, images.mean);
   put(restored.deviation, 1, images.deviation);
 }
 
-// Runs of measurements that are not there yet.
-std::vector<Range> missing(const std::vector<bool>& there) {
-  std::vector<Range> ranges;
-  for (size_t i = 0; i < there.size(); ++i) {
-    if (there[i]) continue;
-    if (i == 0 || there[i - 1]) ranges.push_back({static_cast<int64_t>(i), 0});
+// Runs of measurements that are not there yet: of all such, in a row, those in this rank's share.
+std::vector<IndexRange> missing(const std::string& there, const IndexRange& share) {
+  std::vector<IndexRange> ranges;
+  int64_t number = 0;
+  for (int64_t i = 0; i < static_cast<int64_t>(there.size()); ++i) {
+    if (there[static_cast<size_t>(i)] != kMissing || number++ < share.first || number > share.end()) continue;
+    if (ranges.empty() || ranges.back().end() != i) ranges.push_back({i, 0});
     ++ranges.back().count;
   }
   return ranges;
 }
 
-void restore_missing(const Range& range, const Measurements& measured, const std::vector<int32_t>& classes,
-                     Restoration& restoration, const RestoreParts& parts, const std::vector<Range>& ranges,
-                     const ProfileWindow& profiled, RestoredImages& images) {
-  const int64_t m = static_cast<int64_t>(measured.y.size()) / measured.count;
+// What is restored, and where it goes: the first rank keeps it all, the others leave it in the parts.
+struct Restoring {
+  const IndexRange& range;
+  const Measurements& measured;
+  const std::vector<int32_t>& classes;
+  const RestoreParts& parts;
+  const ProfileWindow& profiled;
+  RestoredImages* images;  // of all, or null
+  int draws;
+};
+
+// Returns the parts that it added.
+std::vector<IndexRange> restore_missing(const Restoring& r, Restoration& restoration, const ImageShape& image,
+                                        const std::vector<IndexRange>& ranges, const std::string& title) {
+  const int64_t m = static_cast<int64_t>(r.measured.y.size()) / r.measured.count;
   int64_t rows = 0;
-  for (const Range& gap : ranges) rows += restoration.rows_of(gap.count);
-  Progress progress("restoring", rows, restoration.images_at_once(), "image steps");
+  for (const IndexRange& gap : ranges) rows += restoration.rows_of(gap.count);
+  Progress progress(title, rows, restoration.images_at_once(), "image steps");
   progress.watch([&restoration] { return restoration.rows_done(); });
-  RowWatch watch = profiled.of_rows(restoration.stream());
-  for (const Range& gap : ranges)
-    for (int64_t at = gap.first; at < gap.first + gap.count; at += restoration.group()) {
-      const int64_t n = std::min<int64_t>(restoration.group(), gap.first + gap.count - at);
-      keep(restoration.restore(range.first + at, n, measured.y.data() + at * m,
-                               classes.empty() ? nullptr : classes.data() + at, std::exchange(watch, {})),
+  RowWatch watch = r.profiled.of_rows(restoration.stream());
+  std::vector<IndexRange> added;
+  for (const IndexRange& gap : ranges)
+    for (int64_t at = gap.first; at < gap.end(); at += restoration.group()) {
+      const int64_t n = std::min<int64_t>(restoration.group(), gap.end() - at);
+      std::optional<RestoredImages> group;
+      if (!r.images) group.emplace(n, r.draws, image, at);
+      RestoredImages& images = group ? *group : *r.images;
+      keep(restoration.restore(r.range.first + at, n, r.measured.y.data() + at * m,
+                               r.classes.empty() ? nullptr : r.classes.data() + at, std::exchange(watch, {})),
            at, n, images);
-      parts.add(images, at, n);
+      r.parts.add(images, at, n);
+      added.push_back({at, n});
     }
+  return added;
+}
+
+// The first rank's images become whole by the parts that the others added. They have told it of them, so that none is
+// overlooked where a folder's list is old, as on a network's file system. All ranks call it.
+void take_parts_of_others(Communicator& ranks, const RestoreParts& parts, const std::vector<IndexRange>& added,
+                          RestoredImages* images) {
+  Json own = Json::array();
+  for (const IndexRange& part : added) own.push_back({part.first, part.count});
+  const std::vector<std::string> all = ranks.gather_text(own.dump());
+  if (!images) return;
+  for (size_t rank = 1; rank < all.size(); ++rank)
+    for (const auto& [at, n] : Json::parse(all[rank]).get<std::vector<std::pair<int64_t, int64_t>>>())
+      parts.read(*images, at, n);
 }
 
 // --sigma-y -> sigma_y
@@ -263,14 +293,14 @@ void write_results(const RestoreOptions& o, const Json& settings, const Restored
   for (const char* name : {kPictureFile, kReportFile, kRestoredFile}) print_result(path(name));
 }
 
-void run(const RestoreOptions& o) {
+void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) {
   check(o);
   const ProfileWindow profiled(o.profiled);
-  set_device_threads(o.threads);
+  set_threads_of_rank(ranks, o.threads);
   const MeasurementFile file(o.measurements);
   const std::string op_text = operator_of(o, file);
   const double sigma_y = sigma_y_of(o, file), noise = 2 * sigma_y;  // of images in [-1, 1]
-  const Range range = range_of(o, file);
+  const IndexRange range = range_of(o, file);
   const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
   check_places(o, model.model);
   check_shape(o, file, model);
@@ -290,30 +320,48 @@ void run(const RestoreOptions& o) {
   const Measurements measured = file.read(*op, op_text, range.first, range.count);
   const std::vector<int32_t> classes = classes_of(o, network, measured);
 
+  const int steps = o.steps_given ? o.steps : o.published ? solver.published_steps : solver.usual_steps;
+  const Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, classes, host);
+  const bool first_rank = ranks.rank() == 0;
+  const size_t kept =
+      saturated_product({static_cast<size_t>(first_rank ? range.count : 0), static_cast<size_t>(o.draws) + 3,
+                         static_cast<size_t>(network.image.size()), sizeof(float)});
+  check_memory("restoring", {{"images", kept}}, host_memory_limit(), "lower the draws, or the count");
+  const RestoreParts parts(o.out, identity);
+  check_ranks_alike(ranks, command, model, facts_of(identity));
+  std::optional<RestoredImages> images;
+  std::string there;
+  if (first_rank) {
+    images.emplace(range.count, o.draws, network.image);
+    for (const bool is_there : parts.load(*images)) there += is_there ? kThere : kMissing;
+  }
+  there = ranks.gather_text(there).front();
+  const int64_t left = std::ranges::count(there, kMissing);
+  const IndexRange share = share_of_rank(left, ranks.size(), ranks.rank());
+  const std::vector<IndexRange> ranges = missing(there, share);
   RestoreSettings how;
   how.draws = o.draws;
-  how.batch = static_cast<int>(std::min<int64_t>(o.batch, range.count * o.draws));
+  how.batch = static_cast<int>(std::min<int64_t>(o.batch, share.count * o.draws));
   how.seed = o.seed;
   how.compute = compute_type_of(o.precision, "--precision");
   how.capture = !o.eager;
-  how.memory_limit = device_memory_limit();
-  const size_t kept = saturated_product({static_cast<size_t>(range.count), static_cast<size_t>(o.draws) + 3,
-                                         static_cast<size_t>(network.image.size()), sizeof(float)});
+  how.memory_limit = memory_of_rank(ranks, device_memory_limit());
   if (device_memory_is_the_hosts()) how.kept_bytes = kept;
-  check_memory("restoring", {{"images", kept}}, host_memory_limit(), "lower the draws, or the count");
-  const int steps = o.steps_given ? o.steps : o.published ? solver.published_steps : solver.usual_steps;
-  const Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, classes, host);
-  const RestoreParts parts(o.out, identity);
-  RestoredImages images(range.count, o.draws, network.image);
-  const std::vector<Range> ranges = missing(parts.load(images));
-  if (!ranges.empty()) {
-    Restoration restoration(network, model.weights.data(), *op, std::move(plan), how);
+  std::optional<Restoration> restoration;
+  if (!ranges.empty()) restoration.emplace(network, model.weights.data(), *op, std::move(plan), how);
+  if (left && first_rank) {
     make_output_folder(o.out, kRestoredFile);
     warn_of_differences(o, file.facts());
     parts.begin();
-    restore_missing(range, measured, classes, restoration, parts, ranges, profiled, images);
   }
-  write_results(o, identity, images, measured, host, noise, parts);
+  ranks.barrier();  // the folder of the parts is there
+  RestoredImages* const all = images ? &*images : nullptr;
+  std::vector<IndexRange> added;
+  if (restoration)
+    added = restore_missing({range, measured, classes, parts, profiled, all, o.draws}, *restoration, network.image,
+                            ranges, title_of_rank("restoring", ranks));
+  take_parts_of_others(ranks, parts, added, all);
+  if (first_rank) write_results(o, identity, *images, measured, host, noise, parts);
 }
 
 std::string restore_help() {
@@ -326,7 +374,7 @@ std::string restore_help() {
 
 }  // namespace
 
-void add_restore_command(CLI::App& app) {
+void add_restore_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand("restore", "images that could have been measured, by a model and a solver");
   auto o = std::make_shared<RestoreOptions>();
   command->option_defaults()->always_capture_default();
@@ -365,10 +413,10 @@ void add_restore_command(CLI::App& app) {
   command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
   command->add_option("--profile-steps", o->profiled, ProfileWindow::kRowsHelp);
   command->footer(restore_help);
-  command->callback([o, sigma_y, steps] {
+  command->callback([o, sigma_y, steps, command, &ranks] {
     o->sigma_y_given = sigma_y->count() > 0;
     o->steps_given = steps->count() > 0;
-    run(*o);
+    run(*o, *command, ranks);
   });
 }
 

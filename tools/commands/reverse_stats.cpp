@@ -12,6 +12,7 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/rank_work.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/results.h"
 
@@ -24,7 +25,8 @@ struct ReverseStatsOptions {
   uint64_t seed = 0;
 };
 
-Dataset load_held_out(const ReverseStatsOptions& o, const Network& network) {
+// sharers: ranks of this host, each of which reads all of it.
+Dataset load_held_out(const ReverseStatsOptions& o, const Network& network, int sharers) {
   LoadOptions options;
   options.channels = network.image.channels == 1 || network.image.channels == 3 ? network.image.channels : 0;
   if (o.data != "fashion-mnist") {
@@ -33,15 +35,15 @@ Dataset load_held_out(const ReverseStatsOptions& o, const Network& network) {
   }
   options.split = Split::Test;
   options.threads = o.threads;
-  options.memory_limit = host_memory_limit();
+  options.memory_limit = host_memory_limit() / static_cast<size_t>(sharers);
   return load_dataset(o.data, options);
 }
 
-void run(const ReverseStatsOptions& o) {
+void run(const ReverseStatsOptions& o, const CLI::App& command, Communicator& ranks) {
   check_batch(o.batch);
   check_threads(o.threads);
   check_range("--per-timestep", o.per_timestep, 1, 1 << 16);
-  set_device_threads(o.threads);
+  set_threads_of_rank(ranks, o.threads);
   const ModelOnDevice model = load_model(o.checkpoint, 0, 0);
   const Network& network = model.network;
   ITO_USER_CHECK(!o.out.empty() || !model.model.files.directory.empty(), "--out: ", o.checkpoint,
@@ -53,7 +55,7 @@ void run(const ReverseStatsOptions& o) {
   check_timestep_count(network.time, model.model.where, schedule.steps());
   ITO_USER_CHECK(!network.time.positive, model.model.where, ": ", network.time.why,
                  "; it has no value at timestep 0, which is measured too");
-  const Dataset data = load_held_out(o, network);
+  const Dataset data = load_held_out(o, network, ranks.local_size());
   ITO_USER_CHECK(data.height == network.image.height && data.width == network.image.width, o.data, ": images are ",
                  data.height, " x ", data.width, ", the model takes ", network.image.height, " x ",
                  network.image.width);
@@ -65,7 +67,7 @@ void run(const ReverseStatsOptions& o) {
   settings.seed = o.seed;
   settings.per_timestep = o.per_timestep;
   settings.compute = compute_type_of(o.precision, "--precision");
-  settings.memory_limit = device_memory_limit();
+  settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
   const int64_t used = std::min<int64_t>(data.count, int64_t{schedule.steps()} * o.per_timestep);
   std::vector<float> images(used * data.image_size());
   std::vector<int32_t> labels;
@@ -73,20 +75,24 @@ void run(const ReverseStatsOptions& o) {
     data.image_f32(i, false, images.data() + i * data.image_size());
     if (network.labels == LabelKind::Index) labels.push_back(data.labels[i]);
   }
-  LevelStatistics statistics;
-  {
-    Progress progress("measuring", int64_t{schedule.steps()} * o.per_timestep, 1, "images");
-    statistics = measure_reverse_statistics(network, model.weights.data(), schedule, images, labels, settings,
-                                            [&](int64_t done) { progress.update(done, ""); });
+  const ItemShares shares(ranks, int64_t{schedule.steps()} * o.per_timestep);
+  check_ranks_alike(ranks, command, model, {data_fact(data)});
+  std::vector<DrawMoments> draws;
+  if (const IndexRange& own = shares.own(); own.count) {
+    Progress progress(title_of_rank("measuring", ranks), own.count, 1, "images");
+    draws = measure_draws(network, model.weights.data(), schedule, images, labels, settings, own.first, own.count,
+                          [&](int64_t done) { progress.update(done, ""); });
   }
-  write_json_file(out, json_of(statistics));
+  shares.collect(draws);
+  if (!shares.first_rank()) return;
+  write_json_file(out, json_of(sum_of_draws(draws, schedule.steps())));
   print_result(join_text(out, ": ", schedule.steps(), " timesteps, ", o.per_timestep, " of ", used, " images of ",
                          data.name, " each"));
 }
 
 }  // namespace
 
-void add_reverse_stats_command(CLI::App& app) {
+void add_reverse_stats_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command =
       app.add_subcommand("reverse-stats", "measure a model by timestep, for the reverse options that need it");
   auto o = std::make_shared<ReverseStatsOptions>();
@@ -100,7 +106,7 @@ void add_reverse_stats_command(CLI::App& app) {
   command->add_option("--seed", o->seed, "seed of the noise");
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--threads", o->threads, "threads; 0: all cores");
-  command->callback([o] { run(*o); });
+  command->callback([o, command, &ranks] { run(*o, *command, ranks); });
 }
 
 }  // namespace ito

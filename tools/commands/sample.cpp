@@ -23,6 +23,7 @@
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
+#include "tools/commands/rank_work.h"
 #include "tools/commands/sample_noise.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
@@ -159,30 +160,44 @@ void check_adaptive(const SampleOptions& o, const Sampler& sampler) {
     ITO_USER_CHECK(!given, flag, ": sampler ", sampler.name, " has no steps that all images share; leave the flag out");
 }
 
-DrawnImages draw_adaptively(const SampleOptions& o, const ModelOnDevice& model, const AdaptivePlan& plan,
-                            const ReverseSettings& settings, const std::vector<float>& noise,
-                            const std::vector<int32_t>& classes) {
-  AdaptiveProcess process(model.network, plan, model.weights.data(), settings);
-  make_output_folder(o.out, kSamplesFile);
-  DrawnImages drawn;
-  {
-    Progress progress("sampling", process.thousandths_of(o.count), 1e-3, "images");
-    progress.watch([&process] { return process.thousandths(); });
-    drawn = process.all(o.first, o.count, noise.empty() ? nullptr : noise.data(),
-                        classes.empty() ? nullptr : classes.data());
-  }
-  const std::vector<int>& evaluations = process.evaluations();
+// The images of this process: those of all, or of several ranks its share.
+struct Drawing {
+  std::string title;
+  int64_t first, count;
+  const float* noise;  // or null, as are classes
+  const int32_t* classes;
+};
+
+DrawnImages draw_adaptively(AdaptiveProcess& process, const Drawing& d) {
+  Progress progress(d.title, process.thousandths_of(d.count), 1e-3, "images");
+  progress.watch([&process] { return process.thousandths(); });
+  return process.all(d.first, d.count, d.noise, d.classes);
+}
+
+// strip: of the first image, or null.
+DrawnImages draw(ReverseProcess& process, const Drawing& d, const ProfileWindow& profiled, int batch, Strip* strip) {
+  RowWatch watch = profiled.of_rows(process.stream());
+  if (strip)
+    watch.after = [&process, strip, after_row = watch.after](int row) {
+      if (after_row) after_row(row);
+      if (strip->wants(row)) strip->record(process.state().data());
+    };
+  Progress progress(d.title, process.rows_of(d.count), batch, "image steps");
+  progress.watch([&process] { return process.rows_done(); });
+  return process.all(d.first, d.count, d.noise, d.classes, watch);
+}
+
+void tell_evaluations(const std::vector<int>& evaluations) {
   const double sum = std::accumulate(evaluations.begin(), evaluations.end(), 0.0);
   print_note(join_text("evaluations of the network an image: ", sum / static_cast<double>(evaluations.size()),
                        " in the mean, ", *std::max_element(evaluations.begin(), evaluations.end()), " at most"));
-  return drawn;
 }
 
-void run(const SampleOptions& o) {
+void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   check(o);
   const ProfileWindow profiled(o.profiled);
   check_out_is_no_file(o.out);
-  set_device_threads(o.threads);
+  set_threads_of_rank(ranks, o.threads);
   const ModelOnDevice model = load(o);
   check_places(o, model.model);
   const Network& network = model.network;
@@ -212,42 +227,53 @@ void run(const SampleOptions& o) {
   if (!sampler.adaptive)
     profiled.check_rows(static_cast<int64_t>(table.rows.size()), join_text("sampler ", sampler.name));
 
-  const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, o.seed, device_memory_limit());
+  const ItemShares shares(ranks, o.count);
+  const int64_t own = shares.own().count;
+  const size_t memory_limit = memory_of_rank(ranks, device_memory_limit());
+  const SampleNoise noise = sample_noise(o.noise, table, network.image, shares, o.seed, memory_limit);
   const std::vector<int32_t> classes = classes_of(o, network);
+  check_ranks_alike(ranks, command, model,
+                    {file_fact("--initial-noise", o.noise.initial_file),
+                     file_fact("--step-noise", o.noise.steps_file),
+                     {"level statistics", json_of(statistics).dump()}});
   ReverseSettings reverse;
-  reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, o.count));
+  reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, own));
   reverse.seed = o.seed;
   reverse.capture = !o.eager;
   reverse.compute = compute_type_of(o.precision, "--precision");
   reverse.delivered.bytes = !o.raw;
-  reverse.step_noise = {.values = noise.steps.data(), .draws = noise.draws, .images = o.count};
-  reverse.memory_limit = device_memory_limit();
+  reverse.step_noise = {.values = noise.steps.data(), .draws = noise.draws, .images = own};
+  reverse.memory_limit = memory_limit;
   // Twice: once more in the planes of the file.
-  reverse.kept_images = saturated_product({2 + static_cast<size_t>(noise.draws), static_cast<size_t>(o.count),
-                                           static_cast<size_t>(network.image.size()), sizeof(float)});
-  if (sampler.adaptive) {
-    const DrawnImages drawn =
-        draw_adaptively(o, model, adaptive_plan(sampler, schedule, settings), reverse, noise.initial, classes);
-    write_images(o, network.image, drawn, classes, Strip(table, network.image));
-    return;
-  }
-  ReverseProcess process(network, table, model.weights.data(), reverse);
-  make_output_folder(o.out, kSamplesFile);
+  const auto images = static_cast<size_t>(2 * shares.kept().count + noise.draws * own);
+  reverse.kept_images = saturated_product({images, static_cast<size_t>(network.image.size()), sizeof(float)});
 
+  const Drawing drawing{.title = title_of_rank("sampling", ranks),
+                        .first = o.first + shares.own().first,
+                        .count = own,
+                        .noise = noise.initial.empty() ? nullptr : noise.initial.data(),
+                        .classes = classes.empty() ? nullptr : classes.data() + shares.own().first};
+  const auto make_folder = [&] {
+    if (shares.first_rank()) make_output_folder(o.out, kSamplesFile);
+  };
   Strip strip(table, network.image);
-  RowWatch watch = profiled.of_rows(process.stream());
-  if (o.strip)
-    watch.after = [&, after_row = watch.after](int row) {
-      if (after_row) after_row(row);
-      if (strip.wants(row)) strip.record(process.state().data());
-    };
   DrawnImages drawn;
-  {
-    Progress progress("sampling", process.rows_of(o.count), reverse.batch, "image steps");
-    progress.watch([&process] { return process.rows_done(); });
-    drawn = process.all(o.first, o.count, noise.initial.empty() ? nullptr : noise.initial.data(),
-                        classes.empty() ? nullptr : classes.data(), watch);
+  std::vector<int> evaluations;
+  if (own && sampler.adaptive) {
+    AdaptiveProcess process(network, adaptive_plan(sampler, schedule, settings), model.weights.data(), reverse);
+    make_folder();
+    drawn = draw_adaptively(process, drawing);
+    evaluations = process.evaluations();
+  } else if (own) {
+    ReverseProcess process(network, table, model.weights.data(), reverse);
+    make_folder();
+    drawn = draw(process, drawing, profiled, reverse.batch, o.strip && shares.first_rank() ? &strip : nullptr);
   }
+  shares.collect(drawn.numbers);
+  shares.collect(drawn.bytes);
+  shares.collect(evaluations);
+  if (!shares.first_rank()) return;
+  if (!evaluations.empty()) tell_evaluations(evaluations);
   write_images(o, network.image, drawn, classes, strip);
 }
 
@@ -269,7 +295,7 @@ std::string samplers_help() {
 
 }  // namespace
 
-void add_sample_command(CLI::App& app) {
+void add_sample_command(CLI::App& app, Communicator& ranks) {
   CLI::App* command = app.add_subcommand("sample", "draw images from a model");
   auto o = std::make_shared<SampleOptions>();
   command->option_defaults()->always_capture_default();
@@ -314,9 +340,9 @@ void add_sample_command(CLI::App& app) {
   command->add_flag("--eager", o->eager, "launch every kernel anew, not a captured graph: slower, the same bits");
   command->add_option("--profile-steps", o->profiled, ProfileWindow::kRowsHelp);
   command->footer(samplers_help);
-  command->callback([o, steps] {
+  command->callback([o, steps, command, &ranks] {
     o->steps_given = steps->count() > 0;
-    run(*o);
+    run(*o, *command, ranks);
   });
 }
 

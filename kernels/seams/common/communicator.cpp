@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include "kernels/seams/common/ranks.h"
 #include "kernels/seams/common/start_watch.h"
@@ -30,6 +31,25 @@ std::vector<MpiMessage> split(std::span<const Message> messages, int rank, int s
     (m.peer == rank ? own : others).push_back({m.peer, const_cast<void*>(static_cast<const void*>(m.data)), m.bytes});
   }
   return others;
+}
+
+struct Messages {
+  std::vector<MpiMessage> out, in;                     // to and from others
+  std::vector<std::pair<MpiMessage, MpiMessage>> own;  // to where, from where
+};
+Messages messages_of(std::span<const Send> sends, std::span<const Receive> receives, int rank, int size) {
+  std::vector<MpiMessage> from, to;
+  Messages messages;
+  messages.out = split(sends, rank, size, from);
+  messages.in = split(receives, rank, size, to);
+  ITO_CHECK(from.size() == to.size(), "exchange: rank ", rank, " sends itself ", from.size(), " messages and receives ",
+            to.size());
+  for (size_t i = 0; i < from.size(); ++i) {
+    ITO_CHECK(from[i].bytes == to[i].bytes, "exchange: rank ", rank, " sends itself ", from[i].bytes,
+              " bytes and receives ", to[i].bytes);
+    messages.own.emplace_back(to[i], from[i]);
+  }
+  return messages;
 }
 
 }  // namespace
@@ -69,17 +89,16 @@ const std::string& Communicator::host() const {
 }
 
 void Communicator::exchange(Stream& stream, std::span<const Send> sends, std::span<const Receive> receives) {
-  std::vector<MpiMessage> from, to;
-  std::vector<MpiMessage> out = split(sends, rank(), size(), from);
-  std::vector<MpiMessage> in = split(receives, rank(), size(), to);
-  ITO_CHECK(from.size() == to.size(), "exchange: rank ", rank(), " sends itself ", from.size(),
-            " messages and receives ", to.size());
-  for (size_t i = 0; i < from.size(); ++i) {
-    ITO_CHECK(from[i].bytes == to[i].bytes, "exchange: rank ", rank(), " sends itself ", from[i].bytes,
-              " bytes and receives ", to[i].bytes);
-    copy_on_device(stream, to[i].data, from[i].data, to[i].bytes);
-  }
-  if (!out.empty() || !in.empty()) impl_->device->exchange(stream, std::move(out), std::move(in));
+  Messages m = messages_of(sends, receives, rank(), size());
+  for (const auto& [to, from] : m.own) copy_on_device(stream, to.data, from.data, to.bytes);
+  if (!m.out.empty() || !m.in.empty()) impl_->device->exchange(stream, std::move(m.out), std::move(m.in));
+}
+
+void Communicator::exchange_on_host(std::span<const Send> sends, std::span<const Receive> receives) {
+  const Messages m = messages_of(sends, receives, rank(), size());
+  for (const auto& [to, from] : m.own)
+    if (to.bytes) std::memcpy(to.data, from.data, to.bytes);
+  if (!m.out.empty() || !m.in.empty()) impl_->ranks->exchange(m.out, m.in);
 }
 
 void Communicator::all_gather(Stream& stream, void* all, const void* own, size_t bytes) {

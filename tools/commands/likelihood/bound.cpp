@@ -7,11 +7,13 @@
 #include <cmath>
 #include <numbers>
 #include <optional>
+#include <utility>
 
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/rank_work.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
@@ -26,13 +28,13 @@ void check(const LikelihoodOptions& o) {
 }
 
 void check_bytes(const LikelihoodOptions& o, const Points& points) {
-  const int64_t size = static_cast<int64_t>(points.x0.size()) / points.count;
+  const int64_t size = static_cast<int64_t>(points.x0.size()) / std::max<int64_t>(points.shares.kept().count, 1);
   for (size_t i = 0; i < points.x0.size(); ++i) {
     const double value = static_cast<double>(points.x0[i]), byte = (value + 1) * 127.5;
     const bool is_byte = std::fabs(value) < 2 && std::fabs(byte - std::round(byte)) <= 127.5 * kOffByte &&
                          std::round(byte) >= 0 && std::round(byte) <= 255;
-    ITO_USER_CHECK(is_byte, o.data, ": point ", o.first + static_cast<int64_t>(i) / size, " holds ", value,
-                   ", which is no byte 2 k / 255 - 1; use --decoder density");
+    ITO_USER_CHECK(is_byte, o.data, ": point ", o.first + points.shares.kept().first + static_cast<int64_t>(i) / size,
+                   " holds ", value, ", which is no byte 2 k / 255 - 1; use --decoder density");
   }
 }
 
@@ -48,7 +50,8 @@ std::vector<double> in_bits(std::vector<double> nats) {
   return nats;
 }
 
-Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule) {
+Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
+             Communicator& ranks) {
   const Network& network = model.network;
   check_outputs(network, model.scheduler, model.model.where);
   ITO_USER_CHECK(!network.time.positive, model.model.where, ": ", network.time.why,
@@ -70,23 +73,31 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
                                                              .statistics = statistics ? &*statistics : nullptr,
                                                              .last = bytes ? BoundTerm::Bytes : BoundTerm::Density,
                                                              .clip = true});
-  const Points points = read_points(o, network);
+  const Points points = read_points(o, network, ranks);
   if (bytes) check_bytes(o, points);
-  const int64_t total = points.count * schedule.steps(), size = network.image.size();
+  const IndexRange& own = points.shares.own();
+  const int64_t total = own.count * schedule.steps(), size = network.image.size();
   BoundSettings settings;
   settings.batch = static_cast<int>(std::min<int64_t>(o.batch, total));
   settings.seed = o.seed;
-  settings.first = o.first;
-  settings.memory_limit = device_memory_limit();
-  VariationalBound bound;
-  {
-    Progress progress("variational bound", total, 1.0 / schedule.steps(), "points");
-    bound = measure_bound(network, model.weights.data(), schedule, rows, points.x0, points.labels, settings,
-                          [&](int64_t done) {
-                            if (done == 0) make_output_folder(o.out, kLikelihoodReport);
-                            progress.update(done);
-                          });
+  settings.first = o.first + own.first;
+  settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
+  const bool first_rank = points.shares.first_rank();
+  BoundSums sums(schedule.steps());
+  std::vector<double> passed_on;  // to the first rank, whose sums are of all points in their order
+  const auto take = [&](double term) { first_rank ? sums.add(term) : passed_on.push_back(term); };
+  if (own.count) {
+    Progress progress(title_of_rank("variational bound", ranks), total, 1.0 / schedule.steps(), "points");
+    measure_terms(network, model.weights.data(), schedule, rows, points.x0, points.labels, own.count, settings, take,
+                  [&](int64_t done) {
+                    if (done == 0 && first_rank) make_output_folder(o.out, kLikelihoodReport);
+                    progress.update(done);
+                  });
   }
+  points.shares.pass_on(passed_on, static_cast<size_t>(schedule.steps()),
+                        [&](const std::vector<double>& terms) { std::ranges::for_each(terms, take); });
+  if (!first_rank) return {};
+  const VariationalBound bound = std::move(sums).bound(prior_terms(schedule, points.x0, size));
 
   Judged judged{.size = size, .log_prob = {}, .image = network.image, .points = points.x0, .report = {}};
   for (size_t i = 0; i < bound.last.size(); ++i) judged.log_prob.push_back(-bound.at(i) * static_cast<double>(size));
@@ -101,7 +112,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
                      {"by_timestep_standard_error", in_bits(bound.term_standard_error)}}}};
   if (log_density && !bytes) {
     std::vector<double> known;
-    for (int64_t i = 0; i < points.count; ++i) known.push_back(log_density(points.x0.data() + i * size, 1, 0));
+    for (int64_t i = 0; i < points.count(); ++i) known.push_back(log_density(points.x0.data() + i * size, 1, 0));
     judged.report["exact_log_prob"] = known;
   }
   judged.what = bytes ? "log P of bytes at least" : "log p at least";

@@ -10,6 +10,7 @@
 #include "engine/diffusion/schedule.h"
 #include "engine/io/chart.h"
 #include "engine/io/json_file.h"
+#include "engine/ranks/item_shares.h"
 #include "models/model_on_device.h"
 
 namespace ito {
@@ -30,18 +31,21 @@ struct LikelihoodOptions {
   std::string reverse, decoder, statistics;
 };
 
+// Those that the flags choose, and of them those that this rank keeps: the first rank all, the others their share. A
+// rank's share is at the beginning of what it keeps.
 struct Points {
-  int64_t count = 0;
-  std::vector<float> x0;        // (count, H, W, C)
-  std::vector<int32_t> labels;  // of a network of classes
+  ItemShares shares;
+  std::vector<float> x0;        // (kept, H, W, C)
+  std::vector<int32_t> labels;  // of a network of classes: (kept)
+  int64_t count() const { return shares.count(); }
 };
 
-// Those that the flags choose, which fit the network; UserError.
-Points read_points(const LikelihoodOptions& o, const Network& network);
+// UserError where they do not fit the network, or the ranks have different data.
+Points read_points(const LikelihoodOptions& o, const Network& network, Communicator& ranks);
 // The index of a word among those that a flag takes; UserError that lists them.
 size_t word_of(const char* flag, const std::string& word, const std::vector<std::string>& known);
 
-// What a method found.
+// What a method found; of several ranks the first one has it.
 struct Judged {
   int64_t size = 0;              // numbers a point
   std::vector<double> log_prob;  // nats, one a point: of the points, or of their bytes
@@ -65,7 +69,9 @@ struct LikelihoodMethod {
   const char* help;                           // a line
   std::span<const MethodFlag> flags;          // its own
   void (*check)(const LikelihoodOptions& o);  // what needs no model
-  Judged (*judge)(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule);
+  // All ranks call it, being alike (rank_work.h).
+  Judged (*judge)(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
+                  Communicator& ranks);
 };
 
 }  // namespace ito

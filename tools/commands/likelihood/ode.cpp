@@ -12,6 +12,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/rank_work.h"
 #include "tools/terminal/progress.h"
 
 namespace ito {
@@ -56,7 +57,8 @@ Json solver_report(const LikelihoodOptions& o, const std::vector<LogDensity>& fo
           {"steps_rejected", rejected}};
 }
 
-Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule) {
+Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
+             Communicator& ranks) {
   const Network& network = model.network;
   const Levels levels(schedule, kTerminalAbar);
   const double last = levels.steps() - 1;
@@ -68,32 +70,38 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   const bool exact = o.trace == "exact";
   ITO_USER_CHECK(!exact || size <= kMostExact, "--trace exact: takes a pull-back for each of an image's ", size,
                  " numbers; it is for ", kMostExact, " at most, use --trace hutchinson");
-  const Points points = read_points(o, network);
+  const Points points = read_points(o, network, ranks);
+  const ItemShares& shares = points.shares;
+  const IndexRange &own = shares.own(), kept = shares.kept();
   const Dequantise dequantise = dequantise_of(o.dequantise, "--dequantise");
   const DequantisedImages images =
-      dequantised(dequantise, points.x0, points.count, o.first, std::exp(flow.data), o.seed, o.data);
+      dequantised(dequantise, points.x0, kept.count, o.first + kept.first, std::exp(flow.data), o.seed, o.data);
   LikelihoodSettings settings;
   settings.trace = exact ? Trace::Exact : Trace::Hutchinson;
   settings.probes = o.probes;
   settings.rtol = o.rtol;
   settings.atol = o.atol;
-  settings.batch = static_cast<int>(std::min<int64_t>(o.batch, points.count));
+  settings.batch = static_cast<int>(std::min<int64_t>(o.batch, own.count));
   settings.seed = o.seed;
-  settings.memory_limit = device_memory_limit();
+  settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
   if (log_density) {
     const Mixing end = mixing(Family::Vp, std::exp(flow.noise));
     settings.end_log_density = [&log_density, end](const float* x) { return log_density(x, end.alpha, end.sigma); };
   }
   const int32_t* labels = points.labels.empty() ? nullptr : points.labels.data();
-  const auto solve = [&](const char* title, int64_t count) {
+  // The first of the points that are kept.
+  const auto solve = [&](const std::string& title, int64_t count) -> std::vector<LogDensity> {
+    if (count == 0) return {};
     OdeLikelihood likelihood(network, flow, model.weights.data(), settings);
-    make_output_folder(o.out, kLikelihoodReport);
+    if (shares.first_rank()) make_output_folder(o.out, kLikelihoodReport);
     Progress progress(title, likelihood.thousandths_of(count), 1e-3, "points");
     progress.watch([&likelihood] { return likelihood.thousandths(); });
-    return likelihood.all(o.first, count, images.x.data(), labels);
+    return likelihood.all(o.first + kept.first, count, images.x.data(), labels);
   };
-  const std::vector<LogDensity> found = solve("likelihood", points.count);
-  const int64_t checked = std::min(points.count, kChecked);
+  std::vector<LogDensity> found = solve(title_of_rank("likelihood", ranks), own.count);
+  shares.collect(found);
+  if (!shares.first_rank()) return {};
+  const int64_t checked = std::min(points.count(), kChecked);
   settings.rtol /= 10;
   settings.atol /= 10;
   settings.batch = static_cast<int>(checked);
@@ -117,7 +125,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   if (!log_density) report["end"]["normal_density_costs_bits_per_dim"] = end_cost(flow, points);
   if (log_density) {
     std::vector<double> known;
-    for (int64_t i = 0; i < points.count; ++i)
+    for (int64_t i = 0; i < points.count(); ++i)
       known.push_back(log_density(images.x.data() + i * size, 1, 0) - images.log_q[static_cast<size_t>(i)]);
     report["exact_log_prob"] = known;
   }

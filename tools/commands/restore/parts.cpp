@@ -44,8 +44,9 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
 
 }  // namespace
 
-RestoredImages::RestoredImages(int64_t count_, int draws_, const ImageShape& image_)
-    : count(count_),
+RestoredImages::RestoredImages(int64_t count_, int draws_, const ImageShape& image_, int64_t first_)
+    : first(first_),
+      count(count_),
       draws(draws_),
       image(image_),
       samples(static_cast<size_t>(count_ * draws_ * image_.size())),
@@ -56,7 +57,7 @@ void RestoredImages::write(const std::string& path, int64_t at, int64_t n) const
   const std::vector<int64_t> one{n, image.channels, image.height, image.width};
   const auto size = static_cast<size_t>(image.size());
   const auto rows = [&](const std::vector<float>& values, size_t width) {
-    return std::span(values).subspan(static_cast<size_t>(at) * width, static_cast<size_t>(n) * width);
+    return std::span(values).subspan(static_cast<size_t>(at - first) * width, static_cast<size_t>(n) * width);
   };
   SafetensorsWriter writer;
   writer.add(kSamples, {n * draws, image.channels, image.height, image.width},
@@ -71,8 +72,8 @@ void RestoredImages::read(const std::string& path, int64_t at, int64_t n) {
   const auto read_rows = [&](const char* name, std::vector<float>& values, int64_t each) {
     file.check_shape(name, {n * each, image.channels, image.height, image.width});
     const auto width = static_cast<size_t>(each * image.size());
-    file.read_f32_into(name,
-                       std::span(values).subspan(static_cast<size_t>(at) * width, static_cast<size_t>(n) * width));
+    file.read_f32_into(
+        name, std::span(values).subspan(static_cast<size_t>(at - first) * width, static_cast<size_t>(n) * width));
   };
   read_rows(kSamples, samples, draws);
   read_rows(kMean, mean, 1);
@@ -124,6 +125,10 @@ void RestoreParts::begin() const {
 
 void RestoreParts::add(const RestoredImages& images, int64_t at, int64_t n) const {
   images.write((folder_ / part_name(at, n)).string(), at, n);
+}
+
+void RestoreParts::read(RestoredImages& images, int64_t at, int64_t n) const {
+  images.read((folder_ / part_name(at, n)).string(), at, n);
 }
 
 void RestoreParts::remove() const {

@@ -13,16 +13,16 @@
 
 namespace ito {
 
-// Of all measurements of a run, in planes as files have them.
+// Of measurements of a run, all or some, in planes as files have them.
 struct RestoredImages {
-  RestoredImages(int64_t count_, int draws_, const ImageShape& image_);
-  int64_t count;
+  RestoredImages(int64_t count_, int draws_, const ImageShape& image_, int64_t first_ = 0);
+  int64_t first, count;  // of the run's measurements
   int draws;
   ImageShape image;
   std::vector<float> samples;          // (count draws, C, H, W), measurement by measurement
   std::vector<float> mean, deviation;  // (count, C, H, W)
 
-  // Measurements at .. at+n-1, from and to tensors of their own names.
+  // Measurements at .. at+n-1 of the run, from and to tensors of their own names.
   void write(const std::string& path, int64_t at, int64_t n) const;
   void read(const std::string& path, int64_t at, int64_t n);
 };
@@ -36,6 +36,7 @@ class RestoreParts {
   std::vector<bool> load(RestoredImages& images) const;
   void begin() const;  // makes the folder
   void add(const RestoredImages& images, int64_t at, int64_t n) const;
+  void read(RestoredImages& images, int64_t at, int64_t n) const;  // what another process has added
   void remove() const;
 
  private:
