@@ -49,10 +49,10 @@ void write_model(const std::string& directory, const Component& component, const
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
+    write_arenas();
     if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (snapshot && !snapshot->kernel_table.choices.empty())
       write_json_file((temporary / kKernelsFile).string(), json_of(snapshot->kernel_table));
-    write_arenas();
     put_folder_in_place(temporary, directory);
   } catch (const fs::filesystem_error& e) {
     fs::remove_all(temporary, ignored);
