@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// What transformers do to tokens beside norms and products: gated residual sums, rotary embedding, patches, an added
+// table. u is one fp32 rounding; a result stored in T adds one rounding of T.
+#include "kernels/nn/gate.h"
+#include "kernels/nn/patches.h"
+#include "kernels/nn/rope.h"
+#include "tests/kernels/op_test.h"
+
+namespace ito::test {
+namespace {
+
+constexpr double u = kRoundFloat;
+
+template <class T>
+class Tokens : public ::testing::Test {};
+TYPED_TEST_SUITE(Tokens, StorageTypes);
+
+TYPED_TEST(Tokens, GatedSumAndItsGradients) {
+  using T = TypeParam;
+  const std::vector<GateShape> cases{{1, 1, 1, 1}, {3, 5, 7, 9}, {2, 70, 24, 28}, {2, 9, 64, 64}, {1, 600, 33, 33}};
+  for_each_case(cases, [](Stream& stream, const GateShape& s) {
+    const size_t count = size_t(s.n) * s.rows * s.c;
+    const Values residual = stored<T>(random_values(count, 1)), y = stored<T>(random_values(count, 2)),
+                 dout = stored<T>(random_values(count, 3)), gate = stored<float>(random_values(s.n * s.stride, 4));
+    const Values old = stored<float>(random_values(gate.size(), 5));
+    Values want(count), size(count), want_dy(count), sums(gate.size(), 0.0), sizes(gate.size(), 0.0);
+    for (size_t i = 0; i < count; ++i) {
+      const size_t g = i / (size_t(s.rows) * s.c) * s.stride + i % s.c;
+      want[i] = residual[i] + gate[g] * y[i], size[i] = std::fabs(residual[i]) + std::fabs(gate[g] * y[i]);
+      want_dy[i] = gate[g] * dout[i];
+      sums[g] += dout[i] * y[i], sizes[g] += std::fabs(dout[i] * y[i]);
+    }
+    DeviceArray<T> device_y(stream, y), device_dout(stream, dout), out(stream, residual);
+    DeviceArray<float> device_gate(stream, gate);
+    gate_forward(stream, out.data(), out.data(), device_y.data(), device_gate, s);  // in place
+    expect_close("out", out.values(), want, kRound<T>, u, size);
+    expect_set_and_added<T>(stream, "dy", want_dy, kRound<T>, u, absolute(want_dy),
+                            [&](DeviceArray<T>& dy, Write write) {
+                              gate_backward(stream, dy.data(), write, nullptr, Write::Set, device_dout.data(),
+                                            device_y.data(), device_gate, s);
+                            });
+    for (const Write write : {Write::Set, Write::Add}) {
+      DeviceArray<float> dgate(stream, old);
+      gate_backward(stream, {}, Write::Set, dgate, write, device_dout.data(), device_y.data(), device_gate, s);
+      Values expected = old, magnitude = absolute(old);
+      for (size_t g = 0; g < gate.size(); ++g)
+        if (int64_t(g) % s.stride < s.c) {
+          expected[g] = sums[g] + (write == Write::Add ? old[g] : 0);
+          magnitude[g] += sizes[g];
+        }
+      expect_close("dgate", dgate.values(), expected, 0, (64 + s.rows / 64 + 10) * u, magnitude);
+    }
+  });
+}
+
+TYPED_TEST(Tokens, AGatesGradientDoesNotDependOnTheOthers) {
+  using T = TypeParam;
+  Stream stream;
+  const GateShape three{3, 150, 40, 40};
+  const size_t image = size_t(three.rows) * three.c;
+  DeviceArray<T> y(stream, stored<T>(random_values(3 * image, 1))),
+      dout(stream, stored<T>(random_values(3 * image, 2)));
+  DeviceArray<float> all(stream, 3 * 40), one(stream, 40);
+  gate_backward(stream, {}, Write::Set, all, Write::Set, dout.data(), y.data(), all, three);
+  GateShape single = three;
+  single.n = 1;
+  gate_backward(stream, {}, Write::Set, one, Write::Set, dout + 2 * image, y + 2 * image, one, single);
+  EXPECT_EQ(one.bits(), all.bits().substr(2 * one.bytes()));
+}
+
+TYPED_TEST(Tokens, RopeTurnsPairsAndBack) {
+  using T = TypeParam;
+  const std::vector<RopeShape> cases{{1, 1, 1, 2}, {2, 5, 3, 6}, {2, 9, 2, 24}, {3, 4, 2, 64}};
+  for_each_case(cases, [](Stream& stream, const RopeShape& s) {
+    const int c = s.heads * s.head_dim;
+    const size_t count = size_t(s.n) * s.tokens * c;
+    const Values x = stored<T>(random_values(count, 1)),
+                 angles = random_values(size_t(s.tokens) * s.head_dim / 2, 2, 3);
+    Values table;
+    for (const double a : angles) table.push_back(std::cos(a)), table.push_back(std::sin(a));
+    table = stored<float>(table);
+    DeviceArray<T> device_x(stream, x);
+    DeviceArray<float> device_table(stream, table);
+    for (const bool back : {false, true}) {
+      Values want(count), size(count);
+      for (size_t i = 0; i < count; i += 2) {
+        const size_t at = i / c % s.tokens * s.head_dim + i % c % s.head_dim;
+        const double cosine = table[at], sine = back ? -table[at + 1] : table[at + 1];
+        want[i] = x[i] * cosine - x[i + 1] * sine, want[i + 1] = x[i + 1] * cosine + x[i] * sine;
+        size[i] = std::fabs(x[i] * cosine) + std::fabs(x[i + 1] * sine);
+        size[i + 1] = std::fabs(x[i + 1] * cosine) + std::fabs(x[i] * sine);
+      }
+      expect_set_and_added<T>(stream, "rope", want, kRound<T>, 2 * u, size, [&](DeviceArray<T>& y, Write write) {
+        rope(stream, y.data(), write, device_x.data(), device_table, back, s);
+      });
+    }
+  });
+}
+
+TYPED_TEST(Tokens, PatchesAreCopiesThereAndBack) {
+  using T = TypeParam;
+  const std::vector<PatchShape> cases{
+      {1, 1, 1, 1, 1}, {2, 4, 6, 3, 2}, {2, 6, 3, 5, 3}, {1, 8, 16, 4, 2}, {1, 8, 8, 16, 4}};
+  for_each_case(cases, [](Stream& stream, const PatchShape& s) {
+    const size_t count = size_t(s.n) * s.h * s.w * s.c;
+    const Values image = stored<T>(random_values(count, 1)), old = stored<T>(random_values(count, 2));
+    Values tokens(count), sum_image(count), sum_tokens(count);
+    for (size_t i = 0; i < count; ++i) {
+      const int c = i % s.c, x = i / s.c % s.w, y = i / s.c / s.w % s.h, n = i / s.c / s.w / s.h;
+      const size_t token = (size_t(n) * (s.h / s.p) + y / s.p) * (s.w / s.p) + x / s.p;
+      const size_t at = ((token * s.p + y % s.p) * s.p + x % s.p) * s.c + c;
+      tokens[at] = image[i];
+      sum_tokens[at] = old[at] + image[i];
+      sum_image[i] = old[i] + image[i];
+    }
+    DeviceArray<T> device_image(stream, image), device_tokens(stream, count), again(stream, count), added(stream, old);
+    patchify(stream, device_tokens.data(), Write::Set, device_image.data(), s);
+    EXPECT_EQ(device_tokens.values(), tokens);
+    unpatchify(stream, again.data(), Write::Set, device_tokens.data(), s);
+    EXPECT_EQ(again.bits(), device_image.bits());
+    patchify(stream, added.data(), Write::Add, device_image.data(), s);
+    expect_close("added to tokens", added.values(), sum_tokens, kRound<T>, 0);
+    added.upload(old);
+    unpatchify(stream, added.data(), Write::Add, device_tokens.data(), s);
+    expect_close("added to the image", added.values(), sum_image, kRound<T>, 0);
+  });
+  Stream stream;
+  DeviceArray<T> x(stream, Values(12, 1.0));
+  EXPECT_THROW(patchify(stream, x.data(), Write::Set, x.data(), {1, 3, 4, 1, 2}), Error);
+}
+
+TYPED_TEST(Tokens, ATableForEveryImage) {
+  using T = TypeParam;
+  for (const int row : {1, 7, 72, 4096 + 64, 9000}) {
+    Stream stream;
+    const Values x = stored<T>(random_values(size_t(3) * row, 1)), table = stored<float>(random_values(row, 2));
+    Values want(x.size());
+    for (size_t i = 0; i < x.size(); ++i) want[i] = x[i] + table[i % row];
+    DeviceArray<T> y(stream, x);
+    DeviceArray<float> device_table(stream, table);
+    add_table(stream, y.data(), y.data(), device_table, 3, row);
+    expect_close("sum", y.values(), want, kRound<T> + u, 0);
+  }
+}
+
+}  // namespace
+}  // namespace ito::test
