@@ -8,6 +8,7 @@
 
 #include "engine/program/program.h"
 #include "kernels/diffusion/toy.h"
+#include "kernels/nn/activations.h"
 
 namespace ito {
 
@@ -76,6 +77,42 @@ Value average_pool(Program& program, const std::string& name, Value x);      // 
 // The same two through the filter (1, 3, 3, 1) of both axes; even sizes to go down from.
 Value fir_upsample(Program& program, const std::string& name, Value x);
 Value fir_downsample(Program& program, const std::string& name, Value x);
+
+// LayerNorm, or RMSNorm, over the channels of a token or of each of its heads: y = a (1 + scale) + shift with
+// a = weight xhat + bias. Scale and shift are slices of an image's rows (N, W) that begin at these numbers; -1: absent.
+struct LayerNormOptions {
+  bool centred = true;  // RMSNorm: false
+  float eps = 1e-6f;
+  bool weight = false, bias = false;  // parameters name.weight, name.bias, as wide as what is normalised
+  int heads = 1;
+  Value rows = {};
+  int scale_at = -1, shift_at = -1;
+};
+Value layer_norm(Program& program, const std::string& name, Value x, const LayerNormOptions& options);
+// residual + gate y, the gate as many numbers of an image's rows (N, W) from gate_at on as y has channels.
+Value gated_sum(Program& program, const std::string& name, Value residual, Value y, Value rows, int gate_at);
+
+Value gelu(Program& program, const std::string& name, Value x, Gelu form);
+// x = [a, b] by channels, or [b, a]: a silu(b), of half the channels.
+Value gated_silu(Program& program, const std::string& name, Value x, bool gate_first);
+
+// (N, H, W, C) to tokens (N, H / p, W / p, p p C), a token's numbers by row, column and channel, and back.
+Value patchify(Program& program, const std::string& name, Value image, int p);
+Value unpatchify(Program& program, const std::string& name, Value tokens, int p);
+// The same table (H, W, C) added to every image.
+Value add_table(Program& program, const std::string& name, Value x, std::vector<float> table);
+// Neighbouring pairs of every head turned by the table (tokens, head width): cosine and sine of each pair.
+Value rope(Program& program, const std::string& name, Value x, int heads, std::vector<float> table);
+// x (N, H, W, C) as tokens behind `before` others, each the image's row (N, C) and its own row of the parameter `name`
+// (before, C): (N, 1, before + H W, C). And the last H W of such tokens as (N, H, W, C).
+Value add_context(Program& program, const std::string& name, Value x, Value row, int before);
+Value drop_context(Program& program, const std::string& name, Value x, int h, int w);
+// Tables. Sines, then cosines, of c / 4 frequencies 10000^(-4i / c) times the column, then of the row (Dosovitskiy et
+// al. 2021 in two dimensions, as He et al. 2022 have them); a grid of another size than base_h x base_w is put on it.
+std::vector<float> sine_positions(int h, int w, int c, int base_h, int base_w);
+// Half of a head's pairs turn by the row, half by the column, with frequencies 10000^(-4i / head_dim) (Heo et al. 2024,
+// axial); `before` tokens in front stand nowhere and are not turned.
+std::vector<float> rope_table(int h, int w, int head_dim, int before);
 
 // Timesteps t (N, fp32) -> features. Fourier owns the frozen parameter name.weight (C), learned the table name.weight.
 Value sinusoidal_features(Program& program, const std::string& name, Value t, int c, float freq_shift, bool flip);

@@ -193,5 +193,53 @@ TEST(OpGradients, NormOfWhatWantsNoGradient) {
   check("norm", build, kRows, 2);
 }
 
+// Shift, scale and gate are slices of one tensor: its gradient is made of three, of two ops.
+TEST(OpGradients, ModulatedNormAndGatedSum) {
+  for (const bool centred : {true, false}) {
+    const auto build = [centred](Program& p, const auto& x) {
+      const Value rows = conv2d(p, "rows", x[1], pointwise_options(3 * kChannels, true));
+      const LayerNormOptions norm{
+          .centred = centred, .weight = true, .bias = true, .rows = rows, .scale_at = kChannels, .shift_at = 0};
+      return gated_sum(p, "sum", x[0], layer_norm(p, "norm", x[2], norm), rows, 2 * kChannels);
+    };
+    check("modulated norm and gated sum", build, kRows, 3);
+  }
+}
+
+TEST(OpGradients, AttentionOfNormedAndTurnedHeads) {
+  const auto build = [](Program& p, const auto& x) {
+    const auto turned = [&p](const char* name, Value v) {
+      const Value normed = layer_norm(p, name, v, {.centred = false, .weight = true, .heads = 2});
+      return rope(p, name, normed, 2, rope_table(kSize, kSize, kChannels / 2, 0));
+    };
+    const Value q = turned("q", x[0]), k = turned("k", x[1]);
+    return attention(p, "attention", q, k, x[2], 2);
+  };
+  check("attention", build, kActivation, 3);
+}
+
+// A class in front of a single token, which attends to it.
+TEST(OpGradients, TokensInContext) {
+  const auto build = [](Program& p, const auto& x) {
+    const Value image = conv2d(p, "image", x[0], pointwise_options(kChannels, true));
+    const Value all = add_context(p, "context", image, x[1], 3);
+    return drop_context(p, "dropped", attention(p, "attention", all, all, all, 2), 1, 1);
+  };
+  check("context", build, kRows, 2);
+}
+
+TEST(OpGradients, ActivationsPatchesAndTables) {
+  const auto build = [](Program& p, const auto& x) {
+    const Value patches = patchify(p, "patches", x[0], 2);
+    const Value a = unpatchify(p, "image", gelu(p, "tanh", patches, Gelu::Tanh), 2);
+    const Value b =
+        add_table(p, "table", gelu(p, "erf", x[1], Gelu::Erf), sine_positions(kSize, kSize, kChannels, 4, 4));
+    const Value c =
+        concat_channels(p, "halves", gated_silu(p, "first", x[2], true), gated_silu(p, "last", x[2], false));
+    return add(p, "sum", add(p, "ab", a, b), c);
+  };
+  check("elementwise", build, kActivation, 3);
+}
+
 }  // namespace
 }  // namespace ito::test

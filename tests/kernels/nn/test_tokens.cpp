@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What transformers do to tokens beside norms and products: gated residual sums, rotary embedding, patches, an added
 // table. u is one fp32 rounding; a result stored in T adds one rounding of T.
+#include "kernels/nn/context.h"
 #include "kernels/nn/gate.h"
 #include "kernels/nn/patches.h"
 #include "kernels/nn/rope.h"
@@ -56,7 +57,7 @@ TYPED_TEST(Tokens, GatedSumAndItsGradients) {
 TYPED_TEST(Tokens, AGatesGradientDoesNotDependOnTheOthers) {
   using T = TypeParam;
   Stream stream;
-  const GateShape three{3, 150, 40, 40};
+  const GateShape three{3, 600, 40, 40};  // more than a run of every team
   const size_t image = size_t(three.rows) * three.c;
   DeviceArray<T> y(stream, stored<T>(random_values(3 * image, 1))),
       dout(stream, stored<T>(random_values(3 * image, 2)));
@@ -141,6 +142,46 @@ TYPED_TEST(Tokens, ATableForEveryImage) {
     add_table(stream, y.data(), y.data(), device_table, 3, row);
     expect_close("sum", y.values(), want, kRound<T> + u, 0);
   }
+}
+
+TYPED_TEST(Tokens, OfAContextInFront) {
+  using T = TypeParam;
+  const std::vector<ContextShape> cases{{1, 1, 1, 1}, {3, 2, 5, 7}, {2, 70, 3, 24}, {2, 3, 9, 64}};
+  for_each_case(cases, [](Stream& stream, const ContextShape& s) {
+    const int all = s.before + s.tokens;
+    const size_t count = size_t(s.n) * all * s.c;
+    const auto numbers = [&](size_t tokens, uint64_t seed) {
+      return stored<T>(random_values(s.n * tokens * s.c, seed));
+    };
+    const Values x = numbers(s.tokens, 1), dy = numbers(all, 2);
+    const Values row = stored<float>(random_values(size_t(s.n) * s.c, 4)),
+                 table = stored<float>(random_values(size_t(s.before) * s.c, 5));
+    Values want, front, behind, drow(row.size(), 0.0), size(row.size(), 0.0), kept;
+    for (size_t i = 0; i < count; ++i) {
+      const size_t n = i / s.c / all, token = i / s.c % all, j = i % s.c;
+      const bool own = token >= size_t(s.before);
+      want.push_back(own ? x[(n * s.tokens + token - s.before) * s.c + j] : row[n * s.c + j] + table[token * s.c + j]);
+      (own ? behind : front).push_back(dy[i]);
+      kept.push_back(own ? dy[i] : 0);
+      if (!own) drow[n * s.c + j] += dy[i], size[n * s.c + j] += std::fabs(dy[i]);
+    }
+    DeviceArray<T> device_x(stream, x), y(stream, count), device_dy(stream, dy), taken(stream, front.size());
+    DeviceArray<float> device_row(stream, row), device_table(stream, table);
+    add_context(stream, y.data(), device_x.data(), device_row, device_table, s);
+    expect_close("y", y.values(), want, kRound<T> + u, 0);
+    take_tokens(stream, taken.data(), Write::Set, device_dy.data(), true, s);
+    EXPECT_EQ(taken.values(), front);
+    expect_set_and_added<float>(
+        stream, "drow", drow, 0, (64 + s.before / 64 + 8) * u, size,
+        [&](DeviceArray<float>& to, Write write) { add_context_backward(stream, to, write, device_dy.data(), s); });
+    expect_set_and_added<T>(
+        stream, "taken", behind, kRound<T>, 0, absolute(behind),
+        [&](DeviceArray<T>& to, Write write) { take_tokens(stream, to.data(), write, device_dy.data(), false, s); });
+    DeviceArray<T> device_behind(stream, behind);
+    expect_set_and_added<T>(stream, "kept", kept, kRound<T>, 0, absolute(kept), [&](DeviceArray<T>& to, Write write) {
+      drop_context_backward(stream, to.data(), write, device_behind.data(), s);
+    });
+  });
 }
 
 }  // namespace
