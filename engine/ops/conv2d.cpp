@@ -113,8 +113,8 @@ Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOpt
   if (options.residual && options.scale == 1.0f) spec.passed_on = {1};
   if (program.options().mode == Mode::Training) spec.saved = {x};
   spec.parameters = {{name + ".weight", options.linear ? ParameterKind::Linear : ParameterKind::Convolution,
-                      weight_shape, Initial::Uniform, fan_in},
-                     {name + ".bias", ParameterKind::Vector, {shape.k}, Initial::Uniform, fan_in}};
+                      weight_shape, options.initial, fan_in},
+                     {name + ".bias", ParameterKind::Vector, {shape.k}, options.initial, fan_in}};
   return program.add(std::make_unique<Conv2dOp>(shape, type, in.n, options.scale), std::move(spec));
 }
 

@@ -16,9 +16,10 @@ struct Conv2dOptions {
   int k = 0;  // output channels
   int kernel = 3, stride = 1;
   int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
-  Value residual = {};  // added to the result
-  float scale = 1.0f;   // multiplies the sum
-  bool linear = false;  // a 1x1 convolution stored as a linear layer (K, C)
+  Value residual = {};                 // added to the result
+  float scale = 1.0f;                  // multiplies the sum
+  bool linear = false;                 // a 1x1 convolution stored as a linear layer (K, C)
+  Initial initial = Initial::Uniform;  // of weight and bias
 };
 Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
 
@@ -63,7 +64,8 @@ Value group_norm(Program& program, const std::string& name, const Parts& x, cons
 Value attention(Program& program, const std::string& name, Value q, Value k, Value v, int heads);
 
 // rows -> rows: w f(x) + b, f SiLU or nothing. Parameters name.weight, name.bias.
-Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input);
+Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input,
+                  Initial initial = Initial::Uniform);
 
 Value add(Program& program, const std::string& name, Value a, Value b, float scale = 1.0f);  // scale * (a + b)
 Value affine(Program& program, const std::string& name, Value x, float a, float b);          // a x + b

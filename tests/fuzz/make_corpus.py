@@ -131,6 +131,21 @@ def unet_seeds():
     write("unet_config", "bad-kind", "[]")
 
 
+def dit_seeds():
+    def put(name, **changes):
+        write("dit_config", name, json.dumps({"_class_name": "DiTTransformer2DModel", "num_layers": 1, **changes}))
+    put("ok-small", out_channels=8, sample_size=8, dropout=0.1, activation_fn="gelu", norm_elementwise_affine=True)
+    write("dit_config", "ok-defaults", "{}")
+    put("ok-unknown-keys", **{"new\nkey": 1, "k\u009b" + "y" * 2000: 2})
+    put("bad-name", norm_type="re\nlu\u001b[2J")
+    put("bad-activation", activation_fn="x" * 3000)
+    put("bad-patch", patch_size=3)
+    put("bad-width", num_attention_heads=1, attention_head_dim=7)
+    put("bad-wrapped", sample_size=4294967297)
+    put("bad-classes", num_embeds_ada_norm=None)
+    write("dit_config", "bad-kind", "[]")
+
+
 MIXTURE = {"_class_name": "GaussianMixture", "shape": [2, 1, 1], "weights": [1, 3], "means": [[-1, 0.5], [0.6, -0.3]],
            "variances": [0.05, 0.1]}
 TOY = {"_class_name": "ToyNetwork", "name": "B", "shape": [3, 8, 8]}
@@ -405,7 +420,7 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, exact_seeds, scheduler_seeds, idx_seeds,
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, exact_seeds, scheduler_seeds, idx_seeds,
                   npz_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()
