@@ -67,7 +67,7 @@ void check_way_to_others(const Launcher& launcher) {
   for (const char* variable : {"PMIX_RANK", "PMI_RANK", "PMI_FD"})
     if (getenv(variable)) return;
   fail<UserError>(launcher.variable, " is ", launcher.size,
-                  ", but srun gave this task no way to the others; start with srun --mpi=pmix");
+                  ", but srun gave this task no way to the others; start with srun and its pmix plugin");
 }
 
 }  // namespace

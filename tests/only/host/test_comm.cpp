@@ -256,7 +256,8 @@ std::string refused(const Outcome& outcome) {
 TEST_F(Ranks, SingletonsOfALauncherAreRefused) {
   if (is_child()) return print_refusal();
   const std::string none = refused(refusal("ITO_MPI_MODULE=" ITO_MPI_MODULE_FILE " SLURM_NTASKS=2 SLURM_PROCID=0"));
-  EXPECT_EQ(none, "SLURM_NTASKS is 2, but srun gave this task no way to the others; start with srun --mpi=pmix");
+  EXPECT_EQ(none,
+            "SLURM_NTASKS is 2, but srun gave this task no way to the others; start with srun and its pmix plugin");
   for (const char* variables : {"SLURM_NTASKS=2 SLURM_PROCID=0 PMI_FD=3", "OMPI_COMM_WORLD_SIZE=2", "PMI_SIZE=2"}) {
     const std::string line = refused(refusal(std::string("ITO_MPI_MODULE=" ITO_MPI_MODULE_FILE " ") + variables));
     EXPECT_NE(line.find(" is 2, but MPI started with 1 rank on "), std::string::npos) << variables << ": " << line;
