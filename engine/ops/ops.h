@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/program/program.h"
+#include "kernels/diffusion/guided_answer.h"
 #include "kernels/diffusion/toy.h"
 #include "kernels/nn/activations.h"
 
@@ -127,11 +128,20 @@ Value embedding(Program& program, const std::string& name, Value index, int rows
 struct MixtureConstants {
   std::vector<double> log_weights;       // (K)
   std::vector<double> means, variances;  // (K, H, W, C)
+  std::vector<int32_t> classes = {};     // (K), each component's; empty: there are none
 };
 // The exact E[eps | sample] where sample = alpha x0 + sigma eps and x0 is of the mixture. level (N, 2): alpha, sigma.
-Value gaussian_mixture(Program& program, const std::string& name, Value sample, Value level,
+// labels (N, int32), of a mixture with classes: the class that x0 is known to be of; a number that is no component's:
+// nothing is known.
+Value gaussian_mixture(Program& program, const std::string& name, Value sample, Value level, Value labels,
                        const MixtureConstants& constants);
 // A network in closed form. at: timesteps (N), or where the form asks for it the level (N, 2).
 Value toy(Program& program, const std::string& name, Value sample, Value at, ToyForm form);
+
+// Class numbers (N, int32), all `label`, for as many images as labels has.
+Value constant_labels(Program& program, const std::string& name, Value labels, int32_t label);
+// main + (w - 1) (main - other) in the first `channels` channels, main in the others; w by the timesteps (N).
+Value guided_answer(Program& program, const std::string& name, Value main, Value other, Value timestep, int channels,
+                    const GuidanceWeight& weight);
 
 }  // namespace ito

@@ -32,9 +32,13 @@ struct Network {
   ImageShape image;  // of the sample
   int out_channels = 0;
   LabelKind labels = LabelKind::None;
-  int classes = 0;      // of LabelKind::Index
+  int classes = 0;  // of LabelKind::Index
+  // Of LabelKind::Index, the label that says no class; -1: the last of the classes, where the network was taught one.
+  int null_class = -1;
   int label_width = 1;  // of LabelKind::Value
   TimeDomain time;
+  int no_class() const { return null_class >= 0 ? null_class : classes - 1; }
+  int real_classes() const { return null_class >= 0 ? classes : classes - 1; }  // but for that one
   bool wide() const { return out_channels != image.channels; }  // a variance beside the answer, pixel by pixel
   bool asks_level = false;                                      // for the sample's alpha and sigma, as exact answers do
   // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.

@@ -40,6 +40,8 @@ int Program::add_parameter(Parameter parameter) {
 }
 
 Value Program::add(std::unique_ptr<Op> op, OpSpec spec) {
+  spec.name.insert(0, prefix_);
+  for (Parameter& parameter : spec.parameters) parameter.name.insert(0, prefix_);
   const Value result = add_value(spec.name, spec.result);
   op->outputs = {result};
   for (const OpSpec::Extra& extra : spec.statistics)

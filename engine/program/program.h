@@ -37,6 +37,8 @@ class Program {
   // Building. Inputs and outputs live throughout; everything else shares the arena.
   Value input(const std::string& name, int h, int w, int c, DType type, bool wants_gradient = false);
   Value add(std::unique_ptr<Op> op, OpSpec spec);  // appends the op; returns its result
+  // Begins the names of the ops and parameters appended from here on: for a network beside one of the same names.
+  void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
   void set_output(Value value);
   // Before finish(). Tells the ops that make rows of `cause` alone, each row of its own (Op::by_rows), from the rest,
   // and drops one of the two; parameters stay declared. Returns what the former make and the latter read: inputs if the
@@ -123,6 +125,7 @@ class Program {
   int backward_time(int op) const { return 2 * static_cast<int>(ops_.size()) + 1 - op; }
 
   ProgramOptions options_;
+  std::string prefix_;
   std::vector<Stored> values_;
   std::vector<Parameter> declared_;
   std::vector<int64_t> parameter_offsets_;

@@ -5,7 +5,8 @@
 // same in every batch and on every device.
 // A logarithm is taken of the product of 16 variances, not of each. Bytes a component and element: 16 read twice, three
 // times backwards, from cache for all images but the first. Refused: a block an image and component (few components are
-// usual, and the images of a batch are many).
+// usual, and the images of a batch are many); leaving out the components of other classes in the second walk, whose
+// weight of 0 changes no bit of the sums.
 #include "kernels/diffusion/mixture.h"
 
 #include "dialect.h"
@@ -17,6 +18,8 @@ namespace {
 constexpr int kMixtureThreads = block_threads(128);
 constexpr int kLanes = 16;
 constexpr int kStrip = WARP == 1 ? 16 : 1;  // elements of a thread in the second walk
+
+constexpr double kNoPart = -1e300;  // ln of what is 0, below every other
 
 struct DoubleLanes {
   double lane[kLanes] = {};
@@ -71,17 +74,24 @@ DEVICE double log_joint(const T* x, const MixtureLevel& level, double log_weight
   return log_weight - 0.5 * (square.total() + logs);
 }
 
+// Whether x0 can be of the component.
+DEVICE bool belongs(const MixtureTables& tables, int32_t label, int64_t k) {
+  return label < 0 || label >= tables.class_count || tables.classes[k] == label;
+}
+
 // r (K), shared: the posterior weights times the returned number.
 template <class T>
-DEVICE double posterior_weights(double* r, const T* x, const MixtureLevel& level, const MixtureTables& tables,
-                                int components, int64_t size) {
+DEVICE double posterior_weights(double* r, const T* x, const MixtureLevel& level, int32_t label,
+                                const MixtureTables& tables, int components, int64_t size) {
   BLOCK_LOOP(k, components)
-  r[k] = log_joint(x, level, tables.log_weights[k], tables.means + k * size, tables.variances + k * size, size);
+  r[k] = belongs(tables, label, k)
+             ? log_joint(x, level, tables.log_weights[k], tables.means + k * size, tables.variances + k * size, size)
+             : kNoPart;
   block_sync();
   double most = r[0];
   for (int k = 1; k < components; ++k) most = r[k] > most ? r[k] : most;
   block_sync();
-  BLOCK_LOOP(k, components) r[k] = double_exp(r[k] - most);
+  BLOCK_LOOP(k, components) r[k] = r[k] == kNoPart ? 0.0 : double_exp(r[k] - most);
   block_sync();
   double sum = 0.0;
   for (int k = 0; k < components; ++k) sum += r[k];
@@ -105,18 +115,22 @@ DEVICE void for_strips(int64_t size, F&& f) {
   }
 }
 
-DEVICE MixtureLevel level_of(const float* level, int64_t image) {
-  return {static_cast<double>(level[2 * image]), static_cast<double>(level[2 * image + 1])};
+DEVICE MixtureLevel level_of(const MixtureImages& images, int64_t image) {
+  return {static_cast<double>(images.level[2 * image]), static_cast<double>(images.level[2 * image + 1])};
+}
+DEVICE int32_t label_of(const MixtureImages& images, int64_t image) {
+  return images.labels ? images.labels[image] : -1;
 }
 
 template <class T>
-KERNEL void mixture_eps_kernel(T* eps, const T* x, const float* levels, MixtureTables tables, int components,
+KERNEL void mixture_eps_kernel(T* eps, const T* x, MixtureImages images, MixtureTables tables, int components,
                                int64_t size) {
   double* r = dyn_shared<double>();  // (K)
   const int64_t image = blockIdx.x;
   const T* own = x + image * size;
-  const MixtureLevel level = level_of(levels, image);
-  const double scale = level.sigma / posterior_weights(r, own, level, tables, components, size);
+  const MixtureLevel level = level_of(images, image);
+  const double scale =
+      level.sigma / posterior_weights(r, own, level, label_of(images, image), tables, components, size);
   for_strips(size, [&](int64_t first, auto width) {
     double sum[kStrip] = {};
     for (int k = 0; k < components; ++k) {
@@ -130,15 +144,15 @@ KERNEL void mixture_eps_kernel(T* eps, const T* x, const float* levels, MixtureT
 }
 
 template <class T>
-KERNEL void mixture_eps_backward_kernel(T* dx, bool add, const T* deps, const T* x, const float* levels,
+KERNEL void mixture_eps_backward_kernel(T* dx, bool add, const T* deps, const T* x, MixtureImages images,
                                         MixtureTables tables, int components, int64_t size) {
   double* r = dyn_shared<double>();  // (K)
   double* along = r + components;    // (K): g_k . u
   const int64_t image = blockIdx.x;
   const T* own = x + image * size;
   const T* u = deps + image * size;
-  const MixtureLevel level = level_of(levels, image);
-  const double total = posterior_weights(r, own, level, tables, components, size);
+  const MixtureLevel level = level_of(images, image);
+  const double total = posterior_weights(r, own, level, label_of(images, image), tables, components, size);
   BLOCK_LOOP(k, components) {
     const double* means = tables.means + k * size;
     const double* variances = tables.variances + k * size;
@@ -178,31 +192,34 @@ KERNEL void mixture_eps_backward_kernel(T* dx, bool add, const T* deps, const T*
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-static void check_mixture(const char* kernel, const MixtureTables& tables, const MixtureShape& shape) {
+static void check_mixture(const char* kernel, const MixtureImages& images, const MixtureTables& tables,
+                          const MixtureShape& shape) {
   ITO_CHECK(shape.n >= 0 && shape.size > 0 && shape.components > 0 && shape.components <= kMostComponents, kernel,
             ": N ", shape.n, ", size ", shape.size, ", K ", shape.components, ", expected positive sizes and at most ",
             kMostComponents, " components");
-  ITO_CHECK(tables.log_weights && tables.means && tables.variances, kernel, ": a table is null");
+  ITO_CHECK(images.level && tables.log_weights && tables.means && tables.variances, kernel, ": a table is null");
+  ITO_CHECK((images.labels != nullptr) == (tables.classes != nullptr), kernel,
+            ": labels are given and the components have no classes, or the other way round");
 }
 
-void mixture_eps(Stream& stream, DataRef eps, ConstDataRef x, const float* level, const MixtureTables& tables,
+void mixture_eps(Stream& stream, DataRef eps, ConstDataRef x, const MixtureImages& images, const MixtureTables& tables,
                  const MixtureShape& shape) {
-  check_mixture("mixture_eps", tables, shape);
+  check_mixture("mixture_eps", images, tables, shape);
   by_type(x.type, [&](auto tag) {
     using T = decltype(tag);
     launch<mixture_eps_kernel<T>>("mixture_eps", Dim3(shape.n), kMixtureThreads, sizeof(double) * shape.components,
-                                  stream, eps.as<T>(), x.as<T>(), level, tables, shape.components, shape.size);
+                                  stream, eps.as<T>(), x.as<T>(), images, tables, shape.components, shape.size);
   });
 }
 
 void mixture_eps_backward(Stream& stream, DataRef dx, Write write, ConstDataRef deps, ConstDataRef x,
-                          const float* level, const MixtureTables& tables, const MixtureShape& shape) {
-  check_mixture("mixture_eps_backward", tables, shape);
+                          const MixtureImages& images, const MixtureTables& tables, const MixtureShape& shape) {
+  check_mixture("mixture_eps_backward", images, tables, shape);
   by_type(x.type, [&](auto tag) {
     using T = decltype(tag);
     launch<mixture_eps_backward_kernel<T>>(
         "mixture_eps_backward", Dim3(shape.n), kMixtureThreads, 2 * sizeof(double) * shape.components, stream,
-        dx.as<T>(), write == Write::Add, deps.as<T>(), x.as<T>(), level, tables, shape.components, shape.size);
+        dx.as<T>(), write == Write::Add, deps.as<T>(), x.as<T>(), images, tables, shape.components, shape.size);
   });
 }
 

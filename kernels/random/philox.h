@@ -24,6 +24,7 @@ enum class Purpose : uint32_t {
   Probe = 12,        // | number << 8: signs that estimate a trace
   Dequantise = 13,   // what is added to bytes that a density is asked of
   MeasurementNoise = 14,
+  ClassDropout = 15,  // whether training takes an image without its class
 };
 
 constexpr uint32_t purpose_word(Purpose purpose, uint32_t layer = 0) {

@@ -17,9 +17,13 @@ Network network_of(const MixtureConfig& config, int height, int width, const std
   network.image = image;
   network.out_channels = image.channels;
   network.asks_level = true;
-  network.append = [constants = MixtureConstants{mixture.log_weights(), mixture.means(), mixture.variances()}](
-                       Program& program, const NetworkInputs& inputs) {
-    return gaussian_mixture(program, "mixture", inputs.sample, inputs.level, constants);
+  if (config.class_count()) {
+    network.labels = LabelKind::Index;
+    network.classes = config.class_count() + 1;  // the last: of no class
+  }
+  network.append = [constants = MixtureConstants{mixture.log_weights(), mixture.means(), mixture.variances(),
+                                                 config.classes}](Program& program, const NetworkInputs& inputs) {
+    return gaussian_mixture(program, "mixture", inputs.sample, inputs.level, inputs.labels, constants);
   };
   return network;
 }
@@ -30,9 +34,10 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   configured.config = to_json(config);
   configured.image = config.image;
   configured.network = [config, where](int height, int width) { return network_of(config, height, width, where); };
-  configured.log_density = [mixture = config.mixture()](const float* x, double alpha, double sigma) {
-    return mixture.log_density({x, x + mixture.size()}, alpha, sigma);
-  };
+  if (!config.class_count())  // else it is another for every class
+    configured.log_density = [mixture = config.mixture()](const float* x, double alpha, double sigma) {
+      return mixture.log_density({x, x + mixture.size()}, alpha, sigma);
+    };
   configured.config_for = [config](int, int) { return to_json(config); };
   configured.scheduler = unclipped_scheduler();
   return configured;

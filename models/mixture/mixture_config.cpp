@@ -41,6 +41,18 @@ void check(const MixtureConfig& c, const std::string& where) {
   }
 }
 
+void check_classes(const MixtureConfig& c, const std::string& where) {
+  if (c.classes.empty()) return;
+  ITO_USER_CHECK(c.classes.size() == c.weights.size(), where, ": classes holds ", c.classes.size(), " numbers for ",
+                 c.weights.size(), " weights; give one a component, or leave classes out");
+  for (const int number : c.classes)
+    ITO_USER_CHECK(number >= 0 && number < static_cast<int>(c.classes.size()), where, ": classes holds ", number,
+                   "; expected 0 to ", c.classes.size() - 1);
+  for (int number = 0; number < c.class_count(); ++number)
+    ITO_USER_CHECK(std::ranges::find(c.classes, number) != c.classes.end(), where, ": classes holds ",
+                   c.class_count() - 1, " but no ", number, "; number them without gaps");
+}
+
 ImageShape shape_from(const std::vector<int>& shape, const std::string& where) {
   ITO_USER_CHECK(shape.size() == 3, where, ": shape holds ", shape.size(), " numbers; expected [C, H, W]");
   for (const int extent : shape)
@@ -78,7 +90,9 @@ MixtureConfig mixture_config_from_json(const Json& object, const std::string& wh
   reader.read("weights", c.weights);
   reader.read("means", c.means);
   read_variances(reader, object, c.variances);
+  if (reader.has("classes")) reader.read("classes", c.classes);
   check(c, where);
+  check_classes(c, where);
   if (warnings)
     if (const std::string unknown = reader.unread_names(); !unknown.empty())
       warnings->push_back(where + ": ignoring unknown keys: " + unknown);
@@ -93,11 +107,13 @@ Json to_json(const MixtureConfig& c) {
     variances = Json::array();
     for (const std::vector<double>& of_component : c.variances) variances.push_back(of_component[0]);
   }
-  return {{"_class_name", "GaussianMixture"},
-          {"shape", {c.image.channels, c.image.height, c.image.width}},
-          {"weights", c.weights},
-          {"means", c.means},
-          {"variances", variances}};
+  Json file{{"_class_name", "GaussianMixture"},
+            {"shape", {c.image.channels, c.image.height, c.image.width}},
+            {"weights", c.weights},
+            {"means", c.means},
+            {"variances", variances}};
+  if (!c.classes.empty()) file["classes"] = c.classes;
+  return file;
 }
 
 GaussianMixture MixtureConfig::mixture() const {

@@ -90,7 +90,7 @@ TYPED_TEST(Mixture, MatchesLoops) {
     const size_t size = shape.size;
     const Values x = p.samples<T>(), u = stored<T>(random_values(x.size(), 5));
     DeviceArray<T> device_x(stream, x), device_u(stream, u), eps(stream, x.size());
-    mixture_eps(stream, eps.data(), device_x.data(), device.level(), device.tables(), shape);
+    mixture_eps(stream, eps.data(), device_x.data(), {device.level()}, device.tables(), shape);
     Values want, magnitude, want_gradient, gradient_magnitude;
     for (int image = 0; image < shape.n; ++image) {
       Values terms;
@@ -104,8 +104,8 @@ TYPED_TEST(Mixture, MatchesLoops) {
     expect_close("eps", eps.values(), want, rounding, kDouble, magnitude);
     expect_set_and_added<T>(stream, "pull-back", want_gradient, rounding, kDouble + 2 * kRound<T>, gradient_magnitude,
                             [&](T* dx, Write write) {
-                              mixture_eps_backward(stream, dx, write, device_u.data(), device_x.data(), device.level(),
-                                                   device.tables(), shape);
+                              mixture_eps_backward(stream, dx, write, device_u.data(), device_x.data(),
+                                                   {device.level()}, device.tables(), shape);
                             });
   });
 }
@@ -130,19 +130,61 @@ TYPED_TEST(Mixture, AnImageHasTheSameBitsInEveryBatch) {
   const Values x = p.samples<T>();
   DeviceArray<T> device_x(stream, x), whole(stream, x.size()), alone(stream, x.size()), dx(stream, x.size()),
       dx_alone(stream, x.size());
-  mixture_eps(stream, whole.data(), device_x.data(), device.level(), device.tables(), p.shape);
-  mixture_eps_backward(stream, dx.data(), Write::Set, device_x.data(), device_x.data(), device.level(), device.tables(),
-                       p.shape);
+  mixture_eps(stream, whole.data(), device_x.data(), {device.level()}, device.tables(), p.shape);
+  mixture_eps_backward(stream, dx.data(), Write::Set, device_x.data(), device_x.data(), {device.level()},
+                       device.tables(), p.shape);
   MixtureShape one = p.shape;
   one.n = 1;
   for (int i = 4; i >= 0; --i) {
     T* at = device_x.data() + i * one.size;
-    mixture_eps(stream, alone.data() + i * one.size, at, device.level() + 2 * i, device.tables(), one);
-    mixture_eps_backward(stream, dx_alone.data() + i * one.size, Write::Set, at, at, device.level() + 2 * i,
+    mixture_eps(stream, alone.data() + i * one.size, at, {device.level() + 2 * i}, device.tables(), one);
+    mixture_eps_backward(stream, dx_alone.data() + i * one.size, Write::Set, at, at, {device.level() + 2 * i},
                          device.tables(), one);
   }
   EXPECT_EQ(alone.bits(), whole.bits());
   EXPECT_EQ(dx_alone.bits(), dx.bits());
+}
+
+// Components of three classes in turn; labels of each, of none by number and by sign.
+TYPED_TEST(Mixture, ALabelLeavesTheComponentsOfItsClass) {
+  using T = TypeParam;
+  Stream stream;
+  const Problem p({.n = 5, .components = 7, .size = 20});
+  const Device device(stream, p);
+  const Values labels{0, 2, 3, 1, -1}, classes{0, 1, 2, 0, 1, 2, 0};
+  DeviceArray<int32_t> device_labels(stream, labels), device_classes(stream, classes);
+  MixtureTables tables = device.tables();
+  tables.classes = device_classes;
+  tables.class_count = 3;
+  const MixtureImages images{device.level(), device_labels};
+  const Values x = p.samples<T>(), u = stored<T>(random_values(x.size(), 5));
+  DeviceArray<T> device_x(stream, x), device_u(stream, u), eps(stream, x.size()), dx(stream, x.size()),
+      of_all(stream, x.size());
+  mixture_eps(stream, eps.data(), device_x.data(), images, tables, p.shape);
+  mixture_eps_backward(stream, dx.data(), Write::Set, device_u.data(), device_x.data(), images, tables, p.shape);
+  mixture_eps(stream, of_all.data(), device_x.data(), {device.level()}, device.tables(), p.shape);
+  Values want, magnitude, want_gradient, gradient_magnitude;
+  for (size_t image = 0; image < 5; ++image) {
+    const ref::MixtureCase all = p.of_image(image);
+    ref::MixtureCase c{.weights = {}, .means = {}, .variances = {}, .alpha = all.alpha, .sigma = all.sigma};
+    for (size_t k = 0; k < 7; ++k) {
+      if (labels[image] >= 0 && labels[image] < 3 && classes[k] != labels[image]) continue;
+      c.weights.push_back(all.weights[k]);
+      append(c.means, row_of(all.means, k, 20));
+      append(c.variances, row_of(all.variances, k, 20));
+    }
+    Values terms;
+    append(want, ref::mixture_eps(row_of(x, image, 20), c, &terms));
+    append(magnitude, terms);
+    append(want_gradient, ref::mixture_product(row_of(x, image, 20), row_of(u, image, 20), c, &terms));
+    append(gradient_magnitude, terms);
+  }
+  const double rounding = kRound<T> + kRoundFloat;
+  expect_close("eps", eps.values(), want, rounding, kDouble, magnitude);
+  expect_close("pull-back", dx.values(), want_gradient, rounding, kDouble, gradient_magnitude);
+  for (const size_t image : {2, 4})
+    EXPECT_EQ(row_of(eps.values(), image, 20), row_of(of_all.values(), image, 20)) << "no class, and so the same bits";
+  EXPECT_THROW(mixture_eps(stream, eps.data(), device_x.data(), {device.level()}, tables, p.shape), Error);
 }
 
 TEST(MixtureLoops, RefusesSizesThatAreNone) {
@@ -151,10 +193,10 @@ TEST(MixtureLoops, RefusesSizesThatAreNone) {
   const Device device(stream, p);
   DeviceArray<float> x(stream, 1);
   for (const int components : {0, kMostComponents + 1})
-    EXPECT_THROW(mixture_eps(stream, x.data(), x.data(), device.level(), device.tables(),
+    EXPECT_THROW(mixture_eps(stream, x.data(), x.data(), MixtureImages{device.level()}, device.tables(),
                              {.n = 1, .components = components, .size = 1}),
                  Error);
-  EXPECT_THROW(mixture_eps(stream, x.data(), x.data(), device.level(), {}, p.shape), Error);
+  EXPECT_THROW(mixture_eps(stream, x.data(), x.data(), {device.level()}, MixtureTables{}, p.shape), Error);
 }
 
 }  // namespace

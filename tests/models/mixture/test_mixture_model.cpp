@@ -27,7 +27,7 @@ Json toy_json(const char* name) {
 }
 
 TEST(MixtureConfig, IsWrittenAsItIsRead) {
-  for (const Json& file : {two_bumps(), three_images()}) {
+  for (const Json& file : {two_bumps(), three_images(), with(three_images(), "classes", {1, 0, 1})}) {
     std::vector<std::string> warnings;
     EXPECT_EQ(to_json(mixture_config_from_json(file, "m.json", &warnings)), file);
     EXPECT_EQ(warnings, std::vector<std::string>{});
@@ -70,6 +70,10 @@ TEST(MixtureConfig, RefusesWhatIsNoMixture) {
       {with(good, "variances", {{1, 1}, {1, 1, 1}}),
        "m.json: variances[1] holds 3 numbers; expected 2, as many as the shape has, or one"},
       {with(good, "variances", {{1, 1}, 1}), "m.json: variances is 1; expected a list"},
+      {with(good, "classes", {0}),
+       "m.json: classes holds 1 numbers for 2 weights; give one a component, or leave classes out"},
+      {with(good, "classes", {0, 2}), "m.json: classes holds 2; expected 0 to 1"},
+      {with(good, "classes", {1, 1}), "m.json: classes holds 1 but no 0; number them without gaps"},
   };
   for (const auto& [file, message] : cases)
     EXPECT_EQ(user_error([&] { mixture_config_from_json(file, "m.json", nullptr); }), message);

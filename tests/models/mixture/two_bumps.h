@@ -36,4 +36,11 @@ inline Json three_images() {
           {"variances", variances}};
 }
 
+// The same, its components of class 0, 1 and 0; label 2 is of no class.
+inline Json images_of_two_classes() {
+  Json file = three_images();
+  file["classes"] = {0, 1, 0};
+  return file;
+}
+
 }  // namespace ito::test

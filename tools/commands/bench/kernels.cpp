@@ -191,7 +191,8 @@ std::vector<OpCase> mixture_ops(int n) {
                          std::vector<double>(static_cast<size_t>(s.components)), {}, std::vector<double>(all, 1.0)};
                      for (size_t i = 0; i < all; ++i) constants.means.push_back(static_cast<double>(i % 17) / 8 - 1);
                      const Value x = differentiable(p, "x", 1, 1, size, p.options().compute);
-                     return gaussian_mixture(p, "op", x, p.input("level", 1, 1, kLevelWidth, DType::F32), constants);
+                     return gaussian_mixture(p, "op", x, p.input("level", 1, 1, kLevelWidth, DType::F32), {},
+                                             constants);
                    },
                    {15 * s.n * numbers, tables},
                    {24 * s.n * numbers, tables}});
