@@ -68,8 +68,10 @@ Json RunConfig::numbers() const {
 
 Json RunConfig::before() const {
   Json those = Json::object();
-  visit(*this, [&](const auto&, const RunOption& option) {
-    if (option.before) those[option.key] = option.before;
+  visit(*this, [&](const auto& value, const RunOption& option) {
+    if (!option.before) return;
+    constexpr bool kWord = std::is_same_v<std::decay_t<decltype(value)>, std::string>;
+    those[option.key] = kWord ? Json(option.before) : Json::parse(option.before);
   });
   return those;
 }

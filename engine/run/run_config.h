@@ -84,6 +84,7 @@ struct RunConfig {
   std::string loss_weighting = "none";
   std::string timestep_sampling;  // "": the family's usual one
   bool flip = false;
+  double class_dropout = 0;
   int resolution = 0;
   int64_t checkpoint_every = 1000, log_every = 10, sample_every = 0;
   int64_t keep_last = 3, keep_every = 0;
@@ -168,6 +169,11 @@ struct RunConfig {
                                              Numbers,
                                              "uniform"});
     visitor(run.flip, RunOption{"flip", "mirror half of the images at random", {}, {}, Numbers});
+    visitor(run.class_dropout,
+            RunOption{"class_dropout",
+                      "chance of an image to be taken without its class, by the last class embedding, which sampling "
+                      "with guidance then takes for no class",
+                      from_to_below(0, 1), "never", Numbers, "0.0"});
     visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
                                       "as the model says"});
     visitor(run.checkpoint_every, RunOption{"checkpoint_every", "steps between checkpoints, besides the one at the end",

@@ -13,6 +13,7 @@
 #include "engine/io/option_name.h"
 #include "engine/program/memory_check.h"
 #include "kernels/diffusion/by_level.h"
+#include "kernels/diffusion/class_labels.h"
 #include "kernels/diffusion/loss.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/diffusion/unpack.h"
@@ -47,6 +48,10 @@ TrainSettings checked(TrainSettings s, const Network& network, const SchedulerCo
       "the network is an exact answer that asks for alpha and sigma of its sample; there is nothing to train");
   ITO_USER_CHECK(network.labels != LabelKind::Value,
                  "training a network with real-valued class labels is not implemented");
+  ITO_USER_CHECK(s.class_dropout == 0 || (network.labels == LabelKind::Index && network.real_classes() > 0),
+                 option_name("class_dropout"), " ", s.class_dropout,
+                 ": the network has no classes to leave out; take a model with num_class_embeds, the last of which is "
+                 "of no class");
   return s;
 }
 
@@ -336,6 +341,9 @@ void Trainer::unpack() {
 void Trainer::run_step() {
   if (shared_) shared_->begin(stream_);
   unpack();
+  if (settings_.class_dropout > 0)
+    drop_labels(stream_, labels_.data(), settings_.class_dropout, network_.no_class(),
+                counter_from(static_cast<int>(own_images().first)), static_cast<int>(own_images().count));
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   packed_ = nullptr;  // the weights are new
   for (const RankPass& pass : passes_.passes) run_pass(pass, &pass == &passes_.passes.back());

@@ -39,6 +39,7 @@ struct TrainSettings {
   LevelDrawChoice level_draw;
   bool byte_images = false;       // the batches' images are bytes
   bool flip = false;              // half of the images are mirrored
+  float class_dropout = 0;        // the chance of an image to be taken without its class
   bool checkpoints = false;       // the caller takes checkpoints: their copies count where they are in the same memory
   size_t data_bytes = 0;          // what the caller keeps of images: counts where it is in the same memory
   Communicator* ranks = nullptr;  // that share every batch; null: this process alone. Outlives the trainer.

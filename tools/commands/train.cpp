@@ -198,6 +198,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const Dataset data = load_data(run, model.configured.image, ranks.local_size());
   settings.byte_images = data.pixels_f32.empty();
   settings.flip = run.flip;
+  settings.class_dropout = static_cast<float>(run.class_dropout);
   settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another --model");
@@ -206,10 +207,13 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const bool labels = network.labels == LabelKind::Index;
   settings.data_bytes = data.bytes() + BatchFeed::bytes(data, ceil_div(run.batch, ranks.size()), labels);
   component.class_names = labels ? data.class_names : std::vector<std::string>{};
+  const int classes = run.class_dropout > 0 ? network.real_classes() : network.classes;
   if (labels)
-    ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= network.classes, run.data, ": has ",
-                   data.class_count(), " classes, the model num_class_embeds ", network.classes,
-                   "; give it data with labels, or as many class embeddings as there are classes");
+    ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= classes, run.data, ": has ", data.class_count(),
+                   " classes, the model num_class_embeds ", network.classes,
+                   classes < network.classes ? ", the last of which --class-dropout takes for no class" : "",
+                   "; give it data with labels, or as many class embeddings as there are classes",
+                   classes < network.classes ? " and one more" : "");
 
   check_outputs(network, scheduler, model.where);
   const NoiseSchedule schedule(scheduler);
