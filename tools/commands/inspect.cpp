@@ -10,6 +10,7 @@
 #include "engine/io/input_file.h"
 #include "engine/io/safetensors.h"
 #include "engine/program/compute_type.h"
+#include "engine/program/guided_network.h"
 #include "engine/run/run_config.h"
 #include "engine/training/fit_memory.h"
 #include "engine/training/train_loss.h"
@@ -41,18 +42,21 @@ size_t with_weights(const Program& program) {
 }
 
 // All that is taken at once, of the batch and of the largest that fits in one pass. Of inference: the network and its
-// weights, without what a sampler keeps beside them.
+// weights, without what a sampler keeps beside them; guided, of a network with classes: led away from that of none.
 Json peaks_json(const InspectOptions& o, const Network& network, const SchedulerConfig& scheduler, DType compute) {
   const size_t free = device_memory_limit();
   const size_t limit = o.max_memory ? static_cast<size_t>(o.max_memory) << 20 : free;
-  const auto inference = [&](int images) {
-    Program program({.n = images, .compute = compute});
-    plan_network(program, network);
-    return with_weights(program);
+  const auto inference_of = [&](const Network& asked) -> Json {
+    const auto bytes = [&](int images) {
+      Program program({.n = images, .compute = compute});
+      plan_network(program, asked);
+      return with_weights(program);
+    };
+    return {{"peak_bytes", bytes(o.batch)}, {"largest_batch", largest_within(limit, kMaxBatch, bytes)}};
   };
-  Json peaks = {{"limit_bytes", limit},
-                {"inference",
-                 {{"peak_bytes", inference(o.batch)}, {"largest_batch", largest_within(limit, kMaxBatch, inference)}}}};
+  Json peaks = {{"limit_bytes", limit}, {"inference", inference_of(network)}};
+  if (network.labels == LabelKind::Index && network.real_classes() > 0)
+    peaks["guided"] = inference_of(guided(network, {.weight = always(2), .guide = {}}));
   if (parameters_of(network).trainable_floats() == 0 || network.asks_level || network.labels == LabelKind::Value)
     return peaks;  // nothing that can be trained
   const NoiseSchedule schedule(scheduler);
@@ -140,7 +144,7 @@ void print_plan(const char* mode, const Json& plan) {
 }
 
 void print_peaks(const Json& plan) {
-  for (const char* mode : {"training", "inference"})
+  for (const char* mode : {"training", "inference", "guided"})
     if (plan.contains(mode)) {
       const int largest = plan.at(mode).at("largest_batch").get<int>();
       std::printf("peak, %s: %.1f MiB; largest batch in one pass within %.0f MiB: %s\n", mode,

@@ -57,6 +57,7 @@ void check(const LikelihoodOptions& o) {
   check_batch(o.batch);
   check_threads(o.threads);
   check_at_least("--class", o.class_number, -1, " (-1: as the data says)");
+  check_guidance(o.guidance);
   check_out_is_no_file(o.out);
 }
 
@@ -102,6 +103,7 @@ void write_report(const LikelihoodOptions& o, const Judged& judged) {
     bits.push_back(-nats / (static_cast<double>(judged.size) * std::numbers::ln2));
   Json report = judged.report;
   report["method"] = o.method;
+  if (const Json guidance = guidance_json(o.guidance); !guidance.empty()) report["guidance"] = guidance;
   report["numbers_per_point"] = judged.size;
   report["log_prob"] = judged.log_prob;
   report["bits_per_dim"] = bits;
@@ -132,7 +134,7 @@ void run(const LikelihoodOptions& o, const CLI::App& command, Communicator& rank
   check(o);
   method.check(o);
   set_threads_of_rank(ranks, o.threads);
-  const ModelOnDevice model = load_model(o.checkpoint, 0, 0);
+  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, 0, 0), o.guidance);
   check_out_is_outside(o.out, model.model.files.directory);
   const NoiseSchedule schedule(model.scheduler);
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
@@ -228,6 +230,7 @@ void add_likelihood_command(CLI::App& app, Communicator& ranks) {
                       "empty: bytes, or density where the model's own is known");
   command->add_option("--statistics", o->statistics,
                       "vlb, marginal: a file that reverse-stats wrote; empty: the model's own");
+  add_guidance_flags(*command, o->guidance);
   command->footer(methods_help());
   command->callback([o, command, &ranks] { run(*o, *command, ranks); });
 }

@@ -16,6 +16,7 @@
 #include "models/model_on_device.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/guidance_flags.h"
 #include "tools/commands/rank_work.h"
 
 namespace ito {
@@ -23,6 +24,7 @@ namespace {
 
 struct PredictOptions {
   std::string checkpoint, input, output, precision = "fp32";
+  GuidanceFlags guidance;
   int batch = 64, threads = 0;
 };
 
@@ -86,6 +88,7 @@ std::vector<float> own_rows(std::vector<float> rows, const ItemShares& shares) {
 void run(const PredictOptions& o, const CLI::App& command, Communicator& ranks) {
   check_batch(o.batch);
   check_threads(o.threads);
+  check_guidance(o.guidance);
   refuse_same_file(o.output, o.input, "--input");
   set_threads_of_rank(ranks, o.threads);
   const SafetensorsFile file = SafetensorsFile::open(o.input);
@@ -105,7 +108,8 @@ void run(const PredictOptions& o, const CLI::App& command, Communicator& ranks) 
                      sample_type == TensorType::F64,
                  o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
-  const ModelOnDevice model = load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]));
+  const ModelOnDevice model =
+      with_guidance(load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3])), o.guidance);
   refuse_same_file(o.output, model.model.files.weights, "the model's weights");
   refuse_same_file(o.output, model.model.files.config, "the model's configuration");
   const Network& network = model.network;
@@ -154,6 +158,7 @@ void add_predict_command(CLI::App& app, Communicator& ranks) {
   command->add_option("--input", o->input, "safetensors: sample (N, C, H, W), timestep (N), class_labels (N)")
       ->required();
   command->add_option("--output", o->output, "safetensors file to write, with `prediction`")->required();
+  add_guidance_flags(*command, o->guidance);
   command->add_option("--batch", o->batch, "images at a time");
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--threads", o->threads, "threads; 0: all cores");

@@ -19,6 +19,7 @@
 #include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/guidance_flags.h"
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
@@ -42,6 +43,7 @@ struct RestoreOptions {
   std::string checkpoint, op, measurements, solver, out, precision = "fp32", profiled;
   std::vector<std::string> set;
   ClipFlags clip;
+  GuidanceFlags guidance;
   double sigma_y = 0;
   int64_t first = 0, count = 0;
   int steps = 0, draws = 1, batch = 64, height = 0, width = 0, threads = 0, class_number = -1;
@@ -65,6 +67,7 @@ void check(const RestoreOptions& o) {
   check_at_least("--class", o.class_number, -1, " (-1: as the measurements' file says)");
   compute_type_of(o.precision, "--precision");
   clip_of(o.clip);
+  check_guidance(o.guidance);
   check_out_is_no_file(o.out);
 }
 
@@ -301,7 +304,7 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
   const std::string op_text = operator_of(o, file);
   const double sigma_y = sigma_y_of(o, file), noise = 2 * sigma_y;  // of images in [-1, 1]
   const IndexRange range = range_of(o, file);
-  const ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, o.height, o.width), o.guidance);
   check_places(o, model.model);
   check_shape(o, file, model);
   const Network& network = model.network;
@@ -321,7 +324,8 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
   const std::vector<int32_t> classes = classes_of(o, network, measured);
 
   const int steps = o.steps_given ? o.steps : o.published ? solver.published_steps : solver.usual_steps;
-  const Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, classes, host);
+  Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, classes, host);
+  identity.update(guidance_json(o.guidance));
   const bool first_rank = ranks.rank() == 0;
   const size_t kept =
       saturated_product({static_cast<size_t>(first_rank ? range.count : 0), static_cast<size_t>(o.draws) + 3,
@@ -402,6 +406,7 @@ void add_restore_command(CLI::App& app, Communicator& ranks) {
       ->take_all()
       ->allow_extra_args(false);
   add_clip_flags(*command, o->clip);
+  add_guidance_flags(*command, o->guidance);
   command->add_option("--batch", o->batch, "images at a time");
   command->add_option("--first", o->first, "index of the first measurement");
   command->add_option("--count", o->count, "measurements; 0: all");

@@ -20,6 +20,7 @@
 #include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/guidance_flags.h"
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
@@ -37,6 +38,7 @@ struct SampleOptions {
   std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
   NoiseOptions noise;
   ClipFlags clip;
+  GuidanceFlags guidance;
   std::vector<std::string> set;
   int64_t count = 64, first = 0;
   int batch = 64, steps = 0, threads = 0, height = 0, width = 0, class_number = -1;
@@ -82,6 +84,7 @@ void check(const SampleOptions& o) {
   ITO_USER_CHECK(!o.raw || !o.strip, "--strip: is a picture, and --raw writes none; leave one of them out");
   check_noise_options(o.noise, o.first);
   clip_of(o.clip);
+  check_guidance(o.guidance);
   if (!o.sampler.empty()) sampler_named(o.sampler);
   if (!o.reverse.empty()) reverse_option_named(o.reverse, "--reverse");
 }
@@ -198,7 +201,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   const ProfileWindow profiled(o.profiled);
   check_out_is_no_file(o.out);
   set_threads_of_rank(ranks, o.threads);
-  const ModelOnDevice model = load(o);
+  const ModelOnDevice model = with_guidance(load(o), o.guidance);
   check_places(o, model.model);
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
@@ -321,6 +324,7 @@ void add_sample_command(CLI::App& app, Communicator& ranks) {
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
   add_clip_flags(*command, o->clip);
+  add_guidance_flags(*command, o->guidance);
   command->add_option(
       "--noise", o->noise.source,
       "philox: image i is the same in every run of a seed; torch-cpu: what the seed means to PyTorch on "

@@ -12,6 +12,7 @@
 #include "engine/io/json_file.h"
 #include "engine/ranks/item_shares.h"
 #include "models/model_on_device.h"
+#include "tools/commands/guidance_flags.h"
 
 namespace ito {
 
@@ -29,6 +30,7 @@ struct LikelihoodOptions {
   double rtol = 1e-5, atol = 1e-5, sampling_eps = 1e-5;
   // Of the chain.
   std::string reverse, decoder, statistics;
+  GuidanceFlags guidance;
 };
 
 // Those that the flags choose, and of them those that this rank keeps: the first rank all, the others their share. A
