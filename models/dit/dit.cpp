@@ -107,6 +107,7 @@ Network dit_network(const DiTConfig& config, int height, int width) {
   network.out_channels = config.outputs();
   network.labels = LabelKind::Index;
   network.classes = *config.num_embeds_ada_norm;
+  network.null_class = network.classes;  // a row of the table more than there are classes
   network.append = [config](Program& program, const NetworkInputs& inputs) {
     return append_dit(program, config, inputs);
   };

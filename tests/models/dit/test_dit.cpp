@@ -89,6 +89,8 @@ TEST(DiT, CountsThePublishedModel) {
   const int64_t ends = 16 * d + d + 2 * (d * d + d) + 32 * d + 32;
   EXPECT_EQ(parameters_of(dit_network(config, 32, 32)).count(),
             28 * (table + time + modulation + attention + feed_forward) + ends);
+  EXPECT_EQ(dit_network(config, 32, 32).no_class(), 1000) << "the table's last row";
+  EXPECT_EQ(dit_network(config, 32, 32).real_classes(), 1000);
 }
 
 Network tiny_dit(const std::string& overrides) {
