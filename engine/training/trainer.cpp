@@ -50,8 +50,7 @@ TrainSettings checked(TrainSettings s, const Network& network, const SchedulerCo
                  "training a network with real-valued class labels is not implemented");
   ITO_USER_CHECK(s.class_dropout == 0 || (network.labels == LabelKind::Index && network.real_classes() > 0),
                  option_name("class_dropout"), " ", s.class_dropout,
-                 ": the network has no classes to leave out; take a model with num_class_embeds, the last of which is "
-                 "of no class");
+                 ": the network has no classes to leave out; take a model with a class embedding for none besides");
   return s;
 }
 
@@ -335,15 +334,14 @@ void Trainer::unpack() {
     unpack_images(stream_, x0_.data(), bytes_.data(), settings_.flip, counter_from(first), count, size);
   else if (settings_.flip)
     unpack_images(stream_, x0_.data(), unflipped_.data(), true, counter_from(first), count, size);
+  if (settings_.class_dropout > 0)
+    drop_labels(stream_, labels_.data(), settings_.class_dropout, network_.no_class(), counter_from(first), count);
 }
 
 // The levels of all images are drawn by every rank, and what was lost on each is shared.
 void Trainer::run_step() {
   if (shared_) shared_->begin(stream_);
   unpack();
-  if (settings_.class_dropout > 0)
-    drop_labels(stream_, labels_.data(), settings_.class_dropout, network_.no_class(),
-                counter_from(static_cast<int>(own_images().first)), static_cast<int>(own_images().count));
   level_sampler_.draw(stream_, rows_.data(), levels_.data(), counter_from(0), settings_.batch);
   packed_ = nullptr;  // the weights are new
   for (const RankPass& pass : passes_.passes) run_pass(pass, &pass == &passes_.passes.back());

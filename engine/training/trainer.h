@@ -102,7 +102,7 @@ class Trainer {
   ArenaPart download(Arena arena, const IndexRange& part);
   SampleCounter counter_from(int offset) const;  // of the step's images from offset on
   void run_step();
-  void unpack();  // the batch's images into x0_
+  void unpack();  // the batch's images into x0_, and classes left out
   // A program for passes of so many images; those of a trainer share their memory.
   struct PassProgram {
     int images;

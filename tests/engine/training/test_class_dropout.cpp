@@ -62,8 +62,8 @@ TEST(ClassDropout, IsTrainingOnLabelsLeftOut) {
 
 TEST(ClassDropout, NeedsAClassToLeaveOut) {
   const std::string message =
-      "class_dropout 0.5: the network has no classes to leave out; take a model with num_class_embeds, the last of "
-      "which is of no class";
+      "class_dropout 0.5: the network has no classes to leave out; take a model with a class embedding for none "
+      "besides";
   for (const char* overrides : {"{}", R"({"num_class_embeds": 1})"})
     EXPECT_EQ(user_error([&] { Trainer(tiny_network(overrides), schedule(), settings_with(0.5f, 0)); }), message);
 }
