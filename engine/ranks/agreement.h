@@ -28,8 +28,8 @@ int cores_of_rank(Communicator& ranks);
 // Of memory that is free on the device, what this rank may plan with: where it is the host's, an equal share.
 size_t memory_of_rank(Communicator& ranks, size_t free);
 
-// A signal, say, that reached any of the ranks: the first number of all, by rank, that is not 0. All ranks call it, with
-// 0 to 127.
+// A signal, say, that reached any of the ranks: the first number of all, by rank, that is not 0. All ranks call it,
+// with 0 to 127.
 int of_any_rank(Communicator& ranks, int own);
 
 }  // namespace ito

@@ -54,8 +54,8 @@ class Stream {
   // Runs the launches once where that must precede their capture (a GPU loads code and libraries make their choices at
   // the first call); does nothing elsewhere.
   void warm(const std::function<void()>& launches);
-  // Launches are recorded, not run, until end_capture. A stream that waits for an event of the capture records too, as a
-  // branch of the same graph; the capture ends once its own stream has waited for an event after the branch's last
+  // Launches are recorded, not run, until end_capture. A stream that waits for an event of the capture records too, as
+  // a branch of the same graph; the capture ends once its own stream has waited for an event after the branch's last
   // launch.
   void begin_capture();
   Graph end_capture();

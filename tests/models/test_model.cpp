@@ -27,13 +27,15 @@ TEST(Model, TheClassChoosesTheArchitecture) {
     EXPECT_EQ(model.where, folder / "config.json");
   }
   const std::string other = folder.write("other/unet/config.json", small(R"(, "_class_name": "UNet1DModel")"));
-  EXPECT_EQ(
-      message_of([&] { read_model(folder / "other"); }),
-      other +
-          ": _class_name is \"UNet1DModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, GaussianMixture, ToyNetwork");
+  EXPECT_EQ(message_of([&] { read_model(folder / "other"); }),
+            other +
+                ": _class_name is \"UNet1DModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
+                "GaussianMixture, ToyNetwork");
   const std::string number = folder.write("number/config.json", small(R"(, "_class_name": 7)"));
   EXPECT_EQ(message_of([&] { read_model(folder / "number"); }),
-            number + ": _class_name is 7, which is not implemented; use UNet2DModel, DiTTransformer2DModel, GaussianMixture, ToyNetwork");
+            number +
+                ": _class_name is 7, which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
+                "GaussianMixture, ToyNetwork");
 }
 
 TEST(Model, ComesWithItsFilesAndItsComponent) {

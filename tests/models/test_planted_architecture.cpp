@@ -83,10 +83,10 @@ TEST(PlantedArchitecture, IsReadTrainedWrittenAndReadAgain) {
 TEST(PlantedArchitecture, IsRefusedWhereItIsNotKnown) {
   const TempFolder folder;
   const std::string config = folder.write("config.json", R"({"_class_name": "PlantedModel"})");
-  EXPECT_EQ(
-      message_of([&] { read_model(config); }),
-      config +
-          ": _class_name is \"PlantedModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, GaussianMixture, ToyNetwork");
+  EXPECT_EQ(message_of([&] { read_model(config); }),
+            config +
+                ": _class_name is \"PlantedModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
+                "GaussianMixture, ToyNetwork");
 }
 
 }  // namespace
