@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for ito-cuda, tests.cuda, a peer's python3 and compute-sanitizer in tests of tools/gpu_check.sh, by the name under which it is
-called. scenario.json beside it says how each behaves; what it does not mention is well."""
+"""Stands in for ito-cuda, tests.cuda, a peer's python3, compute-sanitizer, nvidia-smi and mpirun in tests of tools/gpu_check.sh, by the name under which it is
+called. scenario.json in the folder bin says how each behaves; what it does not mention is well."""
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NO_DEVICE = "no NVIDIA driver is installed; install one for CUDA 13.0, or run on the CPU"
-with open(os.path.join(HERE, "scenario.json")) as file:
+with open(os.path.join(HERE, "..", "bin", "scenario.json")) as file:
     SCENARIO = json.load(file)
 sys.path.insert(0, os.path.join(HERE, "..", "gpu_check"))
 
@@ -38,7 +39,8 @@ def behave(how):
 
 def run_tests(arguments):
     suites = SCENARIO.get("suites", {"Words": {"Shuffle": "well"}, "Conv/0": {"Forward": "well"},
-                                     "Gemm": {"CapturedEqualsEager": "well"}})
+                                     "Gemm": {"CapturedEqualsEager": "well"},
+                                     "NcclAlone": {"MovesBytes": "well"}})
     if "--gtest_list_tests" in arguments:
         for suite, tests in suites.items():
             print(f"{suite}.  # TypeParam = float")
@@ -93,6 +95,7 @@ def run_ito(arguments):
         off = SCENARIO.get("loss_error", {}).get(precision, 0) if not PORTABLE else 0
         wrong = SCENARIO.get("micro_error", 0) if option(arguments, "--micro-batch") == "16" else 0
         wrong = SCENARIO.get("eager_error", wrong) if "--eager" in arguments else wrong
+        wrong = SCENARIO.get("rank_error", {}).get(os.environ.get("FAKE_RANKS"), wrong)
         weights = os.path.join(out, f"checkpoint-{steps:06d}/unet")
         os.makedirs(weights)
         tensors.write(os.path.join(weights, "diffusion_pytorch_model.safetensors"),
@@ -155,10 +158,28 @@ def run_sanitizer(arguments):
     return 0
 
 
+def run_smi(arguments):
+    if arguments != ["-L"]:
+        return 9
+    for card in range(SCENARIO.get("cards", 1)):
+        print(f"GPU {card}: Fake 9000 (UUID: GPU-{card})")
+    return 0
+
+
+def run_mpirun(arguments):
+    """Starts what it was given once, which then knows how many it stands for."""
+    at = arguments.index("-n")
+    if "-c" in arguments and SCENARIO.get("mpi") == "none":
+        print("OSError: libmpi.so.40: cannot open shared object file", file=sys.stderr)
+    if "-c" in arguments:
+        return 1 if SCENARIO.get("mpi") == "none" else 0
+    return subprocess.run(arguments[at + 2:], env=dict(os.environ, FAKE_RANKS=arguments[at + 1])).returncode
+
+
 def main():
     name, arguments = os.path.basename(sys.argv[0]), sys.argv[1:]
     return {"ito-cuda": run_ito, "tests.cuda": run_tests, "fake-python3": run_python,
-            "compute-sanitizer": run_sanitizer}[name](arguments)
+            "compute-sanitizer": run_sanitizer, "nvidia-smi": run_smi, "mpirun": run_mpirun}[name](arguments)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ import rehearse  # noqa: E402
 import results  # noqa: E402
 import tensors  # noqa: E402
 
-GPU_PARTS = ["versions", "words", "captured", "golden", "losses", "headlines", "tune", "tests", "same_bits", "ceilings",
-             "benches", "peer", "sanitizer"]
+GPU_PARTS = ["versions", "words", "captured", "golden", "losses", "headlines", "tune", "tests", "same_bits", "ranks",
+             "ceilings", "benches", "peer", "sanitizer"]
 STEPS = 5
 
 
@@ -45,15 +45,17 @@ class Pack:
         shutil.copy2(ROOT / "tools/gpu_check.sh", self.folder)
         shutil.copytree(ROOT / "tools/gpu_check", self.folder / "gpu_check",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("ito-cuda", "tests.cuda", "fake-python3", "compute-sanitizer"):
-            shutil.copy2(ROOT / "tests/tools/fake_gpu_programs.py", self.folder / "bin" / name)
+        (self.folder / "tools").mkdir()  # a machine's own
+        for name in ("bin/ito-cuda", "bin/tests.cuda", "bin/fake-python3", "bin/compute-sanitizer", "tools/nvidia-smi",
+                     "tools/mpirun"):
+            shutil.copy2(ROOT / "tests/tools/fake_gpu_programs.py", self.folder / name)
         (self.folder / "bin/scenario.json").write_text(json.dumps(scenario))
         (self.folder / "peer/peer_torch_gpu.py").write_text("")
         recording = self.folder / "recording"
         tensors.write(recording / "golden/prediction.safetensors", {"prediction": ([2], [1.0, -2.0])})
         (recording / "recording.json").write_text(json.dumps({
             "train": ["train", "--data", "{data}", "--out", "{out}", "--steps", str(STEPS)],
-            "train_short": ["train", "--data", "{data}", "--out", "{out}", "--steps", "4"],
+            "train_short": ["train", "--data", "{data}", "--out", "{out}", "--steps", "4", "--batch", "64"],
             "short_weights": "checkpoint-000004/unet/diffusion_pytorch_model.safetensors",
             "micro_batches": [0, 16], "sample_batches": [4, 3], "losses": [1 / (step + 1) for step in range(STEPS)],
             "sample": {"ddpm": ["sample", "--out", "{out}"]},
@@ -150,6 +152,38 @@ class GpuCheck(unittest.TestCase):
         self.assertIn("Expected equality in Conv/0.Bad", bad["Conv/0.Bad"]["message"])
         self.assertEqual([bad["Conv/0.Bad"]["again"][way]["status"] for way in ("alone", "portable")],
                          ["failed", "passed"])
+
+    def check_ranks(self, module=True, **scenario):
+        with tempfile.TemporaryDirectory() as folder:
+            pack = Pack(os.path.join(folder, "pack"), **scenario)
+            if module:
+                (pack.folder / "bin/ito-mpi.so").write_text("")
+            code, parts, text = pack.check("--only", "ranks", PATH=f"{pack.folder / 'tools'}:{os.environ['PATH']}")
+            return code, parts["ranks"], text
+
+    def test_ranks_on_several_cards(self):
+        code, part, text = self.check_ranks(cards=4)
+        self.assertEqual((code, part["status"]), (0, "passed"), text)
+        self.assertIn("1/2/3/4 ranks and eager: the same bytes", part["summary"])
+        starts = [run["command"] for run in part["runs"]]
+        self.assertEqual([start[start.index("-n") + 1] if "-n" in start else "1" for start in starts],
+                         ["1", "2", "3", "4", "4"] * 2)
+        code, part, _ = self.check_ranks(cards=8, rank_error={"8": 0.5})
+        self.assertEqual((code, part["status"]), (1, "failed"))
+        self.assertEqual([one["run"] for one in part["differences"]],
+                         [f"ranks-{precision}-8{eager}" for precision in ("fp32", "bf16") for eager in ("", "-eager")])
+
+    def test_what_ranks_lack_is_named(self):
+        for scenario, status, reason in (
+                ({"cards": 1}, "passed", "no run of several: a rank needs a GPU of its own, and nvidia-smi tells of one"),
+                ({"cards": 2, "module": False}, "passed", "no ito-mpi.so beside ito-cuda"),
+                ({"cards": 2, "mpi": "none"}, "passed", "libmpi.so.40: cannot open shared object file"),
+                ({"cards": 2, "suites": {"NcclAlone": {"MovesBytes": "skip"}}}, "skipped", "NCCL was not found")):
+            code, part, text = self.check_ranks(**scenario)
+            self.assertEqual((code, part["status"]), (0, status), text)
+            self.assertIn(reason, part["summary"])
+        code, part, _ = self.check_ranks(suites={"NcclAlone": {"MovesBytes": "fail"}})
+        self.assertEqual((code, part["status"]), (1, "failed"))
 
     def test_a_librarys_kernel_may_be_refused(self):
         code, parts, _ = self.pack().check("--only", "tune")
@@ -407,6 +441,13 @@ class Pieces(unittest.TestCase):
                 packing.copy_program(program, os.path.join(folder, "b"))
             subprocess.run(["g++", "-static-libstdc++", "-static-libgcc", source, "-o", program], check=True)
             packing.copy_program(program, os.path.join(folder, "b"))
+            module, mpi = os.path.join(folder, "module.so"), os.path.join(folder, "libmpi.so.40")
+            make = ["cc", "-shared", "-fPIC", "-x", "c", "/dev/null", "-x", "none", "-Wl,--no-as-needed"]
+            subprocess.run(make + ["-Wl,-soname,libmpi.so.40", "-o", mpi], check=True)
+            subprocess.run(make + [mpi, "-o", module], check=True)
+            packing.copy_program(module, os.path.join(folder, "c"), packing.SYSTEM | packing.MPI)
+            with self.assertRaisesRegex(packing.PackError, "libmpi"):
+                packing.copy_program(module, os.path.join(folder, "c"))
 
     # Under a name that this machine's loader does not know.
     @unittest.mock.patch.object(libraries, "WANTED", [("cuBLASLt", "libitofake.so.9", "cudnnGetVersion", "size_t")])

@@ -12,6 +12,7 @@ import traceback
 import packing
 import parts_ito
 import parts_peer
+import parts_ranks
 import parts_tests
 import process
 import recording
@@ -34,6 +35,7 @@ PARTS = [
     ("tune", parts_ito.tune, 90, 30),
     ("tests", parts_tests.tests, 200, 85),
     ("same_bits", parts_ito.same_bits, 150, 90),
+    ("ranks", parts_ranks.ranks, 120, 3),
     ("ceilings", parts_ito.ceilings, 60, 12),
     ("benches", parts_ito.benches, 120, 45),
     ("peer", parts_peer.peer, 240, 170),

@@ -18,6 +18,7 @@ WANTED = [
     ("cuDNN", "libcudnn.so.9", "cudnnGetVersion", "size_t"),
     ("cuBLASLt", "libcublasLt.so.13", "cublasLtGetVersion", "size_t"),
     ("NVRTC", "libnvrtc.so.13", "nvrtcVersion", "int* int*"),
+    ("NCCL", "libnccl.so.2", "ncclGetVersion", "int*"),
 ]
 CUDA = 13  # the programs' major version
 OTHER_MAJOR = "libcublasLt.so.12"  # of the packages for CUDA 12: it is named, and the programs do not use it
@@ -57,6 +58,8 @@ print(json.dumps(answer))
 def dotted(name, number):
     if name == "driver":
         return f"CUDA {number[0] // 1000}.{number[0] % 1000 // 10}"
+    if name == "NCCL":
+        number = number[0]
     if isinstance(number, list):
         return ".".join(map(str, number))
     return f"{number // 10000}.{number % 10000 // 100}.{number % 100}"

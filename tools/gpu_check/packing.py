@@ -18,6 +18,8 @@ LIMIT = 60 << 20  # bytes
 SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"}
 ARCHITECTURES = {"sm_80", "sm_90a"}
 PEER = ["tools/bench/peer_torch_gpu.py", "tests/parity/unet_reference.py", "tests/parity/safetensors_io.py"]
+RANKS = "ito-mpi.so"  # which a program opens beside itself where it is one of several ranks
+MPI = {"libmpi.so.40"}  # what that may need besides: Open MPI's, of the other machine
 BUILT = ["ito-cuda", "tests.cuda", "ito-cpu"]
 
 
@@ -68,13 +70,13 @@ def build(place, say):
             raise PackError(f"{' '.join(words)} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
 
 
-def copy_program(source, target):
+def copy_program(source, target, allowed=SYSTEM):
     shutil.copy2(source, target)
     output_of("strip", target)
-    extra = set(needed(target)) - SYSTEM
+    extra = set(needed(target)) - allowed
     if extra:
-        raise PackError(f"{target} needs {', '.join(sorted(extra))}: a pack's program may need libc alone; was the "
-                        "build configured with ITO_STATIC=ON?")
+        raise PackError(f"{target} needs {', '.join(sorted(extra))}: a pack may need libc alone, and {RANKS} Open MPI; "
+                        "was the build configured with ITO_STATIC=ON?")
 
 
 def pack(place, target, say):
@@ -90,6 +92,10 @@ def pack(place, target, say):
     programs = [os.path.join(partial, "bin", name) for name in ("ito-cuda", "tests.cuda")]
     for source, program in zip((place.ito, place.tests), programs):
         copy_program(source, program)
+    if os.path.exists(os.path.join(place.build, RANKS)):
+        copy_program(os.path.join(place.build, RANKS), os.path.join(partial, "bin", RANKS), SYSTEM | MPI)
+    else:
+        say(f"no {RANKS} in {place.build}, which was built without MPI: this pack starts no ranks")
     shutil.copy2(os.path.join(place.root, "tools/gpu_check.sh"), partial)
     shutil.copytree(HERE, os.path.join(partial, "gpu_check"), ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(place.recording, os.path.join(partial, "recording"))

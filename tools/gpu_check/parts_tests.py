@@ -11,6 +11,7 @@ import googletest
 from results import BAD, FAILED, NO_DEVICE, PASSED, TIMED_OUT, Result
 
 WORDS = re.compile(r"^Words")
+RANKS = re.compile(r"^NcclAlone")
 CAPTURED = re.compile(r"CapturedEqualsEager|CaptureEqualsEager|ALoopRunsItsTurns")
 AGAIN = 16  # failed tests that are run again alone
 
@@ -67,7 +68,7 @@ def versions(context):
         trouble.details.update(details)
         return trouble
     details["ito"] = json.loads(outcome.out.splitlines()[-1])
-    absent = [name for name in context.libraries.absent() if name != "driver"]
+    absent = [name for name in context.libraries.absent() if name not in ("driver", "NCCL")]
     summary = f"{details['ito']['device']}; {', '.join(context.libraries.named())}; {details['ito']['kernels']}"
     if absent:
         summary = f"NOT FOUND: {', '.join(absent)}, so portable kernels; {summary}"
@@ -117,5 +118,6 @@ def of_tests(select, suite_limit):
 
 
 words = of_tests(lambda suite, test: WORDS.search(suite), 40)
-tests = of_tests(lambda suite, test: not WORDS.search(suite), 180)
+nccl_alone = of_tests(lambda suite, test: RANKS.search(suite), 40)
+tests = of_tests(lambda suite, test: not WORDS.search(suite) and not RANKS.search(suite), 180)
 captured = of_tests(lambda suite, test: CAPTURED.search(test), 40)
