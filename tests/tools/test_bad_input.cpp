@@ -267,7 +267,8 @@ TEST_F(BadInput, Tensors) {
        good + "/unet/config.json: has neither _class_name nor any key of a noise schedule (num_train_timesteps, "
               "beta_start, ...), so it is no scheduler's configuration"},
       {"no model", sample(images_),
-       images_ + ": found neither unet/config.json, mixture/config.json, toy/config.json nor config.json; expected a "
+       images_ + ": found neither unet/config.json, transformer/config.json, mixture/config.json, toy/config.json nor "
+                 "config.json; expected a "
                  "diffusers model or a training run"},
       {"nothing", sample(path("none")),
        path("none") + ": no such file or folder; expected a run, a checkpoint or a model"},
