@@ -23,7 +23,7 @@ struct ImageRows {
 // Checks that slices as wide as x, beginning at these numbers (negative: absent), lie in rows of x's images.
 inline ImageRows image_rows(const Program& program, const std::string& name, Value rows, const TensorShape& x,
                             std::initializer_list<int> slices) {
-  const ValueInfo in = program.info(rows);
+  const ValueInfo& in = program.info(rows);
   ITO_CHECK(in.h == 1 && in.w == 1 && in.type == DType::F32 && in.n == x.n, name, ": rows of ", x.n,
             " images expected, got ", in.name);
   for (const int at : slices)

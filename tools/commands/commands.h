@@ -4,13 +4,15 @@
 // given the ranks is one that mpirun may start several times; the others run alone.
 #pragma once
 #include <CLI/CLI.hpp>
+#include <exception>
 
 #include "kernels/seams/comm.h"
 
 namespace ito {
 
 // Thrown where a command ends, all done, with another exit code than 0.
-struct EndWith {
+struct EndWith : std::exception {
+  explicit EndWith(int exit_code) : code(exit_code) {}
   int code;
 };
 

@@ -206,7 +206,9 @@ std::vector<IndexRange> missing(const std::string& there, const IndexRange& shar
   std::vector<IndexRange> ranges;
   int64_t number = 0;
   for (int64_t i = 0; i < static_cast<int64_t>(there.size()); ++i) {
-    if (there[static_cast<size_t>(i)] != kMissing || number++ < share.first || number > share.end()) continue;
+    if (there[static_cast<size_t>(i)] != kMissing) continue;
+    const int64_t place = number++;
+    if (place < share.first || place >= share.end()) continue;
     if (ranges.empty() || ranges.back().end() != i) ranges.push_back({i, 0});
     ++ranges.back().count;
   }
