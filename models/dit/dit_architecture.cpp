@@ -26,15 +26,9 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   return configured;
 }
 
-Json with_variance(Json config) {
-  config["out_channels"] = 2 * config.at("in_channels").get<int>();
-  return config;
-}
-
 }  // namespace
 
 extern const Architecture kDiTTransformer2DModel;
-const Architecture kDiTTransformer2DModel{
-    "DiTTransformer2DModel", "transformer", configure, {}, nullptr, with_variance};
+const Architecture kDiTTransformer2DModel{"DiTTransformer2DModel", "transformer", configure, {}, nullptr};
 
 }  // namespace ito

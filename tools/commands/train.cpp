@@ -30,6 +30,7 @@
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/option_file.h"
 #include "tools/commands/profile_window.h"
+#include "tools/commands/rank_work.h"
 #include "tools/commands/weight_table.h"
 #include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
@@ -152,6 +153,7 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
 
 // What all ranks have to have alike, and from which checkpoint they go on.
 void check_ranks(Communicator& ranks, const RunConfig& run, const RunIdentity& identity, const std::string& newest) {
+  if (ranks.size() == 1) return;
   Json options = run.json();
   options.erase("threads");
   std::vector<RankFact> facts = facts_of_process();
@@ -175,7 +177,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const bool alone = ranks.size() == 1, first_rank = ranks.rank() == 0;
   TrainSettings settings = train_settings(run);
   if (!alone) settings.ranks = &ranks;
-  set_device_threads(run.threads || alone ? run.threads : cores_of_rank(ranks));
+  set_threads_of_rank(ranks, run.threads);
   ITO_USER_CHECK(!std::filesystem::exists(run.out) || std::filesystem::is_directory(run.out), "--out ", run.out,
                  ": is a file; expected a folder, or the name of one to make");
   const size_t free_memory = memory_of_rank(ranks, device_memory_limit());

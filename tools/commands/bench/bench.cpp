@@ -5,11 +5,10 @@
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/json_file.h"
-#include "engine/ranks/agreement.h"
-#include "kernels/seams/device.h"
 #include "tools/commands/bench/options.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/rank_work.h"
 
 namespace ito {
 
@@ -64,7 +63,7 @@ void add_bench_command(CLI::App& app, Communicator& ranks) {
                      "mpirun or srun");
       o->ranks = &ranks;
     }
-    set_device_threads(o->threads || ranks.size() == 1 ? o->threads : cores_of_rank(ranks));
+    set_threads_of_rank(ranks, o->threads);
     if (!o->tune.empty()) return tune_kernels(*o);
     if (o->what == "ceilings") return measure_ceilings(*o);
     if (o->what == "rows") return measure_rows(*o);
