@@ -135,13 +135,19 @@ std::vector<OpCase> divide_rows_ops(int n) {
   return ops;
 }
 
-std::vector<OpCase> resample_ops(int n, Value (*op)(Program&, const std::string&, Value)) {
+using Resampling = Value (*)(Program&, const std::string&, Value);
+
+template <class Sizes>
+std::vector<OpCase> resampled(const Sizes& sizes, Resampling op) {
   std::vector<OpCase> ops;
-  for (const cases::Resample& r : joined(cases::kResample, cases::model_resample_cases(n)))
+  for (const auto& r : sizes)
     ops.push_back({r.n, join_text(r.h, "x", r.w, "x", r.c), [r, op](Program& p) {
                      return op(p, "op", differentiable(p, "x", r.h, r.w, r.c, p.options().compute));
                    }});
   return ops;
+}
+std::vector<OpCase> resample_ops(int n, Resampling op) {
+  return resampled(joined(cases::kResample, cases::model_resample_cases(n)), op);
 }
 std::vector<OpCase> upsample_ops(int n) {
   return resample_ops(n, upsample_nearest);
@@ -150,13 +156,8 @@ std::vector<OpCase> average_pool_ops(int n) {
   return resample_ops(n, average_pool);
 }
 
-std::vector<OpCase> fir_ops(int n, Value (*op)(Program&, const std::string&, Value)) {
-  std::vector<OpCase> ops;
-  for (const cases::Fir& f : joined(cases::kFir, cases::model_fir_cases(n)))
-    ops.push_back({f.n, join_text(f.h, "x", f.w, "x", f.c), [f, op](Program& p) {
-                     return op(p, "op", differentiable(p, "x", f.h, f.w, f.c, p.options().compute));
-                   }});
-  return ops;
+std::vector<OpCase> fir_ops(int n, Resampling op) {
+  return resampled(joined(cases::kFir, cases::model_fir_cases(n)), op);
 }
 std::vector<OpCase> fir_upsample_ops(int n) {
   return fir_ops(n, fir_upsample);
