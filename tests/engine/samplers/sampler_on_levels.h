@@ -11,10 +11,9 @@
 namespace ito::test {
 
 // config outlives the problem.
-inline SamplingProblem problem_on(const std::vector<Level>& nodes, const char* name,
+inline SamplingProblem problem_on(const std::vector<Level>& nodes, const Sampler& sampler,
                                   const std::vector<std::string>& set, const Reading& reading,
                                   const SchedulerConfig& config) {
-  const Sampler& sampler = sampler_named(name);
   return {.sampler = sampler,
           .config = config,
           .levels = Levels(NoiseSchedule(config)),
@@ -23,6 +22,12 @@ inline SamplingProblem problem_on(const std::vector<Level>& nodes, const char* n
           .clip = {},
           .spacing = config.timestep_spacing,
           .values = option_values(sampler, config, set)};
+}
+
+inline SamplingProblem problem_on(const std::vector<Level>& nodes, const char* name,
+                                  const std::vector<std::string>& set, const Reading& reading,
+                                  const SchedulerConfig& config) {
+  return problem_on(nodes, sampler_named(name), set, reading, config);
 }
 
 inline Level level_of_ratio(double s) {

@@ -11,6 +11,10 @@
 #include "engine/diffusion/gaussian_mixture.h"
 #include "tests/engine/samplers/sampler_on_levels.h"
 
+namespace ito {
+extern const Sampler kMidpoint;  // the exercise of docs/reading.md
+}  // namespace ito
+
 namespace ito::test {
 namespace {
 
@@ -22,6 +26,7 @@ struct Slope {
   double listed;
   int steps = 128;  // and twice as many
   double rate = 1;  // of the equation dy/dlambda = rate (D(y) - y): 1 is the flow, 2 the reverse SDE without its noise
+  const Sampler* planted = nullptr;  // one that the list of samplers does not have
 };
 
 // Lower orders at the end are switched off where runs of this length have them, which is UniPC alone. Blocks of three
@@ -130,8 +135,8 @@ double error_at(const Slope& slope, int n, const std::vector<double>& ends) {
   std::vector<std::string> set;
   std::istringstream words(slope.set);
   for (std::string word; words >> word;) set.push_back(word);
-  const SamplingProblem problem =
-      problem_on(nodes, slope.sampler, set, Reading(Quantity::epsilon(), NetworkTime::LogSigmaQuarter), config);
+  const SamplingProblem problem = problem_on(nodes, slope.planted ? *slope.planted : sampler_named(slope.sampler), set,
+                                             Reading(Quantity::epsilon(), NetworkTime::LogSigmaQuarter), config);
   const ReverseTable table = problem.sampler.table(problem);
   ref::RowRun run;
   for (const double start : kStarts) run.x.push_back(kFrom * start * share_of_y(table, nodes[0], nodes[0]));
@@ -157,6 +162,12 @@ TEST(Slopes, AreThoseListed) {
         << slope.sampler << " " << slope.set << ": " << coarse << " and " << fine;
     RecordProperty(join_text(slope.sampler, " ", slope.set), join_text(measured_order(coarse, fine), ", ", fine));
   }
+}
+
+TEST(Slopes, OfTheExerciseIsTwo) {
+  const Slope slope{"midpoint", "", 2, 128, 1, &kMidpoint};
+  const std::vector<double> ends = ends_of(1);
+  EXPECT_NEAR(measured_order(error_at(slope, 128, ends), error_at(slope, 256, ends)), slope.listed, 0.2);
 }
 
 }  // namespace
