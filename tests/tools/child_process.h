@@ -15,6 +15,12 @@
 
 namespace ito {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kFewRuns = true;  // each takes twenty times as long
+#else
+inline constexpr bool kFewRuns = false;
+#endif
+
 struct ChildResult {
   int exit_code = -1;  // 128 + the signal if one ended it
   std::string out, err;

@@ -11,12 +11,6 @@
 
 namespace ito {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kFewRuns = true;  // each takes twenty times as long
-#else
-inline constexpr bool kFewRuns = false;
-#endif
-
 inline Words mpirun_words(int ranks) {
   return {"/usr/bin/env",
           "OMPI_MCA_mpi_yield_when_idle=1",

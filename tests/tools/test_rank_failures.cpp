@@ -120,7 +120,7 @@ void expect_same_numbers(const std::string& want, const std::string& got) {
 using RankFailures = RankCommand;
 
 TEST_F(RankFailures, KillsAtAnyMomentLeaveARunThatGoesOn) {
-  constexpr int kKills = kFewRuns ? 2 : 10;
+  constexpr int kKills = kFewRuns ? 1 : 10;
   const TinyRun run;
   const Words words = run.train + Words{"--batch",     "12", "--steps",        "60", "--checkpoint-every", "1",
                                         "--keep-last", "2",  "--sample-every", "60"};
@@ -171,6 +171,7 @@ TEST_F(RankFailures, ASignalToOneStopsAllAfterTheSameStep) {
   expect_stop(SIGTERM, "SIGTERM", false);
 }
 TEST_F(RankFailures, WhatMpirunHandsOnStopsAll) {
+  if (kFewRuns) GTEST_SKIP() << "the same stop as above";
   expect_stop(SIGUSR1, "SIGUSR1", true);
 }
 
@@ -204,6 +205,7 @@ TEST_F(RankFailures, WhatDoesNotFitIsToldOnceAndWritesNothing) {
   const Words words = run.train + Words{"--steps", "3", "--out", out};
   const auto ito = [&](const Words& more) { return Words{program_path("ito")} + (words + more); };
   expect_refused(run_ranks(3, words), "batch");  // two chunks
+  if (kFewRuns) return;                          // the others are refused on the same way out
   expect_refused(run_ranks(2, words + Words{"--lr", "fast"}), "--lr 'fast': expected a number");
   expect_refused(run_ranks(2, {"inspect", run.model}), "inspect: runs as one process");
   expect_refused(run_apart({ito({"--seed", "5"}), ito({"--seed", "6"})}),
@@ -231,6 +233,7 @@ TEST_F(RankFailures, AnErrorOnOneNamesItAndEndsAll) {
 }
 
 TEST_F(RankFailures, OneThatNeverComesEndsTheStart) {
+  if (kFewRuns) GTEST_SKIP() << "what MPI waits for is not ours to look into";
   const TinyRun run;
   const Words train = Words{program_path("ito")} + (run.train + Words{"--steps", "3", "--out", run / "out"});
   const auto begin = Clock::now();

@@ -61,6 +61,7 @@ class RankSampling : public RankCommand {
 };
 TinyRun* RankSampling::tiny_ = nullptr;
 
+constexpr char kAsImages[] = "items are shared out and gathered as images are";
 const Words kDdpm{"--sampler", "ddpm", "--steps", "6"};
 
 TEST_F(RankSampling, Images) {
@@ -69,6 +70,7 @@ TEST_F(RankSampling, Images) {
 
 // More ranks than images; the mean of all images' evaluations is told.
 TEST_F(RankSampling, ImagesThatChooseTheirSteps) {
+  if (kFewRuns) GTEST_SKIP() << kAsImages;
   const Words words = of_run("sample", {"--sampler", "ode45", "--set", "rtol=0.001", "--set", "atol=0.001"});
   expect_as_alone(words + Words{"--count", "2", "--seed", "0"}, {3});
   expect_as_alone(words + Words{"--count", "5", "--seed", "1"}, {2});
@@ -76,6 +78,7 @@ TEST_F(RankSampling, ImagesThatChooseTheirSteps) {
 
 // PyTorch's noise of an image depends on all that are drawn with it.
 TEST_F(RankSampling, NoiseOfAllImages) {
+  if (kFewRuns) GTEST_SKIP() << kAsImages;
   expect_as_alone(of_run("sample", kDdpm + Words{"--count", "5", "--noise", "torch-cpu", "--raw"}), {3});
   constexpr int kDraws = 6, kCount = 5, kSize = kTinySize * kTinySize;
   std::vector<float> noise;
@@ -91,12 +94,14 @@ TEST_F(RankSampling, NoiseOfAllImages) {
 }
 
 TEST_F(RankSampling, Likelihoods) {
+  if (kFewRuns) GTEST_SKIP() << kAsImages;
   const Words words = of_run("likelihood", {"--data", tiny_->images, "--first", "1"});
   expect_as_alone(words + Words{"--rtol", "0.1", "--atol", "0.1", "--count", "5", "--dequantise", "uniform"}, {2, 3});
   expect_as_alone(words + Words{"--method", "vlb", "--count", "5", "--batch", "64"}, {3});
 }
 
 TEST_F(RankSampling, WhatIsMeasuredOfAModel) {
+  if (kFewRuns) GTEST_SKIP() << kAsImages;
   expect_as_alone(of_run("reverse-stats", {"--data", tiny_->images, "--per-timestep", "2", "--batch", "64"}), {3},
                   "--out", path("statistics.json"));
 }
@@ -130,6 +135,7 @@ TEST_F(RankSampling, Restorations) {
   const Words words{"restore", "--checkpoint", mixture, "--measurements", y,  "--solver", "ddrm", "--steps",
                     "5",       "--draws",      "3",     "--batch",        "3"};
   expect_as_alone(words, {2, 3});
+  if (kFewRuns) return;
   expect_as_alone(words + Words{"--first", "3"}, {3});
   // What one process began, three go on with: of five measurements two are missing, and not beside each other.
   ASSERT_EQ(run_ito(words + Words{"--out", path("whole")}).exit_code, 0);

@@ -83,7 +83,9 @@ TEST_P(ReverseLoop, ThreadsDoNotChangeTheBits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Samplers, ReverseLoop,
-                         ::testing::Values("ddpm", "ddim", "euler-ancestral", "heun", "lms", "dpm++2m"),
+                         ::testing::ValuesIn(kSanitized ? std::vector<const char*>{"ddpm", "lms"}
+                                                        : std::vector<const char*>{"ddpm", "ddim", "euler-ancestral",
+                                                                                   "heun", "lms", "dpm++2m"}),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name)
@@ -214,11 +216,13 @@ TEST_P(ReverseStepByStep, MatchesFp64) {
             std::string(sampler) == "ddpm" || std::string(sampler) == "euler-ancestral" || std::string(set) == "eta=1");
 }
 
-INSTANTIATE_TEST_SUITE_P(Samplers, ReverseStepByStep,
-                         ::testing::Values(std::pair{"ddpm", ""}, std::pair{"ddim", ""}, std::pair{"ddim", "eta=1"},
-                                           std::pair{"euler-ancestral", ""}, std::pair{"heun", ""},
-                                           std::pair{"lms", ""}, std::pair{"deis", "solver_order=3"},
-                                           std::pair{"dpm++2m", ""}));
+// A sampler is a table, and to a sanitizer one is as another.
+std::vector<std::pair<const char*, const char*>> stepped() {
+  if (kSanitized) return {{"ddim", "eta=1"}};
+  return {{"ddpm", ""}, {"ddim", ""}, {"ddim", "eta=1"},          {"euler-ancestral", ""},
+          {"heun", ""}, {"lms", ""},  {"deis", "solver_order=3"}, {"dpm++2m", ""}};
+}
+INSTANTIATE_TEST_SUITE_P(Samplers, ReverseStepByStep, ::testing::ValuesIn(stepped()));
 
 TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   Model model(R"({"out_channels": 6})");
