@@ -23,6 +23,7 @@ struct TensorShape {
   int64_t row() const { return int64_t{1} * h * w * c; }  // elements an image
   int64_t count() const { return n * row(); }
   size_t bytes() const { return static_cast<size_t>(count()) * size_of(type); }
+  bool operator==(const TensorShape&) const = default;
 };
 
 inline constexpr int kLevelWidth = 2;  // numbers that say where an image stands: alpha and sigma

@@ -147,8 +147,11 @@ void Program::plan_ops(bool backward) {
     if (size_t bytes = backward ? op.backward_workspace() : 0)
       p.backward_block = plan_.add({op.name, BlockKind::Workspace, bytes, back, back});
     if (backward) plan_scratch(i);
-    if (size_t bytes = op.packed_bytes())
-      p.packed_block = plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
+    if (size_t bytes = op.packed_bytes()) {
+      const int twin = packed_alike(i);
+      p.packed_block =
+          twin >= 0 ? op_plans_[twin].packed_block : plan_.add({op.name, BlockKind::PackedWeights, bytes, 0, end});
+    }
     if (size_t bytes = op.kept_bytes())
       p.kept_block = plan_.add({op.name + " kept", BlockKind::Activation, bytes, forward, backward ? back : forward});
     if (p.norm >= 0) {
@@ -166,6 +169,21 @@ void Program::plan_ops(bool backward) {
           plan_.add({op.name + " moments", BlockKind::Activation, bytes, forward, forward_time(p.moments_last_reader)});
     }
   }
+}
+
+// An earlier op that packs the same bytes, or -1: a network that is asked twice has its weights once. What a layer
+// packs is a function of its parameters, its shape and the kernels that these two chose.
+int Program::packed_alike(int op) const {
+  const Op& b = *ops_[op];
+  if (b.parameters.empty()) return -1;  // constants, which may differ
+  for (int i = 0; i < op; ++i) {
+    const Op& a = *ops_[i];
+    if (a.parameters != b.parameters || std::string_view(a.kind()) != b.kind() || a.packed_bytes() != b.packed_bytes())
+      continue;
+    const TensorShape &x = info(a.inputs.front()), &y = info(b.inputs.front());
+    if (x == y && a.describe() == b.describe()) return i;
+  }
+  return -1;
 }
 
 void Program::plan_scratch(int op) {

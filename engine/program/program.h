@@ -115,6 +115,7 @@ class Program {
   void plan_values(bool backward);
   void plan_gradients();
   void plan_ops(bool backward);
+  int packed_alike(int op) const;
   void plan_scratch(int op);
   void add_what_was_set(Stream& stream, int op);
   void* address(int block) const;

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 
 #include "engine/program/denoiser.h"
@@ -35,9 +36,10 @@ class Weights {
   DeviceBuffer<float> buffer_;
 };
 
-Floats ask(const Network& network, const float* weights, const Floats& labels, int batch = kImages) {
+Floats ask(const Network& network, const float* weights, const Floats& labels, int batch = kImages,
+           DType compute = DType::F32) {
   const auto size = static_cast<size_t>(network.image.size());
-  return predict(network, weights, DType::F32, batch, draws(kImages * size, 3, 1.5f), kTimes, labels);
+  return predict(network, weights, compute, batch, draws(kImages * size, 3, 1.5f), kTimes, labels);
 }
 
 // As the kernel has it, in fp32.
@@ -153,6 +155,31 @@ TEST_F(GuidedNetwork, PullsBackThroughBothAnswers) {
   const auto [answer_ahead, gradient_ahead] = pulled(both, weights, labels, {1, 1, 1}, kTimes);
   EXPECT_EQ(answer_ahead, answer);
   EXPECT_EQ(gradient_ahead, gradient);
+}
+
+// The answers are numbers of bf16, and so is what is made of them; the sum between is fp32's.
+TEST_F(GuidedNetwork, InBf16) {
+  const Network network = tiny_network(R"({"num_class_embeds": 4})"), both = guided(network, {kWeight, {}});
+  const Weights weights(host_weights(network, 5));
+  const auto asked = [&](const Network& n, const Floats& labels) { return ask(n, weights, labels, 2, DType::BF16); };
+  Floats want = joined(asked(network, kLabels), asked(network, kNone), 3, 3, 3);
+  for (float& value : want) {  // ties to even
+    const auto bits = std::bit_cast<uint32_t>(value);
+    value = std::bit_cast<float>((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000);
+  }
+  EXPECT_EQ(asked(both, kLabels), want);
+  EXPECT_EQ(asked(guided(network, {always(1), {}}), kLabels), asked(network, kLabels));
+}
+
+// Asked twice, a network has its packed weights once; a guide has its own.
+TEST_F(GuidedNetwork, HasItsPackedWeightsOnce) {
+  const Network network = tiny_network(R"({"num_class_embeds": 4})");
+  const auto packed = [](const Network& n) {
+    return Denoiser(n, kImages, DType::F32).program().plan().bytes_of(BlockKind::PackedWeights);
+  };
+  const size_t alone = packed(network), kBlock = 256;  // of the weight and its interval, rounded up
+  EXPECT_EQ(packed(guided(network, {kWeight, {}})), alone + kBlock);
+  EXPECT_EQ(packed(guided(network, {kWeight, network})), 2 * alone + kBlock);
 }
 
 }  // namespace
