@@ -90,11 +90,11 @@ Network Model::network(int height, int width) const {
 }
 
 Component Model::component() const {
-  return {architecture->folder, architecture->class_name, configured.config, class_names};
+  return {architecture->folder, architecture->class_name, configured.config, class_names, latents};
 }
 
 Component Model::component(int height, int width) const {
-  return {architecture->folder, architecture->class_name, configured.config_for(height, width), class_names};
+  return {architecture->folder, architecture->class_name, configured.config_for(height, width), class_names, latents};
 }
 
 const std::string& Model::weights_file() const {
@@ -119,6 +119,9 @@ Model read_model(const std::string& path, Architectures among) {
   for (const std::string& warning : warnings) warn(warning);
   tell_of_neighbours(model.files, *model.architecture);
   model.class_names = read_class_names(model.files.class_names);
+  if (!model.files.latents.empty())
+    model.latents =
+        latent_scale_of(read_json_file(model.files.latents), model.files.latents, model.configured.image.channels);
   return model;
 }
 

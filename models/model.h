@@ -17,6 +17,7 @@ struct Model {
   std::string where;                     // the configuration's file, or the model's name: begins messages
   ModelFiles files;                      // of a named model none
   std::vector<std::string> class_names;  // by label; empty: not known
+  std::optional<LatentScale> latents;    // what it draws are another network's codes by this scale
 
   // height, width: 0 for what the configuration says; UserError where it says nothing.
   Network network(int height = 0, int width = 0) const;

@@ -2,18 +2,21 @@
 // The network's part of a diffusers directory. Which architecture it is, is a matter of models/: here it is a folder, a
 // class name and a configuration that is written as it is given.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/data/latent_scale.h"
 #include "engine/io/json_file.h"
 
 namespace ito {
 
 struct Component {
-  std::string folder;                    // beside scheduler/, and its key in model_index.json
-  std::string class_name;                // in model_index.json
-  Json config;                           // FOLDER/config.json
-  std::vector<std::string> class_names;  // by label, of a network with classes; empty: not known
+  std::string folder;                                 // beside scheduler/, and its key in model_index.json
+  std::string class_name;                             // in model_index.json
+  Json config;                                        // FOLDER/config.json
+  std::vector<std::string> class_names;               // by label, of a network with classes; empty: not known
+  std::optional<LatentScale> latents = std::nullopt;  // of a network of another one's codes
 };
 
 // Folders that a network may stand in: of one component, or of all architectures that can be read.

@@ -49,6 +49,7 @@ void write_model(const std::string& directory, const Component& component, const
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
+    if (component.latents) write_json_file((temporary / kLatentsFile).string(), json_of(*component.latents));
     write_arenas();
     if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (snapshot && !snapshot->kernel_table.choices.empty())

@@ -4,7 +4,8 @@
 // from. level_statistics.json holds what was measured of the network by timestep (engine/diffusion/level_statistics.h).
 // kernels.json says which kernels its layers were run by, where a device leaves a choice
 // (engine/checkpoint/kernel_table_file.h).
-// class_names.json says what its classes are called, where that is known. OUT/checkpoint-<step>/ are the
+// class_names.json says what its classes are called, where that is known; latents.json by which scale it was given
+// another network's codes (engine/data/latent_scale.h). OUT/checkpoint-<step>/ are the
 // checkpoints of a run, OUT/latest names the newest.
 #pragma once
 #include <string>

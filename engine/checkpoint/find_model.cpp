@@ -102,11 +102,13 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
   if (files.weights.empty() && beside != directory) files.weights = find_weights(files.directory);
   files.scheduler = first_existing({directory / kSchedulerFolder / kSchedulerFile, directory / kSchedulerFile});
   files.class_names = first_existing({directory / kClassNamesFile});
+  files.latents = first_existing({directory / kLatentsFile});
   files.statistics = first_existing({directory / kStatisticsFile});
   if (files.folder.empty()) {  // a component's folder alone: what is around it is the pipeline that it came from
     const fs::path around = parent_of(directory);
     if (files.scheduler.empty()) files.scheduler = first_existing({around / kSchedulerFolder / kSchedulerFile});
     if (files.statistics.empty()) files.statistics = first_existing({around / kStatisticsFile});
+    if (files.latents.empty()) files.latents = first_existing({around / kLatentsFile});
     if (files.class_names.empty()) files.class_names = first_existing({around / kClassNamesFile});
   }
   files.kernels = first_existing({directory / kKernelsFile});

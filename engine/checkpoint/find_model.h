@@ -15,6 +15,7 @@ struct ModelFiles {
   std::string weights;      // a safetensors file or the index of shards; "" if absent
   std::string scheduler;    // "" if absent
   std::string class_names;  // class_names.json; "" if absent
+  std::string latents;      // latents.json; "" if absent
   std::string statistics;   // level_statistics.json; "" if absent
   std::string kernels;      // kernels.json; "" if absent
   std::string state;        // ito_state.safetensors; "" if absent

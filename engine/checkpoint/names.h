@@ -12,6 +12,7 @@ inline constexpr const char* kModelIndexFile = "model_index.json";
 inline constexpr const char* kSchedulerFolder = "scheduler";
 inline constexpr const char* kSchedulerFile = "scheduler_config.json";
 inline constexpr const char* kClassNamesFile = "class_names.json";       // a list, by label
+inline constexpr const char* kLatentsFile = "latents.json";              // of a network of another one's codes
 inline constexpr const char* kStatisticsFile = "level_statistics.json";  // what was measured by timestep
 inline constexpr const char* kKernelsFile = "kernels.json";              // what its layers were run by
 inline constexpr const char* kTrainingStateFile = "ito_state.safetensors";

@@ -85,11 +85,13 @@ IndexRange part_of_rank(const ParameterLayout& layout, int ranks, int rank) {
   return {begin(rank), begin(rank + 1) - begin(rank)};
 }
 
-std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout) {
+std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout,
+                                std::initializer_list<const char*> beside) {
   const WeightFiles file = WeightFiles::open(path);
   std::vector<float> arena = read_arena_from(file, "", layout, false);
   for (const std::string& name : file.names()) {
-    bool known = layout.has(name);
+    bool known = layout.has(name) ||
+                 std::any_of(beside.begin(), beside.end(), [&](const char* begin) { return name.starts_with(begin); });
     for (const Parameter& p : layout.all())  // an old name beside the new one would be passed over
       known = known || (!name.empty() && legacy_name(p.name) == name && !file.has(p.name));
     ITO_USER_CHECK(known, path, ": tensor ", quote_name(name),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network's weights as a safetensors file, under diffusers' names.
 #pragma once
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -14,8 +15,9 @@ class Communicator;
 
 // The whole arena from a safetensors file or the index of shards; names before the attention refactor (query, key,
 // value, proj_attn) are accepted. Missing tensors and wrong shapes are refused; surplus ones too, by name, and tensors
-// of whole numbers.
-std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout);
+// of whole numbers. beside: what names of tensors may begin with that stand in the file and are not the layout's.
+std::vector<float> read_weights(const std::string& path, const ParameterLayout& layout,
+                                std::initializer_list<const char*> beside = {});
 void write_weights(const std::string& path, const ParameterLayout& layout, const std::vector<float>& arena);
 // ranks: those that write it together, each its part; null: this process alone, which has all.
 void write_weights(const std::string& path, const ParameterLayout& layout, const ArenaPart& part, Communicator* ranks);

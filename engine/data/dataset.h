@@ -2,8 +2,11 @@
 // A data set in memory: images of one shape, as bytes or as fp32, and their classes if they have any.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "engine/data/latent_scale.h"
 
 namespace ito {
 
@@ -15,6 +18,7 @@ struct Dataset {
   std::vector<float> pixels_f32;         // as stored, nominally in [-1, 1]
   std::vector<int32_t> labels;           // (N), or empty
   std::vector<std::string> class_names;  // by label, or empty
+  std::optional<LatentScale> latents;    // pixels_f32 are codes by this scale, and no pictures
 
   size_t bytes() const { return pixels.size() + pixels_f32.size() * sizeof(float); }  // of memory
   int64_t image_size() const { return int64_t{height} * width * channels; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A safetensors file as a data set: `samples` (N, C, H, W), F32 (or F16, BF16, F64) in [-1, 1] or U8, and optionally
-// `labels` (N) of whole numbers. What sampling writes can thus be trained or measured on.
+// `labels` (N) of whole numbers. What sampling writes can thus be trained or measured on. Latents, another network's
+// codes, come with their `scale` and `shift` (latent_scale.h), which are applied here.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -14,7 +15,8 @@
 namespace ito {
 namespace {
 
-constexpr int kCopies = 2;  // as in the file, and as a Dataset has it
+constexpr int kCopies = 2;        // as in the file, and as a Dataset has it
+constexpr int kCodeChannels = 4;  // and more: no picture has as many, the codes of autoencoders have
 
 bool recognises(const std::string& what) {
   std::error_code ignored;
@@ -42,6 +44,18 @@ void check_options(const Dataset& data, const LoadOptions& options) {
                  options.height, "x", options.width, " was asked for");
   ITO_USER_CHECK(options.channels == 0 || options.channels == data.channels, data.name, ": samples have ",
                  data.channels, " channels of floats, which are not converted; ", options.channels, " were asked for");
+}
+
+void scale_latents(const SafetensorsFile& file, Dataset& data) {
+  const std::optional<FileScale> found = read_latent_scale(file, data.channels);
+  ITO_USER_CHECK(found || data.channels < kCodeChannels, file.path(), ": has samples of ", data.channels,
+                 " channels of floats, which are latents, and no tensor 'scale' that they are multiplied by; add it, "
+                 "1 for samples that are as the model takes them");
+  if (!found) return;
+  data.latents = found->scale;
+  if (found->applied) return;
+  for (size_t i = 0; i < data.pixels_f32.size(); ++i)
+    data.pixels_f32[i] = found->scale.scaled(data.pixels_f32[i], i % static_cast<size_t>(data.channels));
 }
 
 Dataset load(const std::string& what, const LoadOptions& options) {
@@ -81,6 +95,7 @@ Dataset load(const std::string& what, const LoadOptions& options) {
       std::find_if(data.pixels_f32.begin(), data.pixels_f32.end(), [](float v) { return !std::isfinite(v); });
   ITO_USER_CHECK(bad == data.pixels_f32.end(), what, ": tensor 'samples' has a value of ", *bad, " in image ",
                  (bad - data.pixels_f32.begin()) / data.image_size());
+  scale_latents(file, data);
   return data;
 }
 

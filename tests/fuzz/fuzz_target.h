@@ -18,6 +18,7 @@ void fuzz_dataset(Bytes bytes);  // a safetensors file as a data set
 void fuzz_json(Bytes bytes);
 void fuzz_unet_config(Bytes bytes);
 void fuzz_dit_config(Bytes bytes);
+void fuzz_autoencoder_config(Bytes bytes);
 void fuzz_mixture_config(Bytes bytes);
 void fuzz_toy_config(Bytes bytes);
 void fuzz_scheduler_config(Bytes bytes);
@@ -38,6 +39,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"json", fuzz_json},
     {"unet_config", fuzz_unet_config},
     {"dit_config", fuzz_dit_config},
+    {"autoencoder_config", fuzz_autoencoder_config},
     {"mixture_config", fuzz_mixture_config},
     {"toy_config", fuzz_toy_config},
     {"scheduler_config", fuzz_scheduler_config},

@@ -146,6 +146,21 @@ def dit_seeds():
     write("dit_config", "bad-kind", "[]")
 
 
+def autoencoder_seeds():
+    def put(name, **changes):
+        write("autoencoder_config", name, json.dumps({"_class_name": "AutoencoderKL", **changes}))
+    put("ok-published", block_out_channels=[128, 256, 512, 512], up_block_types=["UpDecoderBlock2D"] * 4,
+        layers_per_block=2, scaling_factor=0.18215, latents_mean=None, force_upcast=True)
+    put("ok-defaults", **{"new\nkey": 1})
+    put("bad-groups", norm_num_groups=7)
+    put("bad-levels", block_out_channels=[64] * 40)
+    put("bad-block", up_block_types=["Up\u001b[2J"])
+    put("bad-wrapped", latent_channels=4294967297)
+    write("autoencoder_config", "bad-class", '{"_class_name": "VQ\\n"}')
+    write("autoencoder_config", "ok-latents", '{"scale": [1, 2, 0.5, 3], "shift": [0, -1, 0, 2]}')
+    write("autoencoder_config", "bad-latents", '{"scale": [0, 1e39, 1, 1], "shift": []}')
+
+
 MIXTURE = {"_class_name": "GaussianMixture", "shape": [2, 1, 1], "weights": [1, 3], "means": [[-1, 0.5], [0.6, -0.3]],
            "variances": [0.05, 0.1]}
 TOY = {"_class_name": "ToyNetwork", "name": "B", "shape": [3, 8, 8]}
@@ -423,7 +438,7 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, exact_seeds, scheduler_seeds, idx_seeds,
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, autoencoder_seeds, exact_seeds, scheduler_seeds, idx_seeds,
                   npz_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

@@ -139,11 +139,12 @@ void write_npz_samples(const std::string& path, const SampleOptions& o, const Im
 }
 
 void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn,
-                  const std::vector<int32_t>& classes, const Strip& strip) {
+                  const std::vector<int32_t>& classes, const Strip& strip, const std::optional<LatentScale>& latents) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   SafetensorsWriter writer;
   writer.add("samples", {o.count, image.channels, image.height, image.width}, to_planar(drawn.numbers, o.count, image));
   if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
+  if (latents) add_latent_scale(writer, *latents);
   writer.write(path(kSamplesFile));
   remove_older_pictures(o);
   if (!o.raw) write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
@@ -277,7 +278,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   shares.collect(evaluations);
   if (!shares.first_rank()) return;
   if (!evaluations.empty()) tell_evaluations(evaluations);
-  write_images(o, network.image, drawn, classes, strip);
+  write_images(o, network.image, drawn, classes, strip, model.model.latents);
 }
 
 // Every sampler with its options, for --help.

@@ -187,7 +187,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   Model model = model_to_train(run, newest, given);
   if (newest) take_kernels_of(find_model(newest->path, component_folders()));
-  const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
+  SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
   const LevelChoices levels = resolve_levels(run, scheduler);
   settings.loss = train_loss_of(run.loss, scheduler, "--loss");
@@ -208,6 +208,8 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const Network network = model.network(data.height, data.width);
   const bool labels = network.labels == LabelKind::Index;
   settings.data_bytes = data.bytes() + BatchFeed::bytes(data, ceil_div(run.batch, ranks.size()), labels);
+  component.latents = data.latents;
+  if (data.latents) scheduler.clip_sample = false;  // to a range that they do not have
   component.class_names = labels ? data.class_names : std::vector<std::string>{};
   const int classes = run.class_dropout > 0 ? network.real_classes() : network.classes;
   if (labels)
