@@ -10,12 +10,12 @@
 
 namespace ito {
 
-extern const Weighting kUnweighted, kSnrWeighting, kMinSnrWeighting, kP2Weighting, kEdmWeighting;
+extern const Weighting kUnweighted, kSnrWeighting, kMinSnrWeighting, kSoftMinSnrWeighting, kP2Weighting, kEdmWeighting;
 
 namespace {
 
-constexpr const Weighting* kWeightings[] = {&kUnweighted, &kSnrWeighting, &kMinSnrWeighting, &kP2Weighting,
-                                            &kEdmWeighting};
+constexpr const Weighting* kWeightings[] = {&kUnweighted,          &kSnrWeighting, &kMinSnrWeighting,
+                                            &kSoftMinSnrWeighting, &kP2Weighting,  &kEdmWeighting};
 
 double square(double x) {
   return x * x;

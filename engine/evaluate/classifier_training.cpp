@@ -81,7 +81,7 @@ class ClassifierTrainer {
     state_.upload(stream_, &state);
     LearningRateConfig rates;
     rates.peak = training_.peak_learning_rate;
-    rates.shape = LearningRateShape::Cosine;
+    rates.schedule = learning_rate_of("cosine", "the classifier");
     rates.steps = training_.steps;
     rates.warmup_steps = training_.steps / 16;
     learning_rates_.upload(stream_, learning_rate_table(rates).data());

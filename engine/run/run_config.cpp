@@ -8,6 +8,7 @@
 
 #include "engine/io/option_name.h"
 #include "engine/run/name_json.h"
+#include "engine/training/learning_rate.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -62,7 +63,7 @@ Json RunConfig::numbers() const {
   visit(*this, [&](const auto& value, const RunOption& option) {
     if (option.role == OptionRole::Numbers) those[option.key] = json_of(value);
   });
-  if (lr_schedule != "constant") those["steps"] = steps;
+  if (learning_rate_of(lr_schedule, option_name("lr_schedule")).stretches()) those["steps"] = steps;
   return those;
 }
 

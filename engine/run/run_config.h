@@ -12,6 +12,7 @@
 #include "engine/diffusion/quantity.h"
 #include "engine/diffusion/weighting.h"
 #include "engine/io/json_file.h"
+#include "engine/training/learning_rate.h"
 #include "engine/training/level_draw.h"
 #include "kernels/seams/conv.h"
 
@@ -114,7 +115,11 @@ struct RunConfig {
     visitor(run.seed, RunOption{"seed", "seed of weights, order, noise"});
     visitor(run.lr, RunOption{"lr", "peak learning rate", inside(0, 10), {}, Numbers});
     visitor(run.lr_schedule,
-            RunOption{"lr_schedule", "constant, linear or cosine, after the warm-up", {}, {}, Numbers});
+            RunOption{"lr_schedule",
+                      "the rate after the warm-up, with its numbers: " + either_of(learning_rate_names()),
+                      {},
+                      {},
+                      Numbers});
     visitor(run.warmup, RunOption{"warmup", "steps of linear warm-up", at_least(0), {}, Numbers});
     visitor(run.adam_betas, RunOption{"adam_betas", "the two decay rates of AdamW", from_to_below(0, 1), {}, Numbers});
     visitor(run.weight_decay, RunOption{"weight_decay", "decoupled weight decay", between(0, 10), {}, Numbers});
@@ -207,7 +212,7 @@ struct RunConfig {
 
   Json json() const;     // every value but those of OptionRole::Start
   Json numbers() const;  // those that the numbers of the run depend on; steps are among them unless the learning rate
-                         // is constant, since its other shapes stretch with them
+                         // does not stretch with them
   Json before() const;   // RunOption::before of every option that has it
   void check() const;    // UserError that names the first option whose value is out of range
 };

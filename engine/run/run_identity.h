@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the numbers of a run depend on, and whether a run may go on from a checkpoint: seed, data, architecture, batch,
 // precision, optimiser, learning rate, noise schedule, loss, weights and draw of levels, flips. Threads, micro-batch
-// and the intervals of logs, previews and checkpoints are free. steps belongs to it unless the learning rate is
-// constant: the other shapes stretch with it. So do the kernels that compute them, unless other_kernels says that they
+// and the intervals of logs, previews and checkpoints are free. steps belongs to it where the learning rate
+// stretches with it. So do the kernels that compute them, unless other_kernels says that they
 // may differ.
 #pragma once
 #include "engine/checkpoint/snapshot.h"

@@ -1,49 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// Learning-rate schedules, by the formulas of diffusers' get_scheduler.
+// The list of learning-rate schedules, and the table of a run.
 #include "engine/training/learning_rate.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <numbers>
 
+#include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
 #include "kernels/error.h"
 
 namespace ito {
+
+extern const LearningRate kConstantRate, kLinearRate, kCosineRate, kInverseSqrtRate;
+
 namespace {
-constexpr std::array<std::string_view, 3> kShapes = {"constant", "linear",
-                                                     "cosine"};  // in the order of the enumerators
+
+constexpr const LearningRate* kRates[] = {&kConstantRate, &kLinearRate, &kCosineRate, &kInverseSqrtRate};
+
+}  // namespace
+
+std::span<const LearningRate* const> learning_rates() {
+  return kRates;
 }
 
-LearningRateShape learning_rate_shape_of(std::string_view name, const std::string& where) {
-  std::string allowed;
-  for (size_t i = 0; i < kShapes.size(); ++i) {
-    if (kShapes[i] == name) return static_cast<LearningRateShape>(i);
-    allowed += (i ? ", " : "") + std::string(kShapes[i]);
-  }
-  fail<UserError>(where, ": learning-rate schedule '", name, "' is not implemented; use one of ", allowed,
-                  did_you_mean(name, {kShapes.begin(), kShapes.end()}));
+std::vector<std::string> learning_rate_names() {
+  std::vector<std::string> names;
+  for (const LearningRate* one : kRates) names.emplace_back(one->name);
+  return names;
 }
 
-std::string_view name_of(LearningRateShape shape) {
-  return kShapes.at(static_cast<size_t>(shape));
+std::vector<std::string> learning_rate_lines() {
+  std::vector<std::string> lines;
+  for (const LearningRate* one : kRates)
+    for (std::string& line : choice_lines(one->name, one->summary, one->numbers)) lines.push_back(std::move(line));
+  return lines;
+}
+
+LearningRateChoice::LearningRateChoice() : schedule_(&kCosineRate) {}
+
+std::string LearningRateChoice::text() const {
+  return choice_text(schedule_->name, schedule_->numbers, values_);
+}
+
+LearningRateChoice learning_rate_of(std::string_view text, const std::string& where) {
+  for (const LearningRate* one : kRates)
+    if (one->name == choice_name(text)) return {one, choice_values(text, one->numbers, where)};
+  fail<UserError>(where, ": ", quote_name(choice_name(text)), " is not known; use one of ",
+                  list_names(learning_rate_names()), did_you_mean(choice_name(text), learning_rate_names()));
 }
 
 double learning_rate_at(const LearningRateConfig& config, int64_t step) {
-  if (step < config.warmup_steps)
-    return config.peak * static_cast<double>(step) / static_cast<double>(config.warmup_steps);
-  const double length = static_cast<double>(std::max<int64_t>(1, config.steps - config.warmup_steps));
-  const double progress = static_cast<double>(step - config.warmup_steps) / length;
-  switch (config.shape) {
-    case LearningRateShape::Constant:
-      return config.peak;
-    case LearningRateShape::Linear:
-      return config.peak * std::max(0.0, 1 - progress);
-    case LearningRateShape::Cosine:
-      return config.peak * 0.5 * (1 + std::cos(std::numbers::pi * progress));
-  }
-  return config.peak;
+  const RatePlace place{static_cast<double>(step), static_cast<double>(config.warmup_steps),
+                        static_cast<double>(config.steps)};
+  if (step < config.warmup_steps) return config.peak * place.step / place.warmup;
+  return config.peak * config.schedule.share(place);
 }
 
 std::vector<float> learning_rate_table(const LearningRateConfig& config) {

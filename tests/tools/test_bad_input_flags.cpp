@@ -111,8 +111,11 @@ TEST_F(BadInput, TrainingFlags) {
       row({"--threads", "1000000"}, "--threads 1000000: expected 0 to 4096 (0: all cores)"),
       row({"--precision", "fp8"}, "--precision fp8: expected fp32 or bf16*"),
       row({"--lr-schedule", "cosin"},
-          "--lr-schedule: learning-rate schedule 'cosin' is not implemented; use one of constant, linear, cosine; did "
-          "you mean 'cosine'?"),
+          "--lr-schedule: 'cosin' is not known; use one of 'constant', 'linear', 'cosine', 'inverse-sqrt'; did you "
+          "mean "
+          "'cosine'?"),
+      row({"--lr-schedule", "inverse-sqrt:reference=0"},
+          "--lr-schedule inverse-sqrt: reference is 0; expected 1 to 1e+12"),
       row({"--prediction-type", "eps"},
           "--prediction-type: prediction_type 'eps' is not implemented; use one of epsilon, sample, v_prediction, "
           "score, flow_prediction, mean"),
@@ -120,8 +123,9 @@ TEST_F(BadInput, TrainingFlags) {
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
       row({"--loss-weighting", "minsnr"},
-          "--loss-weighting: 'minsnr' is not known; use one of 'none', 'snr', 'min-snr', 'p2', 'edm'; did you mean "
-          "'min-snr'?"),
+          "--loss-weighting: 'minsnr' is not known; use one of 'none', 'snr', 'min-snr', 'soft-min-snr', 'p2', 'edm'; "
+          "did "
+          "you mean 'min-snr'?"),
       row({"--loss-weighting", "p2:k=0"}, "--loss-weighting p2: k is 0; expected 1e-06 to 1e+06"),
       row({"--loss-weighting", "snr:gamma=5"}, "--loss-weighting snr: has no number 'gamma'; it has none"),
       row({"--timestep-sampling", "lognormal"},

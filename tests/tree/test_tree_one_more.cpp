@@ -84,11 +84,15 @@ TEST(OneMore, AMetricIsAFileAndItsPlaceInTheList) {
 }
 
 TEST(OneMore, AWeightingIsAFileAndItsPlaceInTheList) {
-  expect_one_list("engine/diffusion/weightings/", "Weighting", "engine/diffusion/weighting.cpp", 5);
+  expect_one_list("engine/diffusion/weightings/", "Weighting", "engine/diffusion/weighting.cpp", 6);
 }
 
 TEST(OneMore, ADrawOfLevelsIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/training/level_draws/", "LevelDraw", "engine/training/level_draw.cpp", 4);
+}
+
+TEST(OneMore, ALearningRateIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/training/learning_rates/", "LearningRate", "engine/training/learning_rate.cpp", 4);
 }
 
 TEST(OneMore, APredictionIsALine) {

@@ -117,7 +117,8 @@ void print_weights(RunConfig run, const Given& given, bool json) {
   print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
 }
 
-TrainSettings train_settings(const RunConfig& run) {
+// `run` then says in full what its words came to.
+TrainSettings train_settings(RunConfig& run) {
   run.check();
   TrainSettings s;
   s.batch = run.batch;
@@ -127,7 +128,8 @@ TrainSettings train_settings(const RunConfig& run) {
   s.capture = !run.eager;
   s.compute = compute_type_of(run.precision, "--precision");
   s.learning_rate.peak = run.lr;
-  s.learning_rate.shape = learning_rate_shape_of(run.lr_schedule, "--lr-schedule");
+  s.learning_rate.schedule = learning_rate_of(run.lr_schedule, "--lr-schedule");
+  run.lr_schedule = s.learning_rate.schedule.text();
   s.learning_rate.warmup_steps = run.warmup;
   s.learning_rate.steps = run.steps;
   s.optimizer.beta1 = run.adam_betas[0];
@@ -313,6 +315,8 @@ std::string choices_help() {
   for (const std::string& line : weighting_lines()) text += "  " + line + "\n";
   text += "Draws of timesteps, in the same way:\n";
   for (const std::string& line : level_draw_lines()) text += "  " + line + "\n";
+  text += "Learning rates after the warm-up:\n";
+  for (const std::string& line : learning_rate_lines()) text += "  " + line + "\n";
   return text;
 }
 

@@ -43,6 +43,8 @@ const Published kPublished[] = {
     {"snr", [](double snr) { return snr; }},
     {"min-snr", [](double snr) { return std::min(snr, 5.0); }},
     {"min-snr:gamma=0.25", [](double snr) { return std::min(snr, 0.25); }},
+    {"soft-min-snr", [](double snr) { return 1 / (1 / snr + 0.25); }},
+    {"soft-min-snr:gamma=0.25", [](double snr) { return 1 / (1 / snr + 4); }},
     {"p2", [](double snr) { return snr / (1 + snr); }},
     {"p2:k=2,gamma=0.5", [](double snr) { return snr / std::sqrt(2 + snr); }},
     {"p2:k=0.5,gamma=2", [](double snr) { return snr / (0.5 + snr) / (0.5 + snr); }},
@@ -67,13 +69,10 @@ TEST(Weighting, HasItsLimits) {
     const char* text;
     double at_noise[5], at_data[5];  // of epsilon, sample, v_prediction, score, flow_prediction
   } cases[] = {
-      {"none", {1, 1, 1, 1, 1}, {1, 1, 1, 0, 1}},
-      {"snr", {1, 0, 0, 1, 0}, {1, inf, 1, 0, 1}},
-      {"min-snr", {1, 0, 0, 1, 0}, {0, 5, 0, 0, 0}},
-      {"p2", {1, 0, 0, 1, 0}, {0, 1, 0, 0, 0}},
-      {"p2:k=2,gamma=0.5", {root, 0, 0, root, 0}, {0, inf, 0, 0, 0}},
-      {"p2:gamma=2", {1, 0, 0, 1, 0}, {0, 0, 0, 0, 0}},
-      {"p2:gamma=0", {1, 0, 0, 1, 0}, {1, inf, 1, 0, 1}},
+      {"none", {1, 1, 1, 1, 1}, {1, 1, 1, 0, 1}},       {"snr", {1, 0, 0, 1, 0}, {1, inf, 1, 0, 1}},
+      {"min-snr", {1, 0, 0, 1, 0}, {0, 5, 0, 0, 0}},    {"soft-min-snr", {1, 0, 0, 1, 0}, {0, 4, 0, 0, 0}},
+      {"p2", {1, 0, 0, 1, 0}, {0, 1, 0, 0, 0}},         {"p2:k=2,gamma=0.5", {root, 0, 0, root, 0}, {0, inf, 0, 0, 0}},
+      {"p2:gamma=2", {1, 0, 0, 1, 0}, {0, 0, 0, 0, 0}}, {"p2:gamma=0", {1, 0, 0, 1, 0}, {1, inf, 1, 0, 1}},
       {"edm", {inf, 4, 4, inf, 4}, {1, inf, 1, 0, 1}},
   };
   ASSERT_EQ(Quantity::all().size(), 6u) << "these and the reverse mean, which is of a step and has no limit of its own";
@@ -183,9 +182,10 @@ TEST(Weighting, WordsAndRefusals) {
   EXPECT_EQ(weighting_lines().at(2), "min-snr: min(SNR, gamma) on the loss of x0; Hang et al. 2023");
   EXPECT_EQ(weighting_lines().at(3), "  gamma=5 (1e-06 to 1e+09): the largest weight of x0");
   const auto refusal = [](const std::string& text) { return user_error([&] { weighting(text); }); };
-  EXPECT_EQ(refusal("min-snt"),
-            "--loss-weighting: 'min-snt' is not known; use one of 'none', 'snr', 'min-snr', 'p2', 'edm'; did you mean "
-            "'min-snr'?");
+  EXPECT_EQ(
+      refusal("min-snt"),
+      "--loss-weighting: 'min-snt' is not known; use one of 'none', 'snr', 'min-snr', 'soft-min-snr', 'p2', 'edm'; did "
+      "you mean 'min-snr'?");
   EXPECT_EQ(refusal("min-snr:gama=5"),
             "--loss-weighting min-snr: has no number 'gama'; it has 'gamma'; did you mean 'gamma'?");
   EXPECT_EQ(refusal("snr:k=1"), "--loss-weighting snr: has no number 'k'; it has none");

@@ -103,7 +103,7 @@ Outcome train(const Dataset& data, bool flip, bool fed, int steps) {
   TrainSettings settings;
   settings.batch = kBatch;
   settings.seed = 5;
-  settings.learning_rate = {2e-3, LearningRateShape::Constant, 0, 100};
+  settings.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 100};
   settings.byte_images = fed && data.pixels_f32.empty();
   settings.flip = fed && flip;
   Trainer trainer(tiny_network(R"({"num_class_embeds": 3})"), NoiseSchedule(schedule), settings);

@@ -63,7 +63,7 @@ TrainSettings settings_of_test(int micro_batch) {
   TrainSettings s;
   s.batch = 2 * images_per_chunk() + 1;
   s.micro_batch = micro_batch;
-  s.learning_rate = {2e-2, LearningRateShape::Constant, 0, 10};
+  s.learning_rate = {2e-2, learning_rate_of("constant", ""), 0, 10};
   return s;
 }
 

@@ -28,7 +28,7 @@ TrainSettings settings_of(int batch, TrainLoss loss) {
   TrainSettings s;
   s.batch = batch;
   s.seed = 41;
-  s.learning_rate = {2e-3, LearningRateShape::Constant, 0, 1000};
+  s.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 1000};
   s.loss = loss;
   return s;
 }

@@ -19,7 +19,7 @@ TrainSettings settings_with(float dropout, int micro_batch) {
   settings.batch = kBatch * images_per_chunk() / 4;
   settings.micro_batch = micro_batch;
   settings.seed = kSeed;
-  settings.learning_rate = {2e-3, LearningRateShape::Constant, 0, 100};
+  settings.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 100};
   settings.class_dropout = dropout;
   return settings;
 }

@@ -32,7 +32,7 @@ TrainSettings settings_of(int batch, const std::string& draw, const std::string&
   TrainSettings s;
   s.batch = batch;
   s.seed = 41;
-  s.learning_rate = {2e-3, LearningRateShape::Constant, 0, 1000};
+  s.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 1000};
   s.level_draw = level_draw_of(draw, Family::Vp, "");
   s.weighting = loss_weighting_of(weighting, small_config(), "");
   return s;

@@ -33,7 +33,7 @@ TrainSettings small_settings(int batch) {
   TrainSettings s;
   s.batch = batch;
   s.seed = 41;
-  s.learning_rate = {2e-3, LearningRateShape::Constant, 0, 1000};
+  s.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 1000};
   return s;
 }
 
