@@ -7,9 +7,10 @@
 
 namespace ito {
 
-ModelOnDevice load_model(const std::string& path, int height, int width) {
+ModelOnDevice load_model(const std::string& path, int height, int width, const std::string& average) {
   ModelOnDevice loaded;
   loaded.model = read_model(path);
+  if (!average.empty()) take_average(loaded.model.files, average);
   take_kernels_of(loaded.model.files);
   loaded.scheduler = loaded.model.scheduler();
   loaded.network = loaded.model.network(height, width);

@@ -15,8 +15,8 @@ struct ModelOnDevice {
   DeviceBuffer<float> weights;
 };
 
-// height, width: 0 for what the configuration says. Warns of what it passes over. The kernels that the checkpoint was
-// made with are taken from now on.
-ModelOnDevice load_model(const std::string& path, int height, int width);
+// height, width: 0 for what the configuration says. average: one of those beside the model's weights, in their place.
+// Warns of what it passes over. The kernels that the checkpoint was made with are taken from now on.
+ModelOnDevice load_model(const std::string& path, int height, int width, const std::string& average = {});
 
 }  // namespace ito

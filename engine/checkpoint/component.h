@@ -12,11 +12,12 @@
 namespace ito {
 
 struct Component {
-  std::string folder;                                 // beside scheduler/, and its key in model_index.json
-  std::string class_name;                             // in model_index.json
-  Json config;                                        // FOLDER/config.json
-  std::vector<std::string> class_names;               // by label, of a network with classes; empty: not known
-  std::optional<LatentScale> latents = std::nullopt;  // of a network of another one's codes
+  std::string folder;                                     // beside scheduler/, and its key in model_index.json
+  std::string class_name;                                 // in model_index.json
+  Json config;                                            // FOLDER/config.json
+  std::vector<std::string> class_names;                   // by label, of a network with classes; empty: not known
+  std::optional<LatentScale> latents = std::nullopt;      // of a network of another one's codes
+  std::vector<std::pair<std::string, Json>> beside = {};  // further files of the directory: where a model came from
 };
 
 // Folders that a network may stand in: of one component, or of all architectures that can be read.

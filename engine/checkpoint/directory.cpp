@@ -32,6 +32,9 @@ void write_model(const std::string& directory, const Component& component, const
   const auto write_arenas = [&] {
     if (!layout.all().empty())
       write_weights((temporary / component.folder / kWeightsFile).string(), layout, weights, ranks);
+    for (const KeptAverage& average : snapshot ? snapshot->averages : std::vector<KeptAverage>())
+      write_weights((temporary / component.folder / average_file(average.name)).string(), layout, average.weights,
+                    ranks);
     if (snapshot) write_snapshot((temporary / kTrainingStateFile).string(), layout, *snapshot, ranks);
   };
   if (ranks && ranks->rank() > 0) return write_arenas();
@@ -50,6 +53,7 @@ void write_model(const std::string& directory, const Component& component, const
     if (!component.class_names.empty())
       write_json_file((temporary / kClassNamesFile).string(), Json(component.class_names));
     if (component.latents) write_json_file((temporary / kLatentsFile).string(), json_of(*component.latents));
+    for (const auto& [name, content] : component.beside) write_json_file((temporary / name).string(), content);
     write_arenas();
     if (statistics) write_json_file((temporary / kStatisticsFile).string(), json_of(*statistics));
     if (snapshot && !snapshot->kernel_table.choices.empty())

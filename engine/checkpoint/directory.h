@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing a model: a diffusers directory (model_index.json, the component's folder, scheduler/). A training checkpoint
-// is such a directory, its component holding the EMA weights, plus ito_state.safetensors with what training goes on
-// from. level_statistics.json holds what was measured of the network by timestep (engine/diffusion/level_statistics.h).
-// kernels.json says which kernels its layers were run by, where a device leaves a choice
-// (engine/checkpoint/kernel_table_file.h).
-// class_names.json says what its classes are called, where that is known; latents.json by which scale it was given
-// another network's codes (engine/data/latent_scale.h). OUT/checkpoint-<step>/ are the
-// checkpoints of a run, OUT/latest names the newest.
+// is such a directory, its component holding the EMA weights (and beside them any further averages), plus
+// ito_state.safetensors with what training goes on from. level_statistics.json holds what was measured of the network
+// by timestep (engine/diffusion/level_statistics.h). kernels.json says which kernels its layers were run by, where a
+// device leaves a choice (engine/checkpoint/kernel_table_file.h). class_names.json says what its classes are called,
+// where that is known; latents.json by which scale it was given another network's codes (engine/data/latent_scale.h).
+// OUT/checkpoint-<step>/ are the checkpoints of a run, OUT/latest names the newest.
 #pragma once
 #include <string>
 #include <vector>

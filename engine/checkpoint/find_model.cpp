@@ -2,6 +2,7 @@
 // See find_model.h. The component's folder wins, and the root is the fallback: the files of 2022 are flat.
 #include "engine/checkpoint/find_model.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "engine/checkpoint/foreign_config.h"
@@ -114,6 +115,24 @@ ModelFiles find_model(const std::string& path, const ComponentFolders& folders) 
   files.kernels = first_existing({directory / kKernelsFile});
   files.state = first_existing({directory / kTrainingStateFile});
   return files;
+}
+
+void take_average(ModelFiles& files, const std::string& name) {
+  const fs::path folder = fs::path(files.config).parent_path(), wanted = folder / average_file(name);
+  std::vector<std::string> names;
+  std::error_code ignored;
+  const std::string around = average_file("/");  // what stands before and behind a name
+  const std::string before = around.substr(0, around.find('/')), behind = around.substr(around.find('/') + 1);
+  for (const auto& item : fs::directory_iterator(folder, ignored)) {
+    const std::string file = item.path().filename().string();
+    if (file.size() > before.size() + behind.size() && file.starts_with(before) && file.ends_with(behind))
+      names.push_back(file.substr(before.size(), file.size() - before.size() - behind.size()));
+  }
+  std::sort(names.begin(), names.end());
+  const bool is_there = std::find(names.begin(), names.end(), name) != names.end();
+  ITO_USER_CHECK(is_there, folder.string(), ": has no average ", quote_name(name), " beside the model's weights; ",
+                 names.empty() ? "there is none" : "use one of " + list_names(names));
+  files.weights = wanted.string();
 }
 
 SchedulerConfig read_scheduler(const ModelFiles& files) {

@@ -26,6 +26,10 @@ struct ModelFiles {
 // config.json (then there are no weights or scheduler: "").
 ModelFiles find_model(const std::string& path, const ComponentFolders& folders);
 
+// One of the averages that a run keeps beside its model's weights, by name, in their place. UserError where it is none,
+// with the names of those that are.
+void take_average(ModelFiles& files, const std::string& name);
+
 // Defaults where there is none, with a warning if there are weights. Warns of keys that are passed over.
 SchedulerConfig read_scheduler(const ModelFiles& files);
 

@@ -19,6 +19,11 @@ inline constexpr const char* kTrainingStateFile = "ito_state.safetensors";
 inline constexpr const char* kMetricsFile = "metrics.jsonl";  // of a run
 inline constexpr const char* kLatestFile = "latest";          // of a run: the name of its newest checkpoint
 
+// A further average of a run's weights, as a variant of the weights file: diffusers' variant="ema-NAME".
+inline std::string average_file(const std::string& name) {
+  return "diffusion_pytorch_model.ema-" + name + ".safetensors";
+}
+
 // checkpoint-000600
 inline std::string checkpoint_name(int64_t step) {
   const std::string digits = std::to_string(step);

@@ -83,7 +83,7 @@ void remove_leftovers(const std::string& out) {
     const size_t mark = name.find(".partial");
     if (mark == std::string::npos) continue;
     const std::string whole = name.substr(0, mark);
-    for (const char* ours : {"checkpoint-", "samples-", kConfigFile, kLatestFile, "loss.svg"})
+    for (const char* ours : {"checkpoint-", "ema-", "samples-", kConfigFile, kLatestFile, "loss.svg"})
       if (whole.starts_with(ours)) doomed.push_back(it->path());
   }
   for (const fs::path& path : doomed) fs::remove_all(path);

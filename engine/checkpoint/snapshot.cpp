@@ -107,12 +107,13 @@ std::string read_kernels(const SafetensorsFile& state) {
   return {bytes.begin(), bytes.end()};
 }
 
-size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks) {
+size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks, int emas) {
   size_t most = 0;
   for (int rank = 0; rank < ranks; ++rank)
     most = std::max(most, static_cast<size_t>(part_of_rank(layout, ranks, rank).count));
   const size_t arena = sizeof(float) * most;
-  return 7 * arena;  // weights, moments and EMA; the first three once more as tensors of the file
+  // Weights, moments and averages; the first three once more as tensors of the file.
+  return static_cast<size_t>(6 + emas) * arena;
 }
 
 TrainingSnapshot read_snapshot(const std::string& path, const ParameterLayout& layout) {

@@ -15,6 +15,12 @@ namespace ito {
 
 class Communicator;
 
+// A further average of the weights, a file of its own beside the first one's.
+struct KeptAverage {
+  std::string name;  // engine/training/ema_list.h
+  ArenaPart weights;
+};
+
 struct TrainingSnapshot {
   TrainState state{};
   uint64_t seed = 0;
@@ -24,6 +30,7 @@ struct TrainingSnapshot {
   KernelTable kernel_table;                        // what its layers were run by; a file of its own
   LevelLosses level_losses;                        // of a draw of levels that follows them
   ArenaPart weights, first_moment, second_moment;  // whole arenas, but of several ranks their parts
+  std::vector<KeptAverage> averages;               // likewise; none of the state's file
 };
 // ranks: as write_weights has them.
 void write_snapshot(const std::string& path, const ParameterLayout& layout, const TrainingSnapshot& snapshot,
@@ -33,6 +40,6 @@ std::string read_kernels(const SafetensorsFile& state);  // the snapshot's `kern
 
 // Memory of the host that writing a checkpoint takes at most: the snapshot's arenas, the EMA weights, and what is put
 // into the file's layout; of so many ranks' parts.
-size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks = 1);
+size_t checkpoint_copy_bytes(const ParameterLayout& layout, int ranks = 1, int emas = 1);
 
 }  // namespace ito

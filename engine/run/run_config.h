@@ -76,6 +76,8 @@ struct RunConfig {
   double weight_decay = 1e-6;
   double grad_clip = 1.0;
   double ema_decay = 0.9999;
+  std::string ema;  // "": ema_decay alone
+  int64_t ema_snapshots = 0;
   std::string precision = "fp32";
   std::string scheduler;  // "": none
   std::string reverse;    // "": the scheduler's
@@ -129,6 +131,20 @@ struct RunConfig {
                                      from_to_below(0, 1),
                                      {},
                                      Numbers});
+    visitor(run.ema,
+            RunOption{"ema",
+                      "moving averages kept in one pass, the first of which is the model's weights: decays and "
+                      "widths of power functions, as in 0.9999,sigma-rel-0.05,sigma-rel-0.1; not given: the "
+                      "one of ema_decay",
+                      {},
+                      {},
+                      Numbers,
+                      ""});
+    visitor(run.ema_snapshots,
+            RunOption{"ema_snapshots",
+                      "steps between snapshots of the averages by power functions, from which `ito ema` makes the "
+                      "average of any width",
+                      at_least(0), "none"});
     visitor(run.precision, RunOption{"precision", "fp32 or bf16 activations (masters are fp32)", {}, {}, Numbers});
     visitor(run.scheduler, RunOption{"scheduler",
                                      "a scheduler_config.json, or a model or checkpoint that holds one: the noise "

@@ -17,6 +17,7 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/io/chart.h"
 #include "engine/io/option_name.h"
+#include "engine/run/ema_snapshots.h"
 #include "engine/run/name_json.h"
 #include "engine/run/preview.h"
 
@@ -29,7 +30,12 @@ namespace fs = std::filesystem;
 
 RunFolder::RunFolder(const RunConfig& run, const Component& component, const SchedulerConfig& scheduler,
                      const RunIdentity& identity, Communicator& ranks)
-    : run_(run), component_(component), scheduler_(scheduler), identity_(identity), ranks_(ranks) {
+    : run_(run),
+      emas_(emas_of(run.ema, run.ema_decay, option_name("ema"))),
+      component_(component),
+      scheduler_(scheduler),
+      identity_(identity),
+      ranks_(ranks) {
   if (ranks.rank() == 0) claim();
   ranks.barrier();
 }
@@ -113,6 +119,7 @@ void RunFolder::remove_pictures_past(int64_t step) const {
     const std::optional<int64_t> drawn = step_of_preview(item.path().filename().string());
     if (drawn && *drawn > step && item.is_regular_file()) doomed.push_back(item.path());
   }
+  remove_ema_snapshots_past(run_.out, step);
   for (const fs::path& picture : doomed) fs::remove(picture);
   if (logged_steps_.empty())
     fs::remove(path("loss.svg"));
@@ -136,6 +143,10 @@ void RunFolder::restore(Trainer& trainer, const FoundCheckpoint& checkpoint) {
   trainer.upload(Trainer::Arena::FirstMoment, snapshot.first_moment.values);
   trainer.upload(Trainer::Arena::SecondMoment, snapshot.second_moment.values);
   trainer.upload(Trainer::Arena::Ema, read_weights(files.weights, trainer.layout()));
+  for (int e = 1; e < trainer.ema_count(); ++e)
+    trainer.upload(Trainer::ema_arena(e),
+                   read_weights((fs::path(files.weights).parent_path() / average_file(emas_.at(e).name)).string(),
+                                trainer.layout()));
   trainer.set_state(snapshot.state);
   if (files.statistics.empty())
     warn(checkpoint.path, ": has no ", kStatisticsFile, "; what the run measures by timestep begins anew");
@@ -205,6 +216,8 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
     metrics_.sync();
     timings_.sync();
   }
+  for (int e = 1; e < trainer.ema_count(); ++e)
+    snapshot.averages.push_back({emas_.at(e).name, trainer.download_part(Trainer::ema_arena(e))});
   const std::string name = checkpoint_name(step);
   write_model(path(name), component_, scheduler_, trainer.layout(), trainer.download_part(Trainer::Arena::Ema),
               &snapshot, &statistics, ranks_.size() > 1 ? &ranks_ : nullptr);
@@ -213,6 +226,19 @@ void RunFolder::write_checkpoint(Trainer& trainer, int64_t step) {
   write_latest(run_.out, latest_);
   write_loss_chart();
   prune_checkpoints(run_.out, step, run_.keep_last, run_.keep_every);
+}
+
+bool RunFolder::wants_snapshot(int64_t step) const {
+  return run_.ema_snapshots != 0 && (step % run_.ema_snapshots == 0 || step == run_.steps);
+}
+
+void RunFolder::write_ema_snapshot(Trainer& trainer, int64_t step) {
+  std::vector<SnapshotAverage> averages;
+  for (int e = 0; e < trainer.ema_count(); ++e)
+    if (emas_.at(e).sigma_rel > 0)
+      averages.push_back({emas_[e].sigma_rel, trainer.download_part(Trainer::ema_arena(e))});
+  ito::write_ema_snapshot(run_.out, step, trainer.state().applied, trainer.layout(), averages,
+                          ranks_.size() > 1 ? &ranks_ : nullptr);
 }
 
 void RunFolder::write_loss_chart() const {

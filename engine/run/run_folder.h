@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of a training run: config.json, metrics.jsonl (nothing that changes from run to run), timings.jsonl,
-// loss.svg, samples-<step>.png, checkpoint-<step>/ and `latest`. Whenever the process is killed, what is there is a run
-// that can be resumed: files and checkpoints appear whole, and metrics.jsonl is cut back to the checkpoint.
+// loss.svg, samples-<step>.png, ema-<step>/, checkpoint-<step>/ and `latest`. Whenever the process is killed, what is
+// there is a run that can be resumed: files and checkpoints appear whole, and metrics.jsonl is cut back to the
+// checkpoint.
 #pragma once
 #include <optional>
 #include <string>
@@ -14,6 +15,7 @@
 #include "engine/run/run_config.h"
 #include "engine/run/run_identity.h"
 #include "engine/run/step_log.h"
+#include "engine/training/ema_list.h"
 #include "engine/training/trainer.h"
 
 namespace ito {
@@ -40,7 +42,8 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   // With run.resume and a checkpoint: refuses options that would give other numbers, else puts the trainer where the
-  // newest whole checkpoint was, cuts the logs back to it and removes the previews past it. Returns the steps done, 0
+  // newest whole checkpoint was, cuts the logs back to it and removes the previews and
+  // snapshots past it. Returns the steps done, 0
   // for a fresh start.
   int64_t start(Trainer& trainer);
 
@@ -50,6 +53,9 @@ class RunFolder {
   std::string log(Trainer& trainer, double seconds, double waited, const std::optional<RankTimes>& ranks);
   // A checkpoint, `latest`, the chart; then older checkpoints go as run.keep_last and run.keep_every say.
   void write_checkpoint(Trainer& trainer, int64_t step);
+  // Whether the snapshots that run.ema_snapshots asks for have one after this step, and one: all ranks together.
+  bool wants_snapshot(int64_t step) const;
+  void write_ema_snapshot(Trainer& trainer, int64_t step);
   void write_loss_chart() const;
   bool has_checkpoint() const { return !latest_.empty(); }
   std::string latest_checkpoint() const { return path(latest_); }
@@ -63,6 +69,7 @@ class RunFolder {
   void restore(Trainer& trainer, const FoundCheckpoint& checkpoint);
 
   RunConfig run_;
+  std::vector<NamedEma> emas_;
   Component component_;
   SchedulerConfig scheduler_;
   RunIdentity identity_;

@@ -132,7 +132,8 @@ size_t Trainer::data_bytes() const {
 }
 
 size_t Trainer::checkpoint_bytes() const {
-  return device_memory_is_the_hosts() && settings_.checkpoints ? checkpoint_copy_bytes(layout(), ranks()) : 0;
+  return device_memory_is_the_hosts() && settings_.checkpoints ? checkpoint_copy_bytes(layout(), ranks(), ema_count())
+                                                               : 0;
 }
 
 Trainer::Trainer(const Network& network, const NoiseSchedule& schedule, const TrainSettings& settings,
@@ -178,7 +179,7 @@ void Trainer::declare() {
   for (const IndexRange& range : own_ranges_) updated += range.count;
   buffers.add(weights_, arena, "weights");
   buffers.add(bf16_weights_, program().reads_bf16_weights() ? arena : 0, "weights in bf16");
-  buffers.add(ema_, arena, "EMA weights");
+  for (int e = 0; e < ema_count(); ++e) buffers.add(emas_[e], arena, "EMA weights");
   buffers.add(gradients_, trainable, "gradients");
   waiting_.resize(passes_.buffers - 1);
   for (DeviceBuffer<float>& buffer : waiting_) buffers.add(buffer, trainable, "gradients of a pass");
@@ -284,11 +285,14 @@ void Trainer::run_step() {
 // While the weights of one range travel, those of the next are made.
 void Trainer::update() {
   bf16* const rounded = bf16_weights_.data();
+  EmaArenas emas;
+  emas.count = ema_count();
+  for (int e = 0; e < emas.count; ++e) emas.of[e] = emas_[e].data();
   int64_t part = 0;  // where the range's moments begin
   for (size_t i = 0; i < own_ranges_.size(); ++i) {
     const auto [first, count] = own_ranges_[i];
     adamw_ema(stream_, weights_.data() + first, first_moment_.data() + part, second_moment_.data() + part,
-              ema_.data() + first, rounded && !shared_ ? rounded + first : nullptr, gradients_.data() + first, count,
+              emas.from(first), rounded && !shared_ ? rounded + first : nullptr, gradients_.data() + first, count,
               state_.data(), settings_.optimizer);
     if (shared_) shared_->share_weights(stream_, static_cast<int>(i), weights_.data());
     part += count;

@@ -62,16 +62,18 @@ class Trainer {
   size_t planned_bytes() const;  // everything the trainer keeps on the device
   KernelChoices kernel_choices() const;
 
-  // Whole arenas on the host, in the layout's order. set_weights also sets the EMA and clears the optimiser. Of several
-  // ranks all call download together, and a moment takes the place of the last step's gradients.
+  // Whole arenas on the host, in the layout's order. set_weights also sets every EMA and clears the optimiser. Of
+  // several ranks all call download together, and a moment takes the place of the last step's gradients.
   void set_weights(const std::vector<float>& weights);
-  enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };
+  enum class Arena { Weights, Gradients, FirstMoment, SecondMoment, Ema };  // Ema: the first average
+  static Arena ema_arena(int number) { return static_cast<Arena>(static_cast<int>(Arena::Ema) + number); }
+  int ema_count() const { return settings_.optimizer.ema_count; }
   std::vector<float> download(Arena arena);
   // Of several ranks each gets its part of what a checkpoint holds; of one, all.
   ArenaPart download_part(Arena arena);
-  void gather_ema();  // so that ema() is whole; of several ranks all call it
+  void gather_ema();  // the first, so that ema() is whole; of several ranks all call it
   void upload(Arena arena, const std::vector<float>& values);
-  const float* ema() const { return ema_.data(); }  // device memory; of several ranks, whole after gather_ema
+  const float* ema() const { return emas_[0].data(); }  // device memory; of several ranks, whole after gather_ema
 
   // One step on a batch, of which this rank is given own_images().
   void step(const TrainBatch& batch);
@@ -142,7 +144,8 @@ class Trainer {
   Stream stream_{"training"};
   Graph graph_;
   bool warm_ = false;
-  DeviceBuffer<float> weights_, gradients_, ema_;
+  DeviceBuffer<float> weights_, gradients_;
+  DeviceBuffer<float> emas_[kMostEmas];               // ema_count() of them
   DeviceBuffer<float> first_moment_, second_moment_;  // of own_ranges_ alone, one after the other
   DeviceBuffer<bf16> bf16_weights_;                   // of all weights, where an op of the network reads it
   std::vector<DeviceBuffer<float>> waiting_;  // gradients of further subtrees of passes; gradients_ is the first

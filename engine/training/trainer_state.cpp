@@ -19,7 +19,7 @@ bool is_moment(Trainer::Arena arena) {
 
 void Trainer::set_weights(const std::vector<float>& weights) {
   upload(Arena::Weights, weights);
-  upload(Arena::Ema, weights);
+  for (int e = 0; e < ema_count(); ++e) upload(ema_arena(e), weights);
   first_moment_.zero(stream_);
   second_moment_.zero(stream_);
   TrainState initial{};
@@ -29,7 +29,8 @@ void Trainer::set_weights(const std::vector<float>& weights) {
 }
 
 DeviceBuffer<float>& Trainer::buffer_of(Arena arena) {
-  DeviceBuffer<float>* buffers[] = {&weights_, &gradients_, &first_moment_, &second_moment_, &ema_};
+  if (arena >= Arena::Ema) return emas_[static_cast<int>(arena) - static_cast<int>(Arena::Ema)];
+  DeviceBuffer<float>* buffers[] = {&weights_, &gradients_, &first_moment_, &second_moment_};
   return *buffers[static_cast<int>(arena)];
 }
 
@@ -42,7 +43,7 @@ ArenaPart Trainer::download_part(Arena arena) {
 }
 
 void Trainer::gather_ema() {
-  if (shared_) shared_->gather_arena(stream_, ema_.data());
+  if (shared_) shared_->gather_arena(stream_, emas_[0].data());
 }
 
 // What is not there, beyond what is trained, is 0.

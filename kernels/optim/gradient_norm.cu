@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The global gradient norm and what one optimiser step decides from it.
 //   norm = sqrt(sum g^2);  clip factor = min(1, max_norm / (norm + 1e-6))  (torch.nn.utils.clip_grad_norm_)
-//   apply = norm and loss are finite;  ema decay = min(max, 1 - (1 + s / inv_gamma)^-power), s = updates before this
-//   one
+//   apply = norm and loss are finite;  decays of the averages: EmaProfile
 // Squares and sums are in double: an fp32 square overflows at 1.8e19, a size a gradient may have before clipping.
 // A block sums kNormSpan elements into one partial; on a CPU in sixteen lanes, folded in order. Bytes an element: 4.
 // The decision is one block: a block because a single thread would wait for memory once a partial.
@@ -41,6 +40,15 @@ KERNEL void gradient_square_sums_kernel(double* partial, const float* gradient, 
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
+// s: updates before this one. The power in double: at a million updates 1 - decay is a hundred thousandth.
+DEVICE float ema_decay(const EmaProfile& ema, const OptimizerSettings& settings, double s) {
+  if (ema.power > 0.0) return s > 0.0 ? static_cast<float>(double_exp(ema.power * double_log(s / (s + 1.0)))) : 0.0f;
+  const double ramp = 1.0 - double_exp(-static_cast<double>(settings.ema_ramp) *
+                                       double_log(1.0 + s / static_cast<double>(settings.ema_inv_gamma)));
+  const double most = static_cast<double>(ema.max_decay);
+  return static_cast<float>(ramp < most ? ramp : most);
+}
+
 // A float learning rate, because every later use is fp32.
 DEVICE void decide(TrainState* state, double loss, double norm, const float* learning_rates,
                    const OptimizerSettings& settings) {
@@ -62,10 +70,9 @@ DEVICE void decide(TrainState* state, double loss, double norm, const float* lea
     state->bias_correction1 = static_cast<float>(1.0 - state->beta1_power);
     state->bias_correction2 = static_cast<float>(1.0 - state->beta2_power);
     const double s = static_cast<double>(state->applied);
-    const double ramp = 1.0 - double_exp(-static_cast<double>(settings.ema_power) *
-                                         double_log(1.0 + s / static_cast<double>(settings.ema_inv_gamma)));
-    const double most = static_cast<double>(settings.ema_max_decay);
-    state->ema_decay = static_cast<float>(ramp < most ? ramp : most);
+    state->ema_decay = ema_decay(settings.emas[0], settings, s);
+    for (int i = 1; i < kMostEmas; ++i)
+      if (i < settings.ema_count) state->more_ema_decays[i - 1] = ema_decay(settings.emas[i], settings, s);
     state->applied += 1;
     state->skipped_in_row = 0;
   } else {
@@ -125,6 +132,8 @@ void optimizer_prepare(Stream& stream, TrainState* state, const float* loss, int
   ITO_CHECK(state && learning_rates, "optimizer_prepare: the state or the learning rate table is null");
   ITO_CHECK(settings.ema_inv_gamma > 0.0f, "optimizer_prepare: ema_inv_gamma is ", settings.ema_inv_gamma,
             ", expected above 0");
+  ITO_CHECK(settings.ema_count >= 1 && settings.ema_count <= kMostEmas, "optimizer_prepare: ", settings.ema_count,
+            " moving averages, expected 1 to ", kMostEmas);
   constexpr int NT = block_threads(kThreads);
   const int chunk = images_per_chunk();
   check_leaves("optimizer_prepare", ceil_div(batch, chunk));

@@ -5,6 +5,8 @@
 
 namespace ito {
 
+inline constexpr int kMostEmas = 4;  // moving averages of the weights that one update keeps
+
 struct TrainState {
   int64_t step;                 // training steps begun: picks the data, the noise and the learning rate
   int64_t applied;              // updates applied (step less the skipped ones): Adam's bias correction, the EMA ramp
@@ -23,10 +25,11 @@ struct TrainState {
   float bias_correction1;  // 1 - beta1^k
   float bias_correction2;
   float ema_decay;
-  int32_t apply;  // 0: skip
+  int32_t apply;                         // 0: skip
+  float more_ema_decays[kMostEmas - 1];  // of the further averages; nothing shows them, so nothing keeps them
 
-  // visitor(name, field) for every field: what a checkpoint keeps is the whole state, what only the log shows included,
-  // since a line may come before the next step has set it anew. State: TrainState or const TrainState.
+  // visitor(name, field) for every field but the last: what a checkpoint keeps is the whole state, what only the log
+  // shows included, since a line may come before the next step has set it anew. State: TrainState or const TrainState.
   template <class State, class Visitor>
   static void visit(State& s, const Visitor& visitor) {
     visitor("step", s.step);

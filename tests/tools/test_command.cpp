@@ -6,7 +6,8 @@
 namespace ito {
 namespace {
 
-const Words kSubcommands{"train", "sample", "predict", "inspect", "convert", "eval", "likelihood", "bench", "profile"};
+const Words kSubcommands{"train", "sample", "predict",    "inspect", "convert",
+                         "ema",   "eval",   "likelihood", "bench",   "profile"};
 
 TEST(Command, HelpShowsEverySubcommandAndDefaults) {
   const ChildResult help = run_ito({"--help"});

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <list>
 
+#include "engine/checkpoint/names.h"
 #include "models/unet/unet.h"
 #include "tests/tools/tiny_run.h"
 
@@ -182,6 +183,80 @@ TEST(ConvertCommand, Refuses) {
   EXPECT_FALSE(fs::exists(folder / "b"));
   fs::remove_all(folder / "b.partial");
   EXPECT_EQ(convert(folder / "bare", folder / "b/").exit_code, 0);
+}
+
+// Averages beside the first are weights of their own, and what `ito ema` makes of the snapshots is the average that
+// training kept, where the width is a kept one: coefficients are 1 and 0 to 1e-9, and the weights of size 1.
+TEST(Averages, AreSampledByNameAndMadeAfterwards) {
+  const TinyRun tiny;
+  const std::string run = tiny / "run", last = run + "/checkpoint-000008/unet/";
+  const ChildResult trained =
+      run_ito(tiny.train + Words{"--out", run, "--steps", "8", "--checkpoint-every", "4", "--keep-last", "0", "--ema",
+                                 "0.9,sigma-rel-0.100,sigma-rel-0.05", "--ema-snapshots", "2"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_EQ(read_json_file(run + "/config.json").at("ema"), "0.9,sigma-rel-0.1,sigma-rel-0.05");
+
+  const auto weights_of = [](const std::string& path) {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    std::map<std::string, std::vector<float>> all;
+    for (const std::string& name : file.names()) all[name] = file.read_f32(name);
+    return all;
+  };
+  const auto expect_near = [&](const std::string& a, const std::string& b, double tolerance) {
+    const auto want = weights_of(a), got = weights_of(b);
+    ASSERT_EQ(want.size(), got.size());
+    double largest = 0;
+    for (const auto& [name, values] : want)
+      for (size_t i = 0; i < values.size(); ++i)
+        largest = std::max(largest, std::fabs(double{values[i]} - double{got.at(name)[i]}));
+    EXPECT_LE(largest, tolerance) << a << " and " << b;
+  };
+  for (const char* name : {"0.1", "0.05"}) {
+    const std::string out = tiny / (std::string("made-") + name);
+    const ChildResult made = run_ito({"ema", run, "--sigma-rel", name, "--out", out});
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+    expect_near(last + average_file(std::string("sigma-rel-") + name), out + "/unet/" + kWeightsName, 1e-6);
+    const Json told = read_json_file(out + "/ema.json");
+    EXPECT_EQ(told.at("snapshots").size(), 8u);
+    EXPECT_EQ(told.at("updates"), 8);
+  }
+  // Of an earlier step, in the place that has its name; and another width, which is neither of the kept ones.
+  ASSERT_EQ(run_ito({"ema", run, "--sigma-rel", "0.1", "--at", "4"}).exit_code, 0);
+  expect_near(run + "/checkpoint-000004/unet/" + average_file("sigma-rel-0.1"),
+              run + "/sigma-rel-0.1-at-000004/unet/" + kWeightsName, 1e-6);
+  ASSERT_EQ(run_ito({"ema", run, "--sigma-rel", "0.07"}).exit_code, 0);
+  EXPECT_NE(read_bytes(run + "/sigma-rel-0.07-at-000008/unet/" + kWeightsName), read_bytes(last + kWeightsName));
+
+  // By name from the run, and by path once converted.
+  const Words draw{"--count", "2", "--sampler", "ddim", "--steps", "2", "--raw", "--out"};
+  const auto sample = [&](const std::string& out, const Words& from) {
+    const ChildResult drawn = run_ito(Words{"sample"} + from + draw + Words{tiny / out});
+    EXPECT_EQ(drawn.exit_code, 0) << drawn.err;
+    return read_bytes(tiny / (out + "/samples.safetensors"));
+  };
+  ASSERT_EQ(run_ito({"convert", "--from", run, "--ema", "sigma-rel-0.1", "--out", tiny / "copy"}).exit_code, 0);
+  EXPECT_EQ(read_bytes(tiny / ("copy/unet/" + std::string(kWeightsName))),
+            read_bytes(last + average_file("sigma-rel-0.1")));
+  const std::string named = sample("a", {"--checkpoint", run, "--ema", "sigma-rel-0.1"});
+  EXPECT_TRUE(named == sample("b", {"--checkpoint", tiny / "copy"}));
+  EXPECT_FALSE(named == sample("c", {"--checkpoint", run}));
+
+  const auto refused = [](const Words& words, const std::string& mark) {
+    const std::string message = refusal(words);
+    EXPECT_NE(message.find(mark), std::string::npos) << message;
+  };
+  refused({"convert", "--from", run, "--ema", "0.9", "--out", tiny / "no"},
+          "unet: has no average '0.9' beside the model's weights; use one of 'sigma-rel-0.05', 'sigma-rel-0.1'\n");
+  refused({"ema", run, "--sigma-rel", "0.3"}, "--sigma-rel 0.3: expected 0.001 to 0.28");
+  refused({"ema", run, "--sigma-rel", "0.1", "--at", "5"},
+          "--at 5: " + run + " has no snapshot of this step; it has 2, 4, 6, 8\n");
+  refused({"ema", run, "--sigma-rel", "0.07"}, "already exists and is not an empty folder");
+  refused({"ema", tiny / "copy", "--sigma-rel", "0.07"}, "has no snapshots of averages; train with");
+  fs::create_directories(run + "/ema-000009");
+  SafetensorsWriter other;
+  other.add("x", {1}, std::vector<float>{0});
+  other.write(run + "/ema-000009/x.safetensors");
+  refused({"ema", run, "--sigma-rel", "0.08"}, "ema-000009/x.safetensors: its metadata have updates '', expected a");
 }
 
 }  // namespace

@@ -65,7 +65,10 @@ INSTANTIATE_TEST_SUITE_P(OfChunksAndRagged, Batches,
 
 TEST_F(RankCommand, ThreeGoOnWithWhatFourBegan) {
   const TinyRun run;
-  const Words words = run.train + Words{"--batch", "30", "--steps", "6", "--checkpoint-every", "3", "--flip"};
+  const Words words =
+      run.train +
+      Words{"--batch",         "30", "--steps", "6", "--checkpoint-every", "3", "--flip", "--ema", "sigma-rel-0.1,0.9",
+            "--ema-snapshots", "3"};
   ASSERT_EQ(run_ito(words + Words{"--out", run / "alone"}).exit_code, 0);
   ASSERT_EQ(run_ranks(4, words + Words{"--out", run / "moved"}).exit_code, 0);
   std::filesystem::remove_all(run / "moved/checkpoint-000006");

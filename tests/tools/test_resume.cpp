@@ -77,7 +77,10 @@ TEST(Resume, AfterManyKillsEveryFileIsThatOfAnUninterruptedRun) {
 TEST(Resume, FromEveryStepGivesTheSameFiles) {
   constexpr int kSteps = 12;
   TrainingRun whole({3});
-  ASSERT_EQ(whole.run(training_options(kSteps, {"--checkpoint-every", "1", "--keep-last", "0"})), 0) << whole.errors();
+  ASSERT_EQ(whole.run(training_options(kSteps, {"--checkpoint-every", "1", "--keep-last", "0", "--ema",
+                                                "0.99,sigma-rel-0.1,0.5", "--ema-snapshots", "4"})),
+            0)
+      << whole.errors();
   const std::string expected = whole.beside("expected");
   std::filesystem::copy(whole.path(), expected, std::filesystem::copy_options::recursive);
   const std::set<std::string> checkpoints = whole.checkpoints();
@@ -135,6 +138,7 @@ TEST(Resume, RefusesWhatWouldGiveOtherNumbers) {
        "--adam-betas [0.9,0.999]: run/checkpoint-000006 was trained with [0.95,0.999]"},
       {{"--prediction-type", "epsilon"},
        "--prediction-type \"epsilon\": run/checkpoint-000006 was trained with \"sample\""},
+      {{"--ema", "0.9999,0.99"}, "--ema \"0.9999,0.99\": run/checkpoint-000006 was trained with \"\";"},
       {{"--steps", "9"}, "--steps 9: run/checkpoint-000006 was trained with 6;"},  // the cosine would stretch
   };
   for (const auto& c : cases) {

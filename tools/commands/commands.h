@@ -26,6 +26,7 @@ void add_restore_command(CLI::App& app, Communicator& ranks);
 void add_inspect_command(CLI::App& app);
 void add_convert_command(CLI::App& app);
 void add_decode_command(CLI::App& app);
+void add_ema_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_measure_command(CLI::App& app);
 void add_profile_command(CLI::App& app);

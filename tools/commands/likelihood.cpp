@@ -12,6 +12,7 @@
 #include "engine/io/input_file.h"
 #include "engine/io/sample_grid.h"
 #include "kernels/seams/memory_limit.h"
+#include "tools/commands/average_flag.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
@@ -134,7 +135,7 @@ void run(const LikelihoodOptions& o, const CLI::App& command, Communicator& rank
   check(o);
   method.check(o);
   set_threads_of_rank(ranks, o.threads);
-  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, 0, 0), o.guidance);
+  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, 0, 0, o.ema), o.guidance);
   check_out_is_outside(o.out, model.model.files.directory);
   const NoiseSchedule schedule(model.scheduler);
   check_timestep_count(model.network.time, model.model.where, schedule.steps());
@@ -204,6 +205,7 @@ void add_likelihood_command(CLI::App& app, Communicator& ranks) {
       ->add_option("--checkpoint", o->checkpoint,
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
+  add_average_flag(*command, o->ema);
   command->add_option("--data", o->data, "the points: a data set, as for train")->required();
   command->add_option("--out", o->out, "folder for likelihood.json, likelihood.svg and likelihood.png")->required();
   command->add_option("--method", o->method, "which, of those below");

@@ -13,4 +13,7 @@ void check_out_is_outside(const std::string& out, const std::string& model_folde
 // work may take.
 void make_output_folder(const std::string& out, const char* file);
 
+// The folder that a model is written to whole, without a trailing slash. UserError where it would bury something.
+std::string new_directory(const std::string& out);
+
 }  // namespace ito

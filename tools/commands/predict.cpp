@@ -14,6 +14,7 @@
 #include "engine/program/memory_check.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_on_device.h"
+#include "tools/commands/average_flag.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/guidance_flags.h"
@@ -23,7 +24,7 @@ namespace ito {
 namespace {
 
 struct PredictOptions {
-  std::string checkpoint, input, output, precision = "fp32";
+  std::string checkpoint, ema, input, output, precision = "fp32";
   GuidanceFlags guidance;
   int batch = 64, threads = 0;
 };
@@ -108,8 +109,8 @@ void run(const PredictOptions& o, const CLI::App& command, Communicator& ranks) 
                      sample_type == TensorType::F64,
                  o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
-  const ModelOnDevice model =
-      with_guidance(load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3])), o.guidance);
+  const ModelOnDevice model = with_guidance(
+      load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]), o.ema), o.guidance);
   refuse_same_file(o.output, model.model.files.weights, "the model's weights");
   refuse_same_file(o.output, model.model.files.config, "the model's configuration");
   const Network& network = model.network;
@@ -155,6 +156,7 @@ void add_predict_command(CLI::App& app, Communicator& ranks) {
       ->add_option("--checkpoint", o->checkpoint,
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
+  add_average_flag(*command, o->ema);
   command->add_option("--input", o->input, "safetensors: sample (N, C, H, W), timestep (N), class_labels (N)")
       ->required();
   command->add_option("--output", o->output, "safetensors file to write, with `prediction`")->required();

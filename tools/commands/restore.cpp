@@ -16,6 +16,7 @@
 #include "kernels/seams/choices.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_on_device.h"
+#include "tools/commands/average_flag.h"
 #include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
@@ -40,7 +41,7 @@ constexpr char kThere = '1', kMissing = '0';  // a letter a measurement
 constexpr double kSameSigma = 1e-9;           // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
-  std::string checkpoint, op, measurements, solver, out, precision = "fp32", profiled;
+  std::string checkpoint, ema, op, measurements, solver, out, precision = "fp32", profiled;
   std::vector<std::string> set;
   ClipFlags clip;
   GuidanceFlags guidance;
@@ -306,7 +307,7 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
   const std::string op_text = operator_of(o, file);
   const double sigma_y = sigma_y_of(o, file), noise = 2 * sigma_y;  // of images in [-1, 1]
   const IndexRange range = range_of(o, file);
-  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, o.height, o.width), o.guidance);
+  const ModelOnDevice model = with_guidance(load_model(o.checkpoint, o.height, o.width, o.ema), o.guidance);
   check_places(o, model.model);
   check_shape(o, file, model);
   const Network& network = model.network;
@@ -388,6 +389,7 @@ void add_restore_command(CLI::App& app, Communicator& ranks) {
       ->add_option("--checkpoint", o->checkpoint,
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
+  add_average_flag(*command, o->ema);
   command->add_option("--measurements", o->measurements, "what ito measure wrote")->required();
   command->add_option("--solver", o->solver, "which, of those below")->required();
   command

@@ -17,6 +17,7 @@
 #include "engine/samplers/sampler_options.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_on_device.h"
+#include "tools/commands/average_flag.h"
 #include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
@@ -35,7 +36,7 @@ namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
+  std::string checkpoint, ema, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
   NoiseOptions noise;
   ClipFlags clip;
   GuidanceFlags guidance;
@@ -91,7 +92,7 @@ void check(const SampleOptions& o) {
 
 // The model, with the scheduler that is asked for in the place of its own.
 ModelOnDevice load(const SampleOptions& o) {
-  ModelOnDevice model = load_model(o.checkpoint, o.height, o.width);
+  ModelOnDevice model = load_model(o.checkpoint, o.height, o.width, o.ema);
   if (o.scheduler.empty()) return model;
   model.model.files.scheduler = scheduler_file(o.scheduler);
   model.scheduler = model.model.scheduler();
@@ -307,6 +308,7 @@ void add_sample_command(CLI::App& app, Communicator& ranks) {
       ->add_option("--checkpoint", o->checkpoint,
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
+  add_average_flag(*command, o->ema);
   command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");

@@ -20,6 +20,7 @@
 #include "engine/run/run_config.h"
 #include "engine/run/run_folder.h"
 #include "engine/training/batch_feed.h"
+#include "engine/training/ema_list.h"
 #include "engine/training/fit_memory.h"
 #include "engine/training/trainer.h"
 #include "kernels/seams/device.h"
@@ -136,7 +137,15 @@ TrainSettings train_settings(RunConfig& run) {
   s.optimizer.beta2 = run.adam_betas[1];
   s.optimizer.weight_decay = static_cast<float>(run.weight_decay);
   s.optimizer.max_gradient_norm = static_cast<float>(run.grad_clip);
-  s.optimizer.ema_max_decay = static_cast<float>(run.ema_decay);
+  ITO_USER_CHECK(run.ema.empty() || run.ema_decay == RunConfig().ema_decay, "--ema-decay ", run.ema_decay,
+                 ": is the one average without --ema, which is ", run.ema, "; leave one of them out");
+  const std::vector<NamedEma> emas = emas_of(run.ema, run.ema_decay, "--ema");
+  if (!run.ema.empty()) run.ema = text_of(emas);
+  set_emas(s.optimizer, emas);
+  ITO_USER_CHECK(run.ema_snapshots == 0 || std::ranges::any_of(emas, [](const NamedEma& e) { return e.sigma_rel > 0; }),
+                 "--ema-snapshots ", run.ema_snapshots,
+                 ": --ema has no average by a power function to keep; add two, "
+                 "sigma-rel-0.05 and sigma-rel-0.1");
   return s;
 }
 
@@ -273,6 +282,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
         trainer.gather_ema();
         if (preview) preview->write(trainer, folder.path(preview_name(done)));
       }
+      if (folder.wants_snapshot(done)) folder.write_ema_snapshot(trainer, done);
     } catch (const RunEnded&) {
       throw;
     } catch (const UserError& e) {

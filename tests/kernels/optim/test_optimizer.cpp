@@ -2,6 +2,9 @@
 // Gradient norm, the decisions of a step, AdamW and the moving average: against fp64 and against PyTorch's numbers.
 #include "kernels/optim/adamw.h"
 
+#include <deque>
+#include <memory>
+
 #include "engine/ranks/subtrees.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/sum_tree.h"
@@ -128,16 +131,42 @@ TEST(OptimizerPrepare, EmaDecayRamps) {
     for (const double inv_gamma : {1.0, 20.0}) {
       for (const double applied : {0.0, 1.0, 2.0, 10.0, 1000.0, 1e6, 1e9}) {
         OptimizerSettings settings;
-        settings.ema_power = static_cast<float>(power), settings.ema_inv_gamma = static_cast<float>(inv_gamma);
+        settings.ema_ramp = static_cast<float>(power), settings.ema_inv_gamma = static_cast<float>(inv_gamma);
         TrainState start = fresh_state();
         start.applied = static_cast<int64_t>(applied);
         state.upload_raw({start});
         optimizer_prepare(stream, state, loss, 1, partial, 1, table, settings);
-        const double ramp = 1 - std::pow(1 + applied / inv_gamma, -static_cast<double>(settings.ema_power));
-        const double want = std::min(static_cast<double>(settings.ema_max_decay), ramp);
+        const double ramp = 1 - std::pow(1 + applied / inv_gamma, -static_cast<double>(settings.ema_ramp));
+        const double want = std::min(static_cast<double>(settings.emas[0].max_decay), ramp);
         EXPECT_NEAR(state.raw()[0].ema_decay, want, u) << applied << " updates";
       }
     }
+  }
+}
+
+// (1 - 1/t)^power, t counted from 1; a decay's rounding to fp32 is half a unit of a number below 1.
+TEST(OptimizerPrepare, PowerFunctionsHaveTheirDecays) {
+  Stream stream;
+  DeviceArray<float> loss(stream, Values{1}), table(stream, Values{1e-3});
+  DeviceArray<double> partial(stream, 1);
+  partial.upload_raw({1.0});
+  DeviceArray<TrainState> state(stream, 1);
+  for (const double applied : {0.0, 1.0, 9.0, 1000.0, 1e6}) {
+    OptimizerSettings settings;
+    settings.emas[1].power = 17.97;
+    settings.emas[2].max_decay = 0.5f;
+    settings.emas[3].power = 1;
+    settings.ema_count = kMostEmas;
+    TrainState start = fresh_state();
+    start.applied = static_cast<int64_t>(applied);
+    state.upload_raw({start});
+    optimizer_prepare(stream, state, loss, 1, partial, 1, table, settings);
+    const TrainState s = state.raw()[0];
+    const double kept = 1 - 1 / (applied + 1), ramp = 1 - std::pow(1 + applied, -0.75);
+    EXPECT_NEAR(s.ema_decay, std::min<double>(0.9999f, ramp), u);
+    EXPECT_NEAR(s.more_ema_decays[0], std::pow(kept, 17.97), u) << applied;
+    EXPECT_NEAR(s.more_ema_decays[1], std::min(0.5, ramp), u) << applied;
+    EXPECT_NEAR(s.more_ema_decays[2], kept, u) << applied;
   }
 }
 
@@ -145,6 +174,7 @@ TEST(OptimizerPrepare, EmaDecayRamps) {
 struct Trainer {
   Stream stream;
   DeviceArray<float> weight, m, v, ema, gradient, loss, rates;
+  std::deque<DeviceArray<float>> more;  // the further averages
   DeviceArray<bf16> copy;
   DeviceArray<double> partial;
   DeviceArray<TrainState> state;
@@ -170,7 +200,17 @@ struct Trainer {
     gradient.upload(g);
     gradient_square_sums(stream, partial, gradient, count);
     optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
-    adamw_ema(stream, weight, m, v, ema, copies ? copy.data() : nullptr, gradient, count, state, settings);
+    adamw_ema(stream, weight, m, v, emas(), copies ? copy.data() : nullptr, gradient, count, state, settings);
+  }
+  void keep(const std::vector<EmaProfile>& profiles) {
+    std::copy(profiles.begin(), profiles.end(), settings.emas);
+    settings.ema_count = static_cast<int>(profiles.size());
+    while (more.size() + 1 < profiles.size()) more.emplace_back(stream, ema.values());
+  }
+  EmaArenas emas() {
+    EmaArenas all(ema.data());
+    for (DeviceArray<float>& one : more) all.of[all.count++] = one.data();
+    return all;
   }
   // The same by owners of slices one after the other: each writes its spans' partials where all partials stand, and,
   // when it has everybody's, decides for itself.
@@ -183,12 +223,14 @@ struct Trainer {
     optimizer_prepare(stream, state, loss, 1, partial, static_cast<int64_t>(partial.size()), rates, settings);
     for (int rank = 0; rank < ranks; ++rank) {
       const auto [first, own] = slice_of_rank(count, ranks, rank);
-      adamw_ema(stream, weight + first, m + first, v + first, ema + first, copies ? copy + first : nullptr,
+      adamw_ema(stream, weight + first, m + first, v + first, emas().from(first), copies ? copy + first : nullptr,
                 gradient + first, own, state, settings);
     }
   }
   std::string bits() const {
-    return weight.bits() + m.bits() + v.bits() + ema.bits() + copy.bits() + partial.bits() + state.bits();
+    std::string all = weight.bits() + m.bits() + v.bits() + ema.bits() + copy.bits() + partial.bits() + state.bits();
+    for (const DeviceArray<float>& one : more) all += one.bits();
+    return all;
   }
 };
 
@@ -223,7 +265,7 @@ TEST(AdamW, MatchesFp64StepByStep) {
     trainer.step(g);
     const double norm = std::sqrt(dot(g, g)), scale = std::min(1.0, 1.0 / (norm + 1e-6));
     const double c1 = 1 - std::pow(k.beta1, step + 1), c2 = 1 - std::pow(k.beta2, step + 1), lr = rates[step];
-    const double decay = std::min<double>(k.ema_max_decay, 1 - std::pow(1.0 + step, -0.75));
+    const double decay = std::min<double>(k.emas[0].max_decay, 1 - std::pow(1.0 + step, -0.75));
     Values want_w(count), want_m(count), want_v(count), want_ema(count), size(count), m_size(count), ema_size(count);
     for (int64_t i = 0; i < count; ++i) {
       const double gradient = scale * g[i];
@@ -287,16 +329,44 @@ TEST(AdamW, EveryElementHasTheSameArithmetic) {
   }
 }
 
+// Weights and moments know nothing of how many averages there are, and each average nothing of the others.
+TEST(AdamW, EachAverageIsAsIfAlone) {
+  const std::vector<EmaProfile> profiles{{.power = 7.9}, {}, {.max_decay = 0.3f}, {.power = 17.97}};
+  for (const int64_t count : {3, 2 * 2048 + 1030}) {
+    const Values start = stored<float>(random_values(count, 9)), rates(3, 1e-2);
+    std::vector<std::unique_ptr<Trainer>> alone;
+    for (const EmaProfile& profile : profiles) {
+      alone.push_back(std::make_unique<Trainer>(start, rates));
+      alone.back()->keep({profile});
+      for (int step = 0; step < 3; ++step) alone.back()->step(random_values(count, 90 + step));
+    }
+    for (size_t kept = 2; kept <= profiles.size(); ++kept)
+      for (const bool copies : {false, true}) {
+        Trainer together(start, rates);
+        together.copies = copies;
+        together.keep({profiles.begin(), profiles.begin() + static_cast<int64_t>(kept)});
+        for (int step = 0; step < 3; ++step) together.step(random_values(count, 90 + step));
+        EXPECT_EQ(together.weight.bits() + together.m.bits() + together.v.bits(),
+                  alone[0]->weight.bits() + alone[0]->m.bits() + alone[0]->v.bits());
+        EXPECT_EQ(together.ema.bits(), alone[0]->ema.bits());
+        for (size_t e = 1; e < kept; ++e)
+          EXPECT_EQ(together.more[e - 1].bits(), alone[e]->ema.bits()) << e << " of " << kept << ", " << count;
+      }
+  }
+}
+
 TEST(AdamW, SlicesOfOwnersAreTheWhole) {
   const int64_t count = 5 * kNormSpan + 1234;
   const Values start = stored<float>(random_values(count, 10)), rates(2, 1e-2);
   for (const bool copies : {false, true}) {
     Trainer whole(start, rates);
     whole.copies = copies;
+    if (copies) whole.keep({{}, {.power = 7.9}});
     for (int step = 0; step < 2; ++step) whole.step(random_values(count, 100 + step));
     for (const int ranks : {1, 2, 3, 6, 8}) {  // 8: more than there are spans
       Trainer owners(start, rates);
       owners.copies = copies;
+      if (copies) owners.keep({{}, {.power = 7.9}});
       for (int step = 0; step < 2; ++step) owners.step_in_slices(random_values(count, 100 + step), ranks);
       EXPECT_TRUE(owners.bits() == whole.bits()) << ranks << " ranks";
     }

@@ -20,7 +20,7 @@ inline constexpr const char* kLikelihoodReport = "likelihood.json";
 
 // All flags; those of one method are listed by it.
 struct LikelihoodOptions {
-  std::string checkpoint, data, out, method = "ode", split = "test";
+  std::string checkpoint, ema, data, out, method = "ode", split = "test";
   int64_t count = 0, first = 0;
   int batch = 64, threads = 0, class_number = -1;
   uint64_t seed = 0;
