@@ -48,6 +48,7 @@ struct Architecture {
   std::span<const NamedConfig> named;
   const char* telling_key = nullptr;  // that config.json has in any case: what one without "_class_name" is told by
   Json (*with_variance)(Json config) = nullptr;  // the same with outputs for a learned variance; null: has none
+  Json (*with_classes)(Json config, int classes) = nullptr;  // the same with so many classes; null: has none
 };
 
 using Architectures = std::span<const Architecture* const>;

@@ -86,7 +86,7 @@ void find_named_files(RunConfig& run, const std::string& config_file, const std:
   const fs::path here = fs::canonical(".", ignored);
   const bool in_checkpoint = newest_checkpoint(run.out, component_folders()).has_value();
   const std::pair<const char*, std::string*> names[] = {
-      {"data", &run.data}, {"model", &run.model}, {"scheduler", &run.scheduler}};
+      {"data", &run.data}, {"model", &run.model}, {"init", &run.init}, {"scheduler", &run.scheduler}};
   for (const auto& [key, name] : names) {
     if (std::find(keys.begin(), keys.end(), key) == keys.end() || name->empty()) continue;
     if (key == std::string("data") && *name == "fashion-mnist") continue;

@@ -65,6 +65,7 @@ std::string either_of(const std::vector<std::string>& names);  // "none, snr or 
 struct RunConfig {
   std::string data, out;
   std::string model = "demo";
+  std::string init;  // "": none
   int64_t steps = 10000;
   int batch = 128, micro_batch = 0;
   int64_t max_memory = 0;  // MiB
@@ -104,6 +105,10 @@ struct RunConfig {
     visitor(run.model, RunOption{"model",
                                  "a named model, a config.json for its architecture alone, or a model or checkpoint, "
                                  "whose weights and noise schedule training then starts from"});
+    visitor(run.init, RunOption{"init",
+                                "a model, checkpoint or run to fine-tune: training starts from its weights, with its "
+                                "architecture and, unless told otherwise, its noise schedule; class embeddings are "
+                                "drawn anew where the data has another number of classes"});
     visitor(run.steps, RunOption{"steps", "training steps", between(1, 0x1p31)});
     visitor(run.batch, RunOption{"batch", "images a step", between(1, kMaxBatch), {}, Numbers});
     visitor(run.micro_batch, RunOption{"micro_batch",

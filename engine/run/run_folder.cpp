@@ -105,7 +105,8 @@ void RunFolder::open_logs(int64_t done) {
 Json RunFolder::configuration() const {
   Json all = run_.json();
   const auto is_relative = [](const std::string& name) { return fs::path(name).is_relative() && fs::exists(name); };
-  if (!is_relative(run_.data) && !is_relative(run_.model) && !is_relative(run_.scheduler)) return all;
+  if (!is_relative(run_.data) && !is_relative(run_.model) && !is_relative(run_.init) && !is_relative(run_.scheduler))
+    return all;
   std::error_code error;
   const fs::path here = fs::canonical(".", error), out = fs::canonical(run_.out, error);
   if (!error) all[kStartedIn] = json_of_name(here.lexically_relative(out).string());
@@ -174,8 +175,8 @@ std::string RunFolder::log(Trainer& trainer, double seconds, double waited, cons
   const double elapsed = seconds - logged_seconds_;
   const double images = static_cast<double>((state.step - logged_step_) * run_.batch);
   const double share = std::clamp((waited - logged_wait_) / elapsed, 0.0, 1.0);
-  Json timing = {
-      {"step", state.step}, {"seconds", seconds}, {"images_per_second", images / elapsed}, {"waited_for_data", share}};
+  Json timing = {{"step", state.step},       {"seconds", seconds},         {"images_per_second", images / elapsed},
+                 {"waited_for_data", share}, {"passes", trainer.passes()}, {"pass_images", trainer.pass_images()}};
   std::string of_ranks;
   if (ranks) {
     timing.update(

@@ -210,6 +210,13 @@ size_t Trainer::activation_bytes() const {
   return most;
 }
 
+std::string Trainer::cut() const {
+  const std::string images = join_text(settings_.batch, " images a step");
+  if (ranks() > 1) return join_text(images, ", on this rank in passes of at most ", pass_images());
+  return passes() == 1 ? images + " in one pass"
+                       : join_text(images, " in ", passes(), " passes of at most ", pass_images());
+}
+
 size_t Trainer::planned_bytes() const {
   return activation_bytes() + buffer_bytes_;
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "engine/diffusion/level_statistics.h"
@@ -59,6 +60,10 @@ class Trainer {
   const Program& program() const { return *programs_.front().program; }
   // The images of a batch that this rank's steps are given.
   IndexRange own_images() const { return images_of_ranks_[rank()]; }
+  // How a step is cut: this rank's passes, and the images of the largest of them.
+  int passes() const { return static_cast<int>(passes_.passes.size()); }
+  int pass_images() const { return programs_.front().images; }
+  std::string cut() const;       // "128 images a step in 4 passes of at most 32"
   size_t planned_bytes() const;  // everything the trainer keeps on the device
   KernelChoices kernel_choices() const;
 

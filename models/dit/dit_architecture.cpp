@@ -26,9 +26,15 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   return configured;
 }
 
+Json with_classes(Json config, int classes) {
+  config["num_embeds_ada_norm"] = classes;
+  return config;
+}
+
 }  // namespace
 
 extern const Architecture kDiTTransformer2DModel;
-const Architecture kDiTTransformer2DModel{"DiTTransformer2DModel", "transformer", configure, {}, nullptr};
+const Architecture kDiTTransformer2DModel{
+    "DiTTransformer2DModel", "transformer", configure, {}, nullptr, nullptr, with_classes};
 
 }  // namespace ito

@@ -71,9 +71,15 @@ Json with_variance(Json config) {
   return config;
 }
 
+Json with_classes(Json config, int classes) {
+  config["num_class_embeds"] = classes;
+  return config;
+}
+
 }  // namespace
 
 extern const Architecture kUNet2DModel;
-const Architecture kUNet2DModel{"UNet2DModel", "unet", configure, kNamed, "block_out_channels", with_variance};
+const Architecture kUNet2DModel{"UNet2DModel",        "unet",        configure,   kNamed,
+                                "block_out_channels", with_variance, with_classes};
 
 }  // namespace ito

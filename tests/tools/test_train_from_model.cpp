@@ -47,6 +47,56 @@ TEST(TrainFromModel, StartsFromItsWeights) {
             read_bytes(tiny / ("anew" + std::to_string((model + "/unet/config.json").size())) + "/metrics.jsonl"));
 }
 
+// --init: everything that fits, bit for bit; of a network with other classes its table of them by the seed; a line says
+// which. The model's own training is not taken.
+TEST(TrainFromModel, FineTunesWithOtherClasses) {
+  const TinyRun tiny;
+  const Words v{"--prediction-type", "v_prediction", "--checkpoint-every", "3"};
+  ASSERT_EQ(run_ito(tiny.train + v + Words{"--out", tiny / "first", "--steps", "3"}).exit_code, 0);
+  const std::string model = tiny / "first/checkpoint-000003", table = "class_embedding.weight";
+  fs::remove_all(tiny.images + "/class2");  // two classes are left of three
+  Words train = tiny.train + Words{"--steps", "1", "--lr", "5e-8", "--lr-schedule", "constant", "--warmup", "0"};
+  train.erase(std::find(train.begin(), train.end(), "--model"), std::find(train.begin(), train.end(), "--model") + 2);
+  const ChildResult tuned = run_ito(train + Words{"--out", tiny / "tuned", "--init", tiny / "first"});
+  ASSERT_EQ(tuned.exit_code, 0) << tuned.err;
+  const SafetensorsFile given = SafetensorsFile::open(model + "/" + kWeights);
+  const size_t count = given.names().size();
+  EXPECT_NE(tuned.err.find(join_text("starting from the weights of ", model, "/", kWeights, ": ", count - 1, " of ",
+                                     count, " tensors; drawn anew: ", table,
+                                     ", [2, 32] for [3, 32]; its noise schedule, a new optimiser\n")),
+            std::string::npos)
+      << tuned.err;
+  EXPECT_NE(tuned.err.find("; 8 images a step in one pass\n"), std::string::npos) << tuned.err;
+  const std::string out = tiny / "tuned/checkpoint-000001/";
+  const SafetensorsFile state = SafetensorsFile::open(out + kState);
+  for (const std::string& name : given.names())
+    if (name != table) {
+      EXPECT_LT(largest_difference(given.read_f32(name), state.read_f32("weights." + name)), 2e-6) << name;
+    }
+  EXPECT_EQ(read_json_file(out + "unet/config.json").at("num_class_embeds"), 2);
+  EXPECT_EQ(read_json_file(out + "scheduler/scheduler_config.json").at("prediction_type"), "v_prediction");
+  EXPECT_EQ(state.read_i64("state.step").at(0), 1);
+
+  // It goes on by itself, and the model may be gone by then.
+  fs::rename(tiny / "first", tiny / "away");
+  const ChildResult more = run_ito({"train", "--out", tiny / "tuned", "--resume", "--steps", "2"});
+  ASSERT_EQ(more.exit_code, 0) << more.err;
+  fs::rename(tiny / "away", tiny / "first");
+  // A table for the classes that are there and none besides; the same classes take all of it.
+  const ChildResult dropped =
+      run_ito(train + Words{"--out", tiny / "dropped", "--init", tiny / "tuned", "--class-dropout", "0.5"});
+  EXPECT_NE(dropped.err.find("drawn anew: " + table + ", [3, 32] for [2, 32]"), std::string::npos) << dropped.err;
+  const ChildResult same = run_ito(train + Words{"--out", tiny / "same", "--init", tiny / "dropped"});
+  EXPECT_NE(same.err.find(join_text(": ", count, " of ", count, " tensors; its noise schedule")), std::string::npos)
+      << same.err;
+
+  EXPECT_NE(refusal(train + Words{"--out", tiny / "no", "--init", tiny / "first", "--model", "ddpm-256"})
+                .find("--model ddpm-256: --init " + (tiny / "first") + " has an architecture of its own; leave one"),
+            std::string::npos);
+  EXPECT_NE(refusal(train + Words{"--out", tiny / "no", "--init", tiny.model}).find("found no weights"),
+            std::string::npos);
+}
+
 TEST(TrainFromModel, TakesItsNoiseSchedule) {
   const TinyRun tiny;
   const Words step{"--steps", "1"};

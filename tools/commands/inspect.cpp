@@ -60,8 +60,8 @@ Json peaks_json(const InspectOptions& o, const Network& network, const Scheduler
   if (parameters_of(network).trainable_floats() == 0 || network.asks_level || network.labels == LabelKind::Value)
     return peaks;  // nothing that can be trained
   const NoiseSchedule schedule(scheduler);
+  TrainSettings settings;
   const auto training = [&](int images) {
-    TrainSettings settings;
     settings.batch = images;
     settings.compute = compute;
     settings.learning_rate.steps = RunConfig().steps;
@@ -72,6 +72,8 @@ Json peaks_json(const InspectOptions& o, const Network& network, const Scheduler
   };
   peaks["training"] = {{"peak_bytes", training(o.batch)},
                        {"largest_batch", largest_within(limit, kMaxBatch, training)}};
+  settings.batch = o.batch;
+  peaks["training"]["pass_images"] = largest_micro_batch(network, schedule, settings, limit);
   return peaks;
 }
 
@@ -150,6 +152,8 @@ void print_peaks(const Json& plan) {
       std::printf("peak, %s: %.1f MiB; largest batch in one pass within %.0f MiB: %s\n", mode,
                   plan.at(mode).at("peak_bytes").get<double>() / 1048576,
                   plan.at("limit_bytes").get<double>() / 1048576, largest ? std::to_string(largest).c_str() : "none");
+      if (plan.at(mode).contains("pass_images"))
+        std::printf("training, within that: passes of %s images\n", plan.at(mode).at("pass_images").dump().c_str());
     }
 }
 

@@ -33,6 +33,7 @@
 #include "tools/commands/profile_window.h"
 #include "tools/commands/rank_work.h"
 #include "tools/commands/weight_table.h"
+#include "tools/init_model.h"
 #include "tools/run_paths.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
@@ -70,7 +71,8 @@ Dataset load_data(const RunConfig& run, const ImageShape& image, int sharers) {
 
 // A run that goes on has its architecture and its noise schedule in its checkpoint, wherever they came from.
 Model model_to_train(const RunConfig& run, const std::optional<FoundCheckpoint>& newest, const Given& given) {
-  return newest && !given.model ? read_model(newest->path) : model_of(run.model);
+  if (newest && !given.model) return read_model(newest->path);
+  return run.init.empty() ? model_of(run.model) : read_model(run.init);
 }
 SchedulerConfig scheduler_to_train(RunConfig& run, const Model& model, const std::optional<FoundCheckpoint>& newest,
                                    const Given& given) {
@@ -81,9 +83,14 @@ SchedulerConfig scheduler_to_train(RunConfig& run, const Model& model, const std
   return scheduler;
 }
 
-// Those of the model, where it has any and no training has begun; else drawn by the seed.
-std::vector<float> first_weights(const Model& model, const ParameterLayout& layout, uint64_t seed) {
-  if (model.files.weights.empty()) return initial_weights(layout, seed);
+// Those of the model, as it was read, where it has any and no training has begun; else drawn by the seed.
+std::vector<float> first_weights(const RunConfig& run, const Model& model, const ParameterLayout& layout) {
+  if (!run.init.empty()) {
+    TakenWeights taken = take_weights(model, layout, run.seed);
+    print_note(taken.told + (run.scheduler.empty() ? "" : ", the noise schedule of --scheduler"));
+    return std::move(taken.arena);
+  }
+  if (model.files.weights.empty()) return initial_weights(layout, run.seed);
   print_note("starting from the weights of " + model.files.weights);
   return read_weights(model.files.weights, layout);
 }
@@ -198,6 +205,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
       run.resume ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
   Model model = model_to_train(run, newest, given);
   if (newest) take_kernels_of(find_model(newest->path, component_folders()));
+  const Model as_read = model;
   SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
   const LevelChoices levels = resolve_levels(run, scheduler);
@@ -214,7 +222,9 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   settings.class_dropout = static_cast<float>(run.class_dropout);
   settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
-                 channels, "; choose another --model");
+                 channels, "; choose another ", run.init.empty() ? "--model" : "--init");
+  if (!run.init.empty() && !newest)
+    model = with_classes_of_data(std::move(model), data.class_count(), run.class_dropout > 0);
   Component component = model.component(data.height, data.width);
   const Network network = model.network(data.height, data.width);
   const bool labels = network.labels == LabelKind::Index;
@@ -239,7 +249,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   if (run.max_memory && !run.micro_batch)
     settings.micro_batch = largest_micro_batch(network, schedule, settings, memory_limit);
   Trainer trainer(network, schedule, settings, memory_limit);
-  if (!newest) trainer.set_weights(first_weights(model, trainer.layout(), run.seed));
+  if (!newest) trainer.set_weights(first_weights(run, as_read, trainer.layout()));
   std::optional<Preview> preview;
   if (first_rank)
     preview.emplace(trainer, network, schedule, run.seed, !run.eager, memory_of_rank(ranks, device_memory_limit()));
@@ -249,10 +259,9 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   RunFolder folder(run, component, scheduler, identity, ranks);
   const int64_t first = folder.start(trainer);
   print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
-                       "; model ", run.model, ": ", trainer.layout().count(), " parameters; ",
-                       trainer.planned_bytes() >> 20, " MiB planned",
-                       alone ? "" : join_text(" on each of ", ranks.size(), " ranks"),
-                       run.max_memory ? join_text(", passes of ", trainer.program().options().n, " images") : ""));
+                       "; model ", run.init.empty() ? run.model : run.init, ": ", trainer.layout().count(),
+                       " parameters; ", trainer.planned_bytes() >> 20, " MiB planned",
+                       alone ? "" : join_text(" on each of ", ranks.size(), " ranks"), "; ", trainer.cut()));
   if (run.resume && first)
     print_note("going on from " + folder.latest_checkpoint());
   else if (run.resume)
@@ -362,6 +371,8 @@ void add_train_command(CLI::App& app, Communicator& ranks) {
     }
     ITO_USER_CHECK(*weights || !*json, "--json: is for what --print-weights prints; add it, or leave --json out");
     if (*weights) return print_weights(*run, given, *json);
+    ITO_USER_CHECK(run->init.empty() || run->model == RunConfig().model, "--model ", run->model, ": --init ", run->init,
+                   " has an architecture of its own; leave one of them out");
     ITO_USER_CHECK(!run->data.empty(), "train: --data is missing: fashion-mnist or a path");
     ITO_USER_CHECK(!run->out.empty(), "train: --out is missing: the folder of the run");
     if (const int code = train(*run, given, ranks)) throw EndWith{code};
