@@ -9,6 +9,28 @@
 #include "kernels/error.h"
 
 namespace ito {
+
+void Dataset::want_classes() {
+  ITO_USER_CHECK(!labels.empty() || label_width == 0, name, ": has real-valued labels (",
+                 label_width > 1 ? join_text(label_width, " numbers an image") : join_text(label_values.at(0), ", ..."),
+                 "), the model takes class numbers; give it data with classes, or a model of class_embed_type timestep "
+                 "or identity");
+  label_values.clear();
+  label_width = 0;
+}
+
+void Dataset::want_values(int width) {
+  ITO_USER_CHECK(label_width > 0 || !labels.empty(), name,
+                 ": has no labels, and the model takes real-valued ones (class_embed_type); give it data with labels");
+  if (label_width == 0) {
+    label_values.assign(labels.begin(), labels.end());
+    label_width = 1;
+  }
+  ITO_USER_CHECK(label_width == width, name, ": has labels of ", label_width, " numbers an image, the model takes ",
+                 width);
+  labels.clear();
+}
+
 int Dataset::class_count() const {
   if (labels.empty()) return 0;
   if (!class_names.empty()) return static_cast<int>(class_names.size());
@@ -35,7 +57,8 @@ uint64_t Dataset::fingerprint() const {
   hash = hash_word(hash, pixels_f32.empty() ? 1 : 4);
   hash = hash_bytes(hash, pixels.data(), pixels.size());
   hash = hash_bytes(hash, pixels_f32.data(), pixels_f32.size() * sizeof(float));
-  return hash_bytes(hash, labels.data(), labels.size() * sizeof(int32_t));
+  hash = hash_bytes(hash, labels.data(), labels.size() * sizeof(int32_t));
+  return label_values.empty() ? hash : hash_bytes(hash, label_values.data(), label_values.size() * sizeof(float));
 }
 
 void Dataset::check() const {
@@ -46,6 +69,8 @@ void Dataset::check() const {
             pixels.size(), " bytes and ", pixels_f32.size(), " floats where ", values, " values are expected");
   ITO_CHECK(labels.empty() || labels.size() == static_cast<size_t>(count), name, ": ", labels.size(), " labels for ",
             count, " images");
+  ITO_CHECK(label_values.size() == static_cast<size_t>(count) * static_cast<size_t>(label_width), name, ": ",
+            label_values.size(), " label values for ", count, " images of ", label_width);
 }
 
 }  // namespace ito

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An .npz file as a data set, as published reference batches and guided-diffusion's samples are: `arr_0`, U8
-// (N, H, W, C), and, where it is there, `arr_1` (N), whole numbers, the classes.
+// (N, H, W, C), and, where it is there, `arr_1`: (N), whole numbers, the classes, or real-valued labels, (N) or (N, D).
 #include <filesystem>
 #include <limits>
 
@@ -19,7 +19,16 @@ bool recognises(const std::string& what) {
   return what.ends_with(".npz") && std::filesystem::is_regular_file(what, ignored);
 }
 
+bool is_float(TensorType type) {
+  return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::F64;
+}
+
 void read_labels(const NpzFile& file, Dataset& data) {
+  if (is_float(file.header(kLabels).type)) {
+    const std::vector<double> values = file.read_doubles(kLabels);
+    return take_label_values(data, file.header(kLabels).shape, {values.begin(), values.end()},
+                             join_text(file.path(), ": ", kLabels));
+  }
   const std::vector<int64_t> shape = file.header(kLabels).shape;
   ITO_USER_CHECK(shape == std::vector<int64_t>{data.count}, file.path(), ": ", kLabels, " has the shape ",
                  shape_text(shape), "; [", data.count, "] is expected, a class an image");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A safetensors file as a data set: `samples` (N, C, H, W), F32 (or F16, BF16, F64) in [-1, 1] or U8, and optionally
-// `labels` (N) of whole numbers. What sampling writes can thus be trained or measured on. Latents, another network's
-// codes, come with their `scale` and `shift` (latent_scale.h), which are applied here.
+// `labels`: (N) of whole numbers, or of real ones, (N) or (N, numbers of an image). What sampling writes can thus be
+// trained or measured on. Latents, another network's codes, come with their `scale` and `shift` (latent_scale.h), which
+// are applied here.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -18,6 +19,10 @@ namespace {
 constexpr int kCopies = 2;        // as in the file, and as a Dataset has it
 constexpr int kCodeChannels = 4;  // and more: no picture has as many, the codes of autoencoders have
 
+bool is_float(TensorType type) {
+  return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16 || type == TensorType::F64;
+}
+
 bool recognises(const std::string& what) {
   std::error_code ignored;
   return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
@@ -29,6 +34,8 @@ std::vector<T> channels_last(const std::vector<T>& planar, const Dataset& data) 
 }
 
 void read_labels(const SafetensorsFile& file, Dataset& data) {
+  if (is_float(file.entry("labels").type))
+    return take_label_values(data, file.entry("labels").shape, file.read_floats("labels"), file.path() + ": labels");
   file.check_shape("labels", {data.count});
   for (const int64_t label : file.read_i64("labels", true)) {
     ITO_USER_CHECK(label >= 0 && label < std::numeric_limits<int32_t>::max(), file.path(), ": labels: ", label,
@@ -84,9 +91,7 @@ Dataset load(const std::string& what, const LoadOptions& options) {
     fit_to_options(data, options);
     return data;
   }
-  const bool is_float = entry.type == TensorType::F32 || entry.type == TensorType::F16 ||
-                        entry.type == TensorType::BF16 || entry.type == TensorType::F64;
-  ITO_USER_CHECK(is_float, what, ": tensor 'samples' is ", name_of(entry.type),
+  ITO_USER_CHECK(is_float(entry.type), what, ": tensor 'samples' is ", name_of(entry.type),
                  "; expected U8, 0 to 255, or floats in [-1, 1]");
   check_options(data, options);
   check_data_memory(what, data.count, static_cast<size_t>(data.image_size()) * sizeof(float), kCopies, options);

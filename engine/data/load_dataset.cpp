@@ -4,6 +4,7 @@
 #include "engine/data/load_dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 
@@ -12,6 +13,7 @@
 #include "engine/io/image.h"
 #include "engine/io/input_file.h"
 #include "engine/io/json_file.h"
+#include "engine/io/safetensors.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -82,6 +84,22 @@ void fit_to_options(Dataset& data, const LoadOptions& options) {
     data.width = options.width;
   }
   data.channels = channels;
+}
+
+void take_label_values(Dataset& data, const std::vector<int64_t>& shape, std::vector<float> values,
+                       const std::string& where) {
+  constexpr int64_t kMostNumbers = 1 << 16;
+  const bool fits =
+      (shape.size() == 1 || (shape.size() == 2 && shape[1] >= 1 && shape[1] <= kMostNumbers)) && shape[0] == data.count;
+  ITO_USER_CHECK(fits, where, " has shape ", shape_text(shape), "; [", data.count, "] or [", data.count,
+                 ", numbers of an image] is expected");
+  for (const float value : values)
+    ITO_USER_CHECK(std::isfinite(value), where, ": ", value, " is no label; finite numbers are expected");
+  data.label_width = shape.size() == 1 ? 1 : static_cast<int>(shape[1]);
+  const auto is_class = [](float v) { return v >= 0 && v < 0x1p24f && v == std::floor(v); };
+  if (data.label_width == 1 && std::all_of(values.begin(), values.end(), is_class))
+    data.labels.assign(values.begin(), values.end());
+  data.label_values = std::move(values);
 }
 
 void check_data_memory(const std::string& name, int64_t count, size_t bytes, int copies, const LoadOptions& options) {

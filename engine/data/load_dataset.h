@@ -48,6 +48,10 @@ struct DatasetFormat {
 // For formats.
 // Resizes, crops and converts 8-bit images to what the options ask for: called last.
 void fit_to_options(Dataset& data, const LoadOptions& options);
+// Labels that are floats: real-valued ones, (N) or (N, numbers of an image), and classes too where they can be those.
+// where: begins the UserError.
+void take_label_values(Dataset& data, const std::vector<int64_t>& shape, std::vector<float> values,
+                       const std::string& where);
 // UserError if `copies` of the images, `bytes` each, do not fit: called before anything is allocated.
 void check_data_memory(const std::string& name, int64_t count, size_t bytes, int copies, const LoadOptions& options);
 

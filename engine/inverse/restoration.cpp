@@ -46,6 +46,8 @@ Restoration::Restoration(const Network& network, const float* weights, Measureme
       chunk_(chunk_of(settings)),
       denoiser_(planned(network, settings, plan_)),
       loop_(denoiser_, plan_.table, settings.seed, settings.capture, plan_.hooks.get(), buffers_) {
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "restoring with a network of real-valued class labels is not implemented");
   ITO_USER_CHECK(network.image == op.image(), "restoring: the model is of images of ", network.image.channels, " x ",
                  network.image.height, " x ", network.image.width, ", the operator of ", op.image().channels, " x ",
                  op.image().height, " x ", op.image().width);

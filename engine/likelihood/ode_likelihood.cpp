@@ -20,6 +20,8 @@ Denoiser planned(const Network& network, const ProbabilityFlow& flow, const Like
   ITO_USER_CHECK(s.trace == Trace::Exact || (s.probes >= 1 && s.probes < 1 << 24), "likelihood: ", s.probes,
                  " probes; expected 1 or more");
   check_flow_network(network, flow, "likelihood");
+  ITO_USER_CHECK(network.labels != LabelKind::Value,
+                 "likelihood: a network with real-valued class labels is not implemented");
   // Without times: the solver chooses each image's steps as it goes, so that none is known before the call.
   return Denoiser(network, s.batch, DType::F32, Denoiser::Gradient::Input);
 }

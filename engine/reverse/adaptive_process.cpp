@@ -30,8 +30,6 @@ Denoiser planned(const Network& network, const AdaptivePlan& plan, const Reverse
 
 void check_flow_network(const Network& network, const ProbabilityFlow& flow, const char* doing) {
   const int channels = network.image.channels;
-  ITO_USER_CHECK(network.labels != LabelKind::Value, doing,
-                 ": a network with real-valued class labels is not implemented");
   ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, doing, ": the network has ",
                  network.out_channels, " output channels for ", channels,
                  " of data; expected as many, or twice as many ", "with a learned variance");
@@ -69,7 +67,7 @@ int64_t AdaptiveProcess::thousandths_of(int64_t count) const {
 }
 
 // n: images whose noise and labels are given; the others of the batch have zeros.
-void AdaptiveProcess::begin(int64_t first, int64_t n, const float* initial_noise, const int32_t* labels) {
+void AdaptiveProcess::begin(int64_t first, int64_t n, const float* initial_noise, const LabelRows& labels) {
   const int64_t image = denoiser_.network().image.size(), batch = settings_.batch;
   float* y = solver_.y();
   copy_to_device(stream_, first_.data(), &first, sizeof first);
@@ -82,11 +80,17 @@ void AdaptiveProcess::begin(int64_t first, int64_t n, const float* initial_noise
                 purpose_word(Purpose::InitialNoise), settings_.batch, image);
   }
   if (plan_.flow.noise_std != 1) affine(stream_, y, y, static_cast<float>(plan_.flow.noise_std), 0, batch * image);
-  if (denoiser_.network().labels == LabelKind::Index) {
-    ITO_CHECK(labels, "a class-conditional network sampled without classes");
-    std::vector<int32_t> classes(labels, labels + n);
+  const Network& network = denoiser_.network();
+  if (network.labels == LabelKind::Index) {
+    ITO_CHECK(labels.classes, "a class-conditional network sampled without classes");
+    std::vector<int32_t> classes(labels.classes, labels.classes + n);
     classes.resize(batch);
     copy_to_device(stream_, denoiser_.labels().data, classes.data(), classes.size() * sizeof(int32_t));
+  } else if (network.labels == LabelKind::Value) {
+    ITO_CHECK(labels.values, "a network of real-valued labels sampled without them");
+    std::vector<float> values(labels.values, labels.values + n * network.label_width);
+    values.resize(batch * network.label_width);
+    copy_to_device(stream_, denoiser_.labels().data, values.data(), values.size() * sizeof(float));
   }
 }
 
@@ -100,7 +104,7 @@ void AdaptiveProcess::finish() {
     pack_uint8(stream_, bytes_.data(), images_.data(), static_cast<int64_t>(images_.count()));
 }
 
-DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels) {
+DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels) {
   const int64_t image = denoiser_.network().image.size();
   DrawnImages drawn;
   evaluations_.clear();
@@ -108,7 +112,8 @@ DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* init
   std::vector<uint8_t> bytes(bytes_.count());
   for (int64_t begun = 0; begun < count; begun += settings_.batch) {
     const int64_t n = std::min<int64_t>(settings_.batch, count - begun);
-    begin(first + begun, n, initial_noise ? initial_noise + begun * image : nullptr, labels ? labels + begun : nullptr);
+    begin(first + begun, n, initial_noise ? initial_noise + begun * image : nullptr,
+          labels.from(begun, denoiser_.network().label_width));
     solver_.run(stream_, first + begun, static_cast<int>(n));
     const std::vector<OdeImage> ends = solver_.images(stream_);
     for (int64_t i = 0; i < n; ++i) evaluations_.push_back(ends[i].evaluations + (plan_.ends_clean ? 1 : 0));

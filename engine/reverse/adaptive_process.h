@@ -19,7 +19,7 @@ class AdaptiveProcess {
 
   // Images first .. first+count-1. initial_noise (count, H, W, C) standard normals or null: from the counter. labels:
   // (count) class numbers or null. Error, naming the image, if one does not come to its end.
-  DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels);
+  DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels);
 
   const std::vector<int>& evaluations() const { return evaluations_; }  // of the network, an image of the last call
   // Of the way, an image a thousand; another thread may ask.
@@ -27,7 +27,7 @@ class AdaptiveProcess {
   int64_t thousandths_of(int64_t count) const;  // that `count` images take, those that fill up the last batch included
 
  private:
-  void begin(int64_t first, int64_t n, const float* initial_noise, const int32_t* labels);
+  void begin(int64_t first, int64_t n, const float* initial_noise, const LabelRows& labels);
   void finish();
 
   AdaptivePlan plan_;

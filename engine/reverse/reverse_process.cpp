@@ -34,11 +34,13 @@ bool all_finite(const float* values, int64_t count) {
 struct ReverseProcess::Batch {
   int64_t first, n;
   std::vector<float> noise, step_noise;
-  std::vector<int32_t> labels;
+  std::vector<int32_t> classes;
+  std::vector<float> values;
   BatchStart start() const {
     const auto or_null = [](const auto& values) { return values.empty() ? nullptr : values.data(); };
-    return {
-        .first = first, .initial_noise = or_null(noise), .step_noise = or_null(step_noise), .labels = or_null(labels)};
+    LabelRows labels(or_null(classes));
+    labels.values = or_null(values);
+    return {.first = first, .initial_noise = or_null(noise), .step_noise = or_null(step_noise), .labels = labels};
   }
 };
 
@@ -69,14 +71,15 @@ int64_t ReverseProcess::rows_of(int64_t count) const {
 
 // Batch `number` of images first .. first+count-1.
 ReverseProcess::Batch ReverseProcess::batch_of(int64_t first, int64_t count, int64_t number, const float* initial_noise,
-                                               const int32_t* labels) const {
+                                               const LabelRows& labels) const {
   const int64_t size = settings_.batch, image = denoiser_.network().image.size();
   const int64_t begin = number * size, n = std::min(size, count - begin);
   Batch batch{.first = first + begin,
               .n = n,
               .noise = padded(initial_noise, begin, n, size, image),
               .step_noise = {},
-              .labels = padded(labels, begin, n, size, 1)};
+              .classes = padded(labels.classes, begin, n, size, 1),
+              .values = padded(labels.values, begin, n, size, denoiser_.network().label_width)};
   const GivenDraws& given = settings_.step_noise;
   for (int64_t draw = 0; draw < given.draws; ++draw) {
     const std::vector<float> part = padded(given.values + draw * given.images * image, begin, n, size, image);
@@ -85,7 +88,7 @@ ReverseProcess::Batch ReverseProcess::batch_of(int64_t first, int64_t count, int
   return batch;
 }
 
-DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
+DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
                                 const RowWatch& watch) {
   const int64_t size = settings_.batch, image = denoiser_.network().image.size(), batches = ceil_div(count, size);
   ITO_CHECK(settings_.step_noise.draws == 0 || settings_.step_noise.images == count, "sampling: ", count,

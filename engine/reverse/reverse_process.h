@@ -46,10 +46,9 @@ class ReverseProcess {
 
   // Images first .. first+count-1, of which all but the last batch go out while the next one runs. A short last batch
   // is filled up with further images, which are drawn and dropped. initial_noise (count, H, W, C) standard normals or
-  // null: from the counter. labels: (count) class numbers or null. watch: of the first batch, whose rows go out one by
-  // one if there is one.
-  // Error, naming image and row, if a number that is delivered is not finite.
-  DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const int32_t* labels,
+  // null: from the counter. labels: (count), as the network has them. watch: of the first batch, whose rows go out one
+  // by one if there is one. Error, naming image and row, if a number that is delivered is not finite.
+  DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
                   const RowWatch& watch = {});
 
   Stream& stream() { return loop_.stream(); }
@@ -59,7 +58,8 @@ class ReverseProcess {
 
  private:
   struct Batch;
-  Batch batch_of(int64_t first, int64_t count, int64_t number, const float* initial_noise, const int32_t* labels) const;
+  Batch batch_of(int64_t first, int64_t count, int64_t number, const float* initial_noise,
+                 const LabelRows& labels) const;
   [[noreturn]] void report_not_finite(const Batch& batch);
 
   ReverseSettings settings_;

@@ -20,8 +20,6 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
     : denoiser_(denoiser), table_(table), seed_(seed), capture_(capture), hooks_(hooks) {
   const Network& network = denoiser.network();
   ITO_CHECK(!table_.rows.empty(), "a reverse process of no steps");
-  ITO_USER_CHECK(network.labels != LabelKind::Value,
-                 "sampling from a network with real-valued class labels is not implemented");
   const int channels = network.image.channels;
   ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, "the network has ",
                  network.out_channels, " output channels for ", channels, " of data; sampling expects as many, or ",
@@ -110,8 +108,12 @@ void RowLoop::begin(const BatchStart& start) {
     fill_normal(stream_, state.x, state.counter, purpose_word(Purpose::InitialNoise), state.n, network.image.size());
   if (table_.start_scale != 1) affine(stream_, state.x, state.x, static_cast<float>(table_.start_scale), 0, count);
   if (network.labels == LabelKind::Index) {
-    ITO_CHECK(start.labels, "a class-conditional network sampled without classes");
-    copy_to_device(stream_, denoiser_.labels().data, start.labels, state.n * sizeof(int32_t));
+    ITO_CHECK(start.labels.classes, "a class-conditional network sampled without classes");
+    copy_to_device(stream_, denoiser_.labels().data, start.labels.classes, state.n * sizeof(int32_t));
+  } else if (network.labels == LabelKind::Value) {
+    ITO_CHECK(start.labels.values, "a network of real-valued labels sampled without them");
+    copy_to_device(stream_, denoiser_.labels().data, start.labels.values,
+                   static_cast<size_t>(state.n) * network.label_width * sizeof(float));
   }
   if (hooks_) hooks_->start(stream_, state);
   scale_input(stream_, state.x_network, state.x, static_cast<float>(table_.first_input_scale), count);

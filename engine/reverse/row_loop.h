@@ -9,6 +9,7 @@
 
 #include "engine/program/buffer_list.h"
 #include "engine/program/denoiser.h"
+#include "engine/program/label_rows.h"
 #include "engine/samplers/row_builder.h"
 
 namespace ito {
@@ -50,7 +51,7 @@ struct BatchStart {
   int64_t first = 0;                     // the number of its first image
   const float* initial_noise = nullptr;  // (batch, H, W, C) standard normals; null: from the counter
   const float* step_noise = nullptr;     // (given_draws, batch, H, W, C) of a loop that was made for them
-  const int32_t* labels = nullptr;       // (batch) class numbers, or null
+  LabelRows labels = {};                 // (batch), as the network has them
 };
 
 // Whoever looks on while a batch goes out row by row: called with the row's number before it is enqueued, and after.

@@ -37,9 +37,15 @@ ReverseSettings settings_of(const Trainer& trainer, uint64_t seed, bool capture,
 }  // namespace
 
 Preview::Preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, uint64_t seed,
-                 bool capture, size_t memory_limit)
+                 bool capture, size_t memory_limit, const std::vector<float>& labels)
     : network_(network),
-      process_(network, table_for(schedule), trainer.ema(), settings_of(trainer, seed, capture, memory_limit)) {}
+      labels_(network.labels == LabelKind::Value ? static_cast<size_t>(kImages * network.label_width) : 0),
+      process_(network, table_for(schedule), trainer.ema(), settings_of(trainer, seed, capture, memory_limit)) {
+  ITO_CHECK(labels_.empty() || labels.size() >= static_cast<size_t>(network.label_width), "a preview without labels");
+  const size_t whole =
+      labels.size() / static_cast<size_t>(network.label_width) * static_cast<size_t>(network.label_width);
+  for (size_t i = 0; i < labels_.size(); ++i) labels_[i] = labels[i % whole];
+}
 
 void Preview::write(Trainer& trainer, const std::string& path) {
   trainer.stream().synchronize();  // the averaged weights are read on another stream
@@ -47,7 +53,9 @@ void Preview::write(Trainer& trainer, const std::string& path) {
   std::vector<int32_t> classes;
   if (network_.labels == LabelKind::Index)
     for (int i = 0; i < kImages; ++i) classes.push_back(i % network_.classes);
-  const DrawnImages drawn = process_.all(0, kImages, nullptr, classes.empty() ? nullptr : classes.data());
+  LabelRows labels(classes.empty() ? nullptr : classes.data());
+  if (!labels_.empty()) labels.values = labels_.data();
+  const DrawnImages drawn = process_.all(0, kImages, nullptr, labels);
   write_png(path, sample_grid(drawn.bytes, kImages, network_.image));
 }
 

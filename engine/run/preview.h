@@ -14,12 +14,14 @@ namespace ito {
 class Preview {
  public:
   // Made before training begins, so that a lack of memory shows then (UserError). capture: as ReverseSettings has it.
+  // labels: (N, label_width) of the data, where the network takes real-valued ones; images have the first in turn.
   Preview(const Trainer& trainer, const Network& network, const NoiseSchedule& schedule, uint64_t seed, bool capture,
-          size_t memory_limit);
+          size_t memory_limit, const std::vector<float>& labels = {});
   void write(Trainer& trainer, const std::string& path);  // a PNG grid
 
  private:
   Network network_;
+  std::vector<float> labels_;  // of every image, where the network takes real-valued ones
   ReverseProcess process_;
 };
 

@@ -20,14 +20,18 @@ BatchFeed::BatchFeed(const Dataset& data, uint64_t seed, int batch, IndexRange o
       next_(first),
       gathered_(first),
       free_(first + kSlots) {
-  ITO_CHECK(!labels || !data.labels.empty(), data.name, ": has no labels for a network that is trained with them");
+  ITO_CHECK(!labels || !data.labels.empty() || !data.label_values.empty(), data.name,
+            ": has no labels for a network that is trained with them");
   const size_t numbers = static_cast<size_t>(own.count * data.image_size());
   for (Slot& slot : slots_) {
     if (data.pixels_f32.empty())
       slot.bytes = {numbers, "a batch of images"};
     else
       slot.numbers = {numbers, "a batch of images"};
-    if (labels) slot.labels = {static_cast<size_t>(own.count), "a batch's labels"};
+    if (labels && data.label_width > 0)
+      slot.values = {static_cast<size_t>(own.count * data.label_width), "a batch's labels"};
+    else if (labels)
+      slot.labels = {static_cast<size_t>(own.count), "a batch's labels"};
   }
   thread_ = std::thread([this] { gather_all(); });
 }
@@ -43,7 +47,8 @@ BatchFeed::~BatchFeed() {
 
 size_t BatchFeed::bytes(const Dataset& data, int64_t images, bool labels) {
   const size_t image = static_cast<size_t>(data.image_size()) * (data.pixels_f32.empty() ? 1 : sizeof(float));
-  return kSlots * static_cast<size_t>(images) * (image + (labels ? sizeof(int32_t) : 0));
+  return kSlots * static_cast<size_t>(images) *
+         (image + (labels ? sizeof(int32_t) * std::max(1, data.label_width) : 0));
 }
 
 // The batch before is given back here and not when its step is enqueued, so that waiting for its copy leaves the device
@@ -61,7 +66,9 @@ TrainBatch BatchFeed::next(Stream& stream) {
   ++next_;
   Slot& slot = slot_of(step);
   last_taken_ = &slot;
-  return {slot.bytes.data(), slot.numbers.data(), slot.labels.data(), &slot.taken};
+  LabelRows labels(slot.labels.data());
+  labels.values = slot.values.data();
+  return {slot.bytes.data(), slot.numbers.data(), labels, &slot.taken};
 }
 
 // Time counts once the device has done all it was given: until then nothing waits but the host.
@@ -108,6 +115,9 @@ void BatchFeed::gather(int64_t step) {
     else
       std::copy_n(&data_.pixels_f32[index * size], size, slot.numbers.data() + i * size);
     if (slot.labels.data()) slot.labels.data()[i] = data_.labels[index];
+    if (slot.values.data())
+      std::copy_n(&data_.label_values[index * data_.label_width], data_.label_width,
+                  slot.values.data() + i * data_.label_width);
   }
 }
 

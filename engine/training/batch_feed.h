@@ -40,6 +40,7 @@ class BatchFeed {
     HostBuffer<uint8_t> bytes;
     HostBuffer<float> numbers;
     HostBuffer<int32_t> labels;
+    HostBuffer<float> values;  // in the place of labels, where the data set has real ones
     Event taken{"batch taken"};
   };
 

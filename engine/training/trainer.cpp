@@ -45,8 +45,6 @@ TrainSettings checked(TrainSettings s, const Network& network, const SchedulerCo
   ITO_USER_CHECK(
       !network.asks_level,
       "the network is an exact answer that asks for alpha and sigma of its sample; there is nothing to train");
-  ITO_USER_CHECK(network.labels != LabelKind::Value,
-                 "training a network with real-valued class labels is not implemented");
   ITO_USER_CHECK(s.class_dropout == 0 || (network.labels == LabelKind::Index && network.real_classes() > 0),
                  option_name("class_dropout"), " ", s.class_dropout,
                  ": the network has no classes to leave out; take a model with a class embedding for none besides");
@@ -195,7 +193,8 @@ void Trainer::declare() {
   buffers.add(unflipped_, settings_.flip && !settings_.byte_images ? numbers : 0, "images before they are mirrored");
   buffers.add(x0_, numbers, "images");
   buffers.add(rows_, batch, "levels");
-  buffers.add(labels_, network_.labels == LabelKind::None ? 0 : own, "labels");
+  buffers.add(labels_, network_.labels == LabelKind::Index ? own : 0, "labels");
+  buffers.add(label_values_, network_.labels == LabelKind::Value ? own * network_.label_width : 0, "labels");
   buffers.add(loss_, batch, "losses");
   const bool bound = settings_.loss != TrainLoss::Squared;
   buffers.add(squared_, bound ? batch : 0, "squared errors");
@@ -240,9 +239,12 @@ void Trainer::step(const TrainBatch& batch) {
     copy(bytes_.data(), batch.bytes, bytes_.bytes());
   else
     copy(settings_.flip ? unflipped_.data() : x0_.data(), batch.numbers, x0_.bytes());
-  if (network_.labels != LabelKind::None) {
-    ITO_CHECK(batch.labels, "a class-conditional network trained without labels");
-    copy(labels_.data(), batch.labels, labels_.bytes());
+  if (network_.labels == LabelKind::Index) {
+    ITO_CHECK(batch.labels.classes, "a class-conditional network trained without labels");
+    copy(labels_.data(), batch.labels.classes, labels_.bytes());
+  } else if (network_.labels == LabelKind::Value) {
+    ITO_CHECK(batch.labels.values, "a network of real-valued labels trained without them");
+    copy(label_values_.data(), batch.labels.values, label_values_.bytes());
   }
   if (batch.taken) stream_.record(*batch.taken);
   // The first step is not captured: a GPU loads code and libraries make their choices at the first call.
@@ -359,8 +361,12 @@ void Trainer::micro_step(Program& program, const NetworkInputs& inputs, int offs
 
   add_noise(stream_, program.data(inputs.sample), program.data(inputs.timestep).as<float>(), x0, rows, counter, n,
             image_size);
-  if (network_.labels != LabelKind::None)
+  const int64_t width = network_.label_width;
+  if (network_.labels == LabelKind::Index)
     copy_on_device(stream_, program.data(inputs.labels).as<int32_t>(), labels_.data() + own, n * sizeof(int32_t));
+  else if (network_.labels == LabelKind::Value)
+    copy_on_device(stream_, program.data(inputs.labels).as<float>(), label_values_.data() + own * width,
+                   static_cast<size_t>(n * width) * sizeof(float));
   program.set_counter(counter);
   program.forward(stream_);
   take_loss(program, counter, offset);

@@ -82,7 +82,7 @@ class Trainer {
 
   // One step on a batch, of which this rank is given own_images().
   void step(const TrainBatch& batch);
-  void step(const float* numbers, const int32_t* labels) { step({.numbers = numbers, .labels = labels}); }
+  void step(const float* numbers, const LabelRows& labels) { step({.numbers = numbers, .labels = labels}); }
   TrainState state();  // waits for the device
   void set_state(const TrainState& state);
   // What the steps so far have measured of the network, by timestep; waits for the device.
@@ -162,6 +162,7 @@ class Trainer {
   DeviceBuffer<float> squared_;  // errors by image, where the loss is another
   DeviceBuffer<VariationalRow> bound_rows_;
   DeviceBuffer<int32_t> labels_;
+  DeviceBuffer<float> label_values_;        // (N, label_width), where labels are real-valued
   DeviceBuffer<ForwardRow> levels_, rows_;  // of every timestep; of every image of the step
   DeviceBuffer<double> level_sums_;         // (T, 2), of accumulate_by_level
   DeviceBuffer<double> norm_partials_;

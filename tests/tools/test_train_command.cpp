@@ -149,6 +149,55 @@ TEST(TrainCommand, TrainsOnASafetensorsFile) {
             std::string::npos);
 }
 
+// Real numbers as labels: a run that is resumed has the bits of one that is not, and images are drawn for numbers that
+// were never trained on, in turn.
+TEST(TrainCommand, TakesRealValuedLabels) {
+  const TinyRun tiny;
+  Json config = tiny_model();
+  config.erase("num_class_embeds");
+  config["class_embed_type"] = "timestep";
+  const std::string model = tiny.folder.write("valued.json", json_text(config));
+  std::vector<uint8_t> pixels;
+  std::vector<float> labels;
+  for (int number = 0; number < kTinyPerClass; ++number) {
+    const Image image = tiny_image(0, 9 * number);
+    pixels.insert(pixels.end(), image.pixels.begin(), image.pixels.end());
+    labels.push_back(0.5f * static_cast<float>(number) - 0.25f);
+  }
+  SafetensorsWriter writer;
+  writer.add_u8("samples", {kTinyPerClass, 1, 8, 8}, pixels);
+  writer.add("labels", {kTinyPerClass}, labels);
+  writer.write(tiny / "data.safetensors");
+  const Words train = tiny.train + Words{"--data", tiny / "data.safetensors", "--model", model, "--steps",
+                                         "4",      "--checkpoint-every",      "2"};
+  ASSERT_EQ(run_ito(train + Words{"--out", tiny / "whole"}).exit_code, 0);
+  ASSERT_EQ(run_ito(train + Words{"--out", tiny / "run"}).exit_code, 0);
+  fs::remove_all(tiny / "run/checkpoint-000004");
+  ASSERT_EQ(run_ito({"train", "--out", tiny / "run", "--resume", "--micro-batch", "4"}).exit_code, 0);
+  expect_same_files(tiny / "whole/checkpoint-000004", tiny / "run/checkpoint-000004");
+
+  const auto sample = [&](const std::string& out, const Words& more) {
+    const ChildResult drawn = run_ito(Words{"sample", "--checkpoint", tiny / "run", "--out", tiny / out, "--sampler",
+                                            "ddim", "--steps", "2", "--npz"} +
+                                      more);
+    EXPECT_EQ(drawn.exit_code, 0) << drawn.err;
+    return SafetensorsFile::open(tiny / out + "/samples.safetensors");
+  };
+  const SafetensorsFile drawn = sample("a", {"--count", "3", "--labels", "0.1,-2"});
+  EXPECT_EQ(drawn.read_f32("labels"), (std::vector<float>{0.1f, -2, 0.1f}));
+  const std::vector<float> images = drawn.read_f32("samples");
+  const SafetensorsFile second =
+      sample("b", {"--count", "1", "--first", "1", "--labels", tiny / "a/samples.safetensors"});
+  EXPECT_EQ(second.read_f32("labels"), std::vector<float>{-2});
+  EXPECT_TRUE(std::equal(images.begin() + 64, images.begin() + 128, second.read_f32("samples").begin()));
+  EXPECT_NE(sample("c", {"--count", "1", "--labels", "0.2"}).read_f32("samples"),
+            sample("d", {"--count", "1", "--labels", "0.1"}).read_f32("samples"));
+
+  EXPECT_NE(refusal(tiny.train + Words{"--data", tiny / "data.safetensors", "--out", tiny / "no"})
+                .find("has real-valued labels (-0.25, ...), the model takes class numbers"),
+            std::string::npos);
+}
+
 TEST(TrainCommand, TrainsAModelWithoutClasses) {
   const TinyRun tiny;
   Json model = tiny_model();

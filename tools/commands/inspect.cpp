@@ -57,7 +57,7 @@ Json peaks_json(const InspectOptions& o, const Network& network, const Scheduler
   Json peaks = {{"limit_bytes", limit}, {"inference", inference_of(network)}};
   if (network.labels == LabelKind::Index && network.real_classes() > 0)
     peaks["guided"] = inference_of(guided(network, {.weight = always(2), .guide = {}}));
-  if (parameters_of(network).trainable_floats() == 0 || network.asks_level || network.labels == LabelKind::Value)
+  if (parameters_of(network).trainable_floats() == 0 || network.asks_level)
     return peaks;  // nothing that can be trained
   const NoiseSchedule schedule(scheduler);
   TrainSettings settings;

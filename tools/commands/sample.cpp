@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 
+#include "engine/io/hash.h"
 #include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
 #include "engine/io/sample_grid.h"
@@ -22,6 +23,7 @@
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/guidance_flags.h"
+#include "tools/commands/label_flag.h"
 #include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
@@ -36,7 +38,7 @@ namespace ito {
 namespace {
 
 struct SampleOptions {
-  std::string checkpoint, ema, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
+  std::string checkpoint, ema, labels, out, scheduler, sampler, precision = "fp32", spacing, reverse, profiled;
   NoiseOptions noise;
   ClipFlags clip;
   GuidanceFlags guidance;
@@ -54,14 +56,12 @@ constexpr const char* kNpzFile = "samples.npz";
 constexpr int64_t kMostPictured = 1024;  // images in samples.png
 
 std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
-  if (network.labels == LabelKind::None) {
-    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number,
-                   ": this model has no classes; leave the flag out");
+  if (network.labels != LabelKind::Index) {
+    ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number, ": this model ",
+                   network.labels == LabelKind::None ? "has no classes; leave the flag out"
+                                                     : "takes real-valued labels; use --labels");
     return {};
   }
-  ITO_USER_CHECK(network.labels == LabelKind::Index, options.checkpoint,
-                 ": sampling from a network with real-valued class labels (class_embed_type) is not implemented; use "
-                 "ito predict");
   ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
                  ": the model has classes 0 to ", network.classes - 1);
   std::vector<int32_t> classes(options.count);
@@ -125,32 +125,45 @@ void remove_older_pictures(const SampleOptions& o) {
   }
 }
 
+// What every image was drawn for, one of the two or neither.
+struct DrawnLabels {
+  std::vector<int32_t> classes;
+  std::vector<float> values;   // (count, width)
+  std::vector<int64_t> shape;  // of the values
+};
+
 // As guided-diffusion's evaluator reads samples: `arr_0`, bytes (N, H, W, C), and the classes as `arr_1`.
 void write_npz_samples(const std::string& path, const SampleOptions& o, const ImageShape& image,
-                       const DrawnImages& drawn, const std::vector<int32_t>& classes) {
+                       const DrawnImages& drawn, const DrawnLabels& of) {
   std::vector<NpzArray> arrays{
       {"arr_0", TensorType::U8, {o.count, image.height, image.width, image.channels}, drawn.bytes}};
-  const std::vector<int64_t> labels(classes.begin(), classes.end());
+  const std::vector<int64_t> labels(of.classes.begin(), of.classes.end());
   if (!labels.empty())
     arrays.push_back({"arr_1",
                       TensorType::I64,
                       {o.count},
                       {reinterpret_cast<const uint8_t*>(labels.data()), labels.size() * sizeof(int64_t)}});
+  if (!of.values.empty())
+    arrays.push_back({"arr_1",
+                      TensorType::F32,
+                      of.shape,
+                      {reinterpret_cast<const uint8_t*>(of.values.data()), of.values.size() * sizeof(float)}});
   write_npz(path, arrays);
 }
 
-void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn,
-                  const std::vector<int32_t>& classes, const Strip& strip, const std::optional<LatentScale>& latents) {
+void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn, const DrawnLabels& labels,
+                  const Strip& strip, const std::optional<LatentScale>& latents) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   SafetensorsWriter writer;
   writer.add("samples", {o.count, image.channels, image.height, image.width}, to_planar(drawn.numbers, o.count, image));
-  if (!classes.empty()) writer.add_i64("labels", {o.count}, {classes.begin(), classes.end()});
+  if (!labels.classes.empty()) writer.add_i64("labels", {o.count}, {labels.classes.begin(), labels.classes.end()});
+  if (!labels.values.empty()) writer.add("labels", labels.shape, labels.values);
   if (latents) add_latent_scale(writer, *latents);
   writer.write(path(kSamplesFile));
   remove_older_pictures(o);
   if (!o.raw) write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
   if (o.strip) write_png(path(kStripFile), strip.picture(drawn.numbers.data()));
-  if (o.npz) write_npz_samples(path(kNpzFile), o, image, drawn, classes);
+  if (o.npz) write_npz_samples(path(kNpzFile), o, image, drawn, labels);
   if (!o.raw) print_result(path(kGridFile));
   print_result(path(kSamplesFile));
   if (o.strip) print_result(path(kStripFile));
@@ -169,14 +182,14 @@ void check_adaptive(const SampleOptions& o, const Sampler& sampler) {
 struct Drawing {
   std::string title;
   int64_t first, count;
-  const float* noise;  // or null, as are classes
-  const int32_t* classes;
+  const float* noise;  // or null
+  LabelRows labels;
 };
 
 DrawnImages draw_adaptively(AdaptiveProcess& process, const Drawing& d) {
   Progress progress(d.title, process.thousandths_of(d.count), 1e-3, "images");
   progress.watch([&process] { return process.thousandths(); });
-  return process.all(d.first, d.count, d.noise, d.classes);
+  return process.all(d.first, d.count, d.noise, d.labels);
 }
 
 // strip: of the first image, or null.
@@ -189,7 +202,7 @@ DrawnImages draw(ReverseProcess& process, const Drawing& d, const ProfileWindow&
     };
   Progress progress(d.title, process.rows_of(d.count), batch, "image steps");
   progress.watch([&process] { return process.rows_done(); });
-  return process.all(d.first, d.count, d.noise, d.classes, watch);
+  return process.all(d.first, d.count, d.noise, d.labels, watch);
 }
 
 void tell_evaluations(const std::vector<int>& evaluations) {
@@ -236,10 +249,15 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   const int64_t own = shares.own().count;
   const size_t memory_limit = memory_of_rank(ranks, device_memory_limit());
   const SampleNoise noise = sample_noise(o.noise, table, network.image, shares, o.seed, memory_limit);
-  const std::vector<int32_t> classes = classes_of(o, network);
+  DrawnLabels labels{.classes = classes_of(o, network),
+                     .values = label_values_of(o.labels, network, o.first, o.count),
+                     .shape = {o.count}};
+  if (network.label_width > 1) labels.shape.push_back(network.label_width);
   check_ranks_alike(ranks, command, model,
                     {file_fact("--initial-noise", o.noise.initial_file),
                      file_fact("--step-noise", o.noise.steps_file),
+                     {"labels", join_text("hash ", hash_bytes(kHashStart, labels.values.data(),
+                                                              labels.values.size() * sizeof(float)))},
                      {"level statistics", json_of(statistics).dump()}});
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, own));
@@ -253,11 +271,13 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   const auto images = static_cast<size_t>(2 * shares.kept().count + noise.draws * own);
   reverse.kept_images = saturated_product({images, static_cast<size_t>(network.image.size()), sizeof(float)});
 
+  LabelRows all_labels(labels.classes.empty() ? nullptr : labels.classes.data());
+  if (!labels.values.empty()) all_labels.values = labels.values.data();
   const Drawing drawing{.title = title_of_rank("sampling", ranks),
                         .first = o.first + shares.own().first,
                         .count = own,
                         .noise = noise.initial.empty() ? nullptr : noise.initial.data(),
-                        .classes = classes.empty() ? nullptr : classes.data() + shares.own().first};
+                        .labels = all_labels.from(shares.own().first, network.label_width)};
   const auto make_folder = [&] {
     if (shares.first_rank()) make_output_folder(o.out, kSamplesFile);
   };
@@ -279,7 +299,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   shares.collect(evaluations);
   if (!shares.first_rank()) return;
   if (!evaluations.empty()) tell_evaluations(evaluations);
-  write_images(o, network.image, drawn, classes, strip, model.model.latents);
+  write_images(o, network.image, drawn, labels, strip, model.model.latents);
 }
 
 // Every sampler with its options, for --help.
@@ -326,6 +346,7 @@ void add_sample_command(CLI::App& app, Communicator& ranks) {
                       "how a step of ddpm is modelled, of those below; empty: as the model was trained");
   command->add_option("--spacing", o->spacing, "leading, linspace or trailing; empty: as the scheduler says");
   command->add_option("--class", o->class_number, "class of every image; -1: all in turn");
+  command->add_option("--labels", o->labels, kLabelsHelp);
   add_clip_flags(*command, o->clip);
   add_guidance_flags(*command, o->guidance);
   command->add_option(

@@ -216,7 +216,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   settings.level_draw = levels.draw;
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
-  const Dataset data = load_data(run, model.configured.image, ranks.local_size());
+  Dataset data = load_data(run, model.configured.image, ranks.local_size());
   settings.byte_images = data.pixels_f32.empty();
   settings.flip = run.flip;
   settings.class_dropout = static_cast<float>(run.class_dropout);
@@ -227,18 +227,22 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
     model = with_classes_of_data(std::move(model), data.class_count(), run.class_dropout > 0);
   Component component = model.component(data.height, data.width);
   const Network network = model.network(data.height, data.width);
-  const bool labels = network.labels == LabelKind::Index;
+  const bool classes = network.labels == LabelKind::Index, labels = network.labels != LabelKind::None;
+  if (network.labels == LabelKind::Value)
+    data.want_values(network.label_width);
+  else if (classes)
+    data.want_classes();
   settings.data_bytes = data.bytes() + BatchFeed::bytes(data, ceil_div(run.batch, ranks.size()), labels);
   component.latents = data.latents;
   if (data.latents) scheduler.clip_sample = false;  // to a range that they do not have
-  component.class_names = labels ? data.class_names : std::vector<std::string>{};
-  const int classes = run.class_dropout > 0 ? network.real_classes() : network.classes;
-  if (labels)
-    ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= classes, run.data, ": has ", data.class_count(),
+  component.class_names = classes ? data.class_names : std::vector<std::string>{};
+  const int taught = run.class_dropout > 0 ? network.real_classes() : network.classes;
+  if (classes)
+    ITO_USER_CHECK(data.class_count() > 0 && data.class_count() <= taught, run.data, ": has ", data.class_count(),
                    " classes, the model num_class_embeds ", network.classes,
-                   classes < network.classes ? ", the last of which --class-dropout takes for no class" : "",
+                   taught < network.classes ? ", the last of which --class-dropout takes for no class" : "",
                    "; give it data with labels, or as many class embeddings as there are classes",
-                   classes < network.classes ? " and one more" : "");
+                   taught < network.classes ? " and one more" : "");
 
   check_outputs(network, scheduler, model.where);
   const NoiseSchedule schedule(scheduler);
@@ -252,7 +256,8 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   if (!newest) trainer.set_weights(first_weights(run, as_read, trainer.layout()));
   std::optional<Preview> preview;
   if (first_rank)
-    preview.emplace(trainer, network, schedule, run.seed, !run.eager, memory_of_rank(ranks, device_memory_limit()));
+    preview.emplace(trainer, network, schedule, run.seed, !run.eager, memory_of_rank(ranks, device_memory_limit()),
+                    data.label_values);
   const RunIdentity identity = identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint());
   check_ranks(ranks, run, identity, newest ? newest->path : "");
   const StopSignal stop;

@@ -2,6 +2,7 @@
 // Every kind of data set through load_dataset, from files written here; Fashion-MNIST itself where it is installed.
 #include "engine/data/load_dataset.h"
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -253,6 +254,52 @@ TEST(Dataset, SafetensorsBytesAndFaults) {
     w.add_i64("labels", {1}, {-1});
   });
   EXPECT_EQ(message_of([&] { load_dataset(path); }), path + ": labels: -1 is not a class (0, 1, 2, ...)");
+}
+
+// Floats are real-valued labels, and classes too where all are class numbers; a network gets what it takes, or a line.
+TEST(Dataset, LabelsMayBeRealValued) {
+  TempFolder folder;
+  const std::string path = folder / "x.safetensors";
+  const auto with = [&](const std::vector<int64_t>& shape, const std::vector<float>& labels) {
+    SafetensorsWriter writer;
+    writer.add_u8("samples", {2, 1, 1, 1}, std::vector<uint8_t>{1, 2});
+    writer.add("labels", shape, labels);
+    writer.write(path);
+    return load_dataset(path);
+  };
+  Dataset data = with({2}, {0.25f, -3});
+  EXPECT_EQ(data.label_values, (std::vector<float>{0.25f, -3}));
+  EXPECT_TRUE(data.labels.empty());
+  const uint64_t fingerprint = data.fingerprint();
+  EXPECT_NE(with({2}, {0.25f, -4}).fingerprint(), fingerprint);
+  EXPECT_EQ(message_of([&] { data.want_values(3); }), path + ": has labels of 1 numbers an image, the model takes 3");
+  data.want_values(1);
+  EXPECT_EQ(data.fingerprint(), fingerprint);
+  EXPECT_EQ(message_of([&] { data.want_classes(); }),
+            path +
+                ": has real-valued labels (0.25, ...), the model takes class numbers; give it data with classes, or "
+                "a model of class_embed_type timestep or identity");
+  data = with({2}, {4, 0});
+  EXPECT_EQ(data.class_count(), 5);
+  data.want_classes();
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{4, 0}));
+  EXPECT_EQ(data.label_width, 0);
+  data.want_values(1);  // numbers of classes are numbers
+  EXPECT_EQ(data.label_values, (std::vector<float>{4, 0}));
+  data = with({2, 3}, {1, 2, 3, 4, 5, 6});
+  EXPECT_EQ(data.label_width, 3);
+  EXPECT_EQ(data.label_values[4], 5);
+  EXPECT_EQ(data.class_count(), 0);
+  EXPECT_EQ(message_of([&] { with({1}, {1}); }),
+            path + ": labels has shape [1]; [2] or [2, numbers of an image] is expected");
+  EXPECT_EQ(message_of([&] {
+              with({2}, {1, INFINITY});
+            }),
+            path + ": labels: inf is no label; finite numbers are expected");
+  Dataset bare;
+  bare.name = "bare";
+  EXPECT_EQ(message_of([&] { bare.want_values(1); }),
+            "bare: has no labels, and the model takes real-valued ones (class_embed_type); give it data with labels");
 }
 
 TEST(Dataset, UnknownNamesAreSaidSo) {

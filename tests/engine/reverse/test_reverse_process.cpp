@@ -238,8 +238,30 @@ TEST(ReverseProcess, LearnedVarianceNeedsItsOutputs) {
   EXPECT_THROW(ReverseProcess(plain.network, learned, plain.weights.data(), settings_of(1)), UserError);
   Model odd(R"({"out_channels": 4})");
   EXPECT_THROW(ReverseProcess(odd.network, table_of("ddpm"), odd.weights.data(), settings_of(1)), UserError);
-  Model valued(R"({"class_embed_type": "timestep"})");
-  EXPECT_THROW(ReverseProcess(valued.network, table_of("ddpm"), valued.weights.data(), settings_of(1)), UserError);
+}
+
+// A row of real numbers that is added to the time's is what a table of classes has at the class, in batches that are
+// filled up too.
+TEST(ReverseProcess, IdentityLabelsAreRowsOfATable) {
+  Model classes(R"({"num_class_embeds": 3})");
+  const Network rows = tiny_network(R"({"class_embed_type": "identity"})");
+  const ParameterLayout layout = parameters_of(classes.network), own = parameters_of(rows);
+  const std::vector<float> all = busy_weights(layout, 9);
+  std::vector<float> some(own.arena_floats()), values;
+  for (const Parameter& p : own.all())
+    std::copy_n(all.begin() + layout.find(p.name).offset, p.count(), some.begin() + p.offset);
+  const std::vector<int32_t> labels{2, 0, 1};
+  const int64_t table = layout.find("class_embedding.weight").offset, width = rows.label_width;
+  for (const int32_t label : labels)
+    values.insert(values.end(), all.begin() + table + label * width, all.begin() + table + (label + 1) * width);
+  DeviceBuffer<float> weights(some.size(), "weights");
+  weights.upload(classes.stream, some.data());
+  ReverseProcess of_classes(classes.network, table_of("ddim"), classes.weights.data(), settings_of(2)),
+      of_rows(rows, table_of("ddim"), weights.data(), settings_of(2));
+  const std::vector<float> want = of_classes.all(0, 3, nullptr, labels.data()).numbers;
+  EXPECT_EQ(of_rows.all(0, 3, nullptr, LabelRows(values.data())).numbers, want);
+  std::reverse(values.begin(), values.end());
+  EXPECT_NE(of_rows.all(0, 3, nullptr, LabelRows(values.data())).numbers, want);
 }
 
 // Thresholded images: whatever a network says, none leaves [-1, 1] by more than the last step's rounding, and image i

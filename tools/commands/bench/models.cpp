@@ -96,8 +96,12 @@ double ModelBench::sample(int batch) {
   return seconds_of([&] { process->all(0, batch, nullptr, labels_of(batch)); }) / kReverseSteps;
 }
 
-const int32_t* ModelBench::labels_of(int batch) {
-  if (network_.labels != LabelKind::Index) return nullptr;
+LabelRows ModelBench::labels_of(int batch) {
+  if (network_.labels == LabelKind::None) return nullptr;
+  if (network_.labels == LabelKind::Value) {
+    values_.resize(std::max<size_t>(values_.size(), static_cast<size_t>(batch) * network_.label_width));
+    return LabelRows(values_.data());
+  }
   labels_.resize(std::max<size_t>(labels_.size(), batch));
   return labels_.data();
 }

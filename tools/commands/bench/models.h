@@ -27,7 +27,7 @@ class ModelBench {
   void step(Trainer& trainer, int batch);
   size_t memory_limit() const;
   double sample(int batch);
-  const int32_t* labels_of(int batch);  // class 0 of every image, where the network wants classes
+  LabelRows labels_of(int batch);  // class 0 of every image, or zeros, as the network wants them
 
   BenchOptions o_;
   NoiseSchedule schedule_;
@@ -35,6 +35,7 @@ class ModelBench {
   DeviceBuffer<float> weights_;
   std::vector<float> images_;
   std::vector<int32_t> labels_;
+  std::vector<float> values_;
   std::map<int, std::unique_ptr<Trainer>> trainers_;
   std::map<int, std::unique_ptr<ReverseProcess>> processes_;
 };

@@ -37,6 +37,7 @@ class Work {
   Work(const ProfileOptions& o, bool capture) : o_(o), rows_(capture ? kReverseRows : 1), schedule_(SchedulerConfig{}) {
     network_ = model_of(o.model).network(o.size, o.size);
     labels_.resize(network_.labels == LabelKind::Index ? o.batch : 0);
+    values_.resize(network_.labels == LabelKind::Value ? o.batch * network_.label_width : 0);
     const DType compute = compute_type_of(o.precision, "--precision");
     if (o.what == "train") {
       TrainSettings settings;
@@ -68,7 +69,8 @@ class Work {
   // are where a profiler looks at rows.
   void run(bool by_rows = false) {
     const Range range("step");
-    const int32_t* labels = labels_.empty() ? nullptr : labels_.data();
+    LabelRows labels(labels_.empty() ? nullptr : labels_.data());
+    if (!values_.empty()) labels.values = values_.data();
     if (process_) {
       process_->all(0, o_.batch, nullptr, labels, by_rows ? RowWatch{.after = [](int) {}} : RowWatch());
     } else {
@@ -89,6 +91,7 @@ class Work {
   DeviceBuffer<float> weights_;
   std::vector<float> images_;
   std::vector<int32_t> labels_;
+  std::vector<float> values_;
   std::unique_ptr<Trainer> trainer_;
   std::unique_ptr<ReverseProcess> process_;
 };

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training with classes left out has the bits of training on labels that the host left out by the same draws, in one
-// pass or in several.
+// Training on labels: classes left out have the bits of labels that the host left out by the same draws, and
+// real-valued labels those of the same rows in a table, in one pass or in several.
 #include <gtest/gtest.h>
+
+#include <algorithm>
 
 #include "engine/training/trainer.h"
 #include "kernels/random/philox.h"
@@ -66,6 +68,45 @@ TEST(ClassDropout, NeedsAClassToLeaveOut) {
       "besides";
   for (const char* overrides : {"{}", R"({"num_class_embeds": 1})"})
     EXPECT_EQ(user_error([&] { Trainer(tiny_network(overrides), schedule(), settings_with(0.5f, 0)); }), message);
+}
+
+// A row of real numbers that is added to the time's is what a table of classes has at the class: the same step, bit for
+// bit, of all weights but the table, in one pass or two.
+TEST(RealValuedLabels, AreRowsOfATable) {
+  const Network classes = tiny_network(R"({"num_class_embeds": 3})"),
+                rows = tiny_network(R"({"class_embed_type": "identity"})");
+  TrainSettings settings = settings_with(0, 0);
+  settings.optimizer.max_gradient_norm = 0;  // the table's gradient has no part in the norm
+  Trainer with_table(classes, schedule(), settings);
+  const std::vector<float> weights = busy_weights(with_table.layout(), 5);
+  with_table.set_weights(weights);
+  std::vector<int32_t> labels;
+  for (int i = 0; i < settings.batch; ++i) labels.push_back(i % 3);
+  const std::vector<float> x = draws(static_cast<size_t>(settings.batch * classes.image.size()), 1000);
+  with_table.step(x.data(), labels.data());
+  const std::vector<float> want = with_table.download(Trainer::Arena::Weights);
+  const Parameter& table = with_table.layout().find("class_embedding.weight");
+  const int width = rows.label_width;
+  ASSERT_EQ(table.count(), 3 * width);
+  std::vector<float> values;
+  for (const int32_t label : labels)
+    values.insert(values.end(), weights.begin() + table.offset + label * width,
+                  weights.begin() + table.offset + (label + 1) * width);
+  for (const int micro : {0, images_per_chunk()}) {
+    settings.micro_batch = micro;
+    Trainer trainer(rows, schedule(), settings);
+    std::vector<float> start(trainer.layout().arena_floats());
+    for (const Parameter& p : trainer.layout().all())
+      std::copy_n(weights.begin() + with_table.layout().find(p.name).offset, p.count(), start.begin() + p.offset);
+    trainer.set_weights(start);
+    trainer.step(x.data(), LabelRows(values.data()));
+    EXPECT_EQ(trainer.state().last_loss, with_table.state().last_loss);
+    const std::vector<float> got = trainer.download(Trainer::Arena::Weights);
+    for (const Parameter& p : trainer.layout().all())
+      EXPECT_TRUE(std::equal(got.begin() + p.offset, got.begin() + p.offset + p.count(),
+                             want.begin() + with_table.layout().find(p.name).offset))
+          << p.name;
+  }
 }
 
 }  // namespace
