@@ -68,6 +68,9 @@ class Communicator {
 // process, and before the first use of the device, since each rank of a host takes its own card.
 Communicator start_communicator();
 
+// This process as the only rank, whatever started it: for work that belongs to it alone.
+Communicator lone_communicator();
+
 // What the top of a program calls with an error that it caught: of several ranks, writes `rank R of S on HOST: message`
 // and ends them all, the first rank at once, another after a second; alone, returns. Works when the communicator is
 // gone.

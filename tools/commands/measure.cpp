@@ -12,7 +12,7 @@
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "tools/commands/restore/host_operator.h"
+#include "engine/inverse/host_operator.h"
 #include "tools/commands/restore/measurement_file.h"
 #include "tools/terminal/results.h"
 

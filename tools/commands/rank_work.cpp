@@ -11,7 +11,7 @@
 #include "kernels/error.h"
 #include "kernels/seams/choices.h"
 #include "kernels/seams/device.h"
-#include "tools/commands/model_checks.h"
+#include "models/model_checks.h"
 
 namespace ito {
 

@@ -17,14 +17,15 @@
 #include "engine/reverse/strip.h"
 #include "engine/samplers/sampler_options.h"
 #include "kernels/seams/memory_limit.h"
+#include "models/model_checks.h"
 #include "models/model_on_device.h"
+#include "models/sampling_plan.h"
 #include "tools/commands/average_flag.h"
 #include "tools/commands/clip_flags.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/guidance_flags.h"
 #include "tools/commands/label_flag.h"
-#include "tools/commands/model_checks.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
 #include "tools/commands/rank_work.h"
@@ -221,8 +222,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   const Network& network = model.network;
   const NoiseSchedule schedule(model.scheduler);
   check_model(model, schedule);
-  const Sampler& sampler = o.sampler.empty() ? sampler_of_class(model.scheduler.class_name, model.model.files.scheduler)
-                                             : sampler_named(o.sampler);
+  const Sampler& sampler = sampler_of(model, o.sampler);
   SamplingSettings settings;
   settings.steps = o.steps;
   if (o.steps_given)
@@ -231,17 +231,9 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   if (!o.spacing.empty()) settings.timestep_spacing = timestep_spacing_of(o.spacing, "--spacing");
   settings.set = o.set;
   settings.reverse = o.reverse;
-  LevelStatistics statistics;
-  const std::string& reverse_name = o.reverse.empty() ? model.scheduler.reverse : o.reverse;
-  if (sampler.reverse_options && reverse_option_named(reverse_name, "--reverse").asks_statistics &&
-      !model.model.files.statistics.empty()) {
-    statistics = read_level_statistics(model.model.files.statistics, schedule.steps());
-    settings.statistics = &statistics;
-  }
   if (sampler.adaptive) check_adaptive(o, sampler);
-  const ReverseTable table = sampler.adaptive ? ReverseTable() : sampling_table(sampler, schedule, settings);
-  check_timesteps(model, table, "use --spacing leading with steps_offset 1 in the scheduler configuration",
-                  "use --spacing leading or trailing without use_karras_sigmas, or another --sampler");
+  const SamplingPlan plan = sampling_plan(model, schedule, sampler, settings);
+  const ReverseTable& table = plan.table;
   if (!sampler.adaptive)
     profiled.check_rows(static_cast<int64_t>(table.rows.size()), join_text("sampler ", sampler.name));
 
@@ -258,7 +250,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
                      file_fact("--step-noise", o.noise.steps_file),
                      {"labels", join_text("hash ", hash_bytes(kHashStart, labels.values.data(),
                                                               labels.values.size() * sizeof(float)))},
-                     {"level statistics", json_of(statistics).dump()}});
+                     {"level statistics", json_of(plan.statistics).dump()}});
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, own));
   reverse.seed = o.seed;
@@ -285,7 +277,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   DrawnImages drawn;
   std::vector<int> evaluations;
   if (own && sampler.adaptive) {
-    AdaptiveProcess process(network, adaptive_plan(sampler, schedule, settings), model.weights.data(), reverse);
+    AdaptiveProcess process(network, *plan.adaptive, model.weights.data(), reverse);
     make_folder();
     drawn = draw_adaptively(process, drawing);
     evaluations = process.evaluations();

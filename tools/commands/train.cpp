@@ -14,11 +14,11 @@
 #include "engine/checkpoint/weights.h"
 #include "engine/data/load_dataset.h"
 #include "engine/io/input_file.h"
-#include "engine/program/compute_type.h"
 #include "engine/ranks/agreement.h"
 #include "engine/run/preview.h"
 #include "engine/run/run_config.h"
 #include "engine/run/run_folder.h"
+#include "engine/run/train_settings.h"
 #include "engine/training/batch_feed.h"
 #include "engine/training/ema_list.h"
 #include "engine/training/fit_memory.h"
@@ -95,26 +95,6 @@ std::vector<float> first_weights(const RunConfig& run, const Model& model, const
   return read_weights(model.files.weights, layout);
 }
 
-// The weighting and the draw of levels for a model of this noise schedule; `run` then says in full what they came to.
-struct LevelChoices {
-  LossWeighting weighting;
-  LevelDrawChoice draw;
-};
-LevelChoices resolve_levels(RunConfig& run, const SchedulerConfig& scheduler) {
-  const LevelChoices chosen{loss_weighting_of(run.loss_weighting, scheduler, "--loss-weighting"),
-                            level_draw_of(run.timestep_sampling, scheduler.family, "--timestep-sampling")};
-  run.loss_weighting = chosen.weighting.text();
-  run.timestep_sampling = chosen.draw.text();
-  return chosen;
-}
-
-// A loss in which the squared error has no part has no use for its weights.
-void check_weighting(const RunConfig& run, TrainLoss loss) {
-  ITO_USER_CHECK(loss != TrainLoss::Bound || run.loss_weighting == LossWeighting().text(), "--loss-weighting ",
-                 run.loss_weighting,
-                 ": weighs the squared error, and --loss bound has its own weights; leave one of them out");
-}
-
 // --print-weights: what a run with these options would train with.
 void print_weights(RunConfig run, const Given& given, bool json) {
   const std::optional<FoundCheckpoint> newest =
@@ -123,37 +103,6 @@ void print_weights(RunConfig run, const Given& given, bool json) {
   const LevelChoices chosen = resolve_levels(run, scheduler);
   check_weighting(run, train_loss_of(run.loss, scheduler, "--loss"));
   print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
-}
-
-// `run` then says in full what its words came to.
-TrainSettings train_settings(RunConfig& run) {
-  run.check();
-  TrainSettings s;
-  s.batch = run.batch;
-  s.micro_batch = run.micro_batch;
-  s.checkpoints = true;
-  s.seed = run.seed;
-  s.capture = !run.eager;
-  s.compute = compute_type_of(run.precision, "--precision");
-  s.learning_rate.peak = run.lr;
-  s.learning_rate.schedule = learning_rate_of(run.lr_schedule, "--lr-schedule");
-  run.lr_schedule = s.learning_rate.schedule.text();
-  s.learning_rate.warmup_steps = run.warmup;
-  s.learning_rate.steps = run.steps;
-  s.optimizer.beta1 = run.adam_betas[0];
-  s.optimizer.beta2 = run.adam_betas[1];
-  s.optimizer.weight_decay = static_cast<float>(run.weight_decay);
-  s.optimizer.max_gradient_norm = static_cast<float>(run.grad_clip);
-  ITO_USER_CHECK(run.ema.empty() || run.ema_decay == RunConfig().ema_decay, "--ema-decay ", run.ema_decay,
-                 ": is the one average without --ema, which is ", run.ema, "; leave one of them out");
-  const std::vector<NamedEma> emas = emas_of(run.ema, run.ema_decay, "--ema");
-  if (!run.ema.empty()) run.ema = text_of(emas);
-  set_emas(s.optimizer, emas);
-  ITO_USER_CHECK(run.ema_snapshots == 0 || std::ranges::any_of(emas, [](const NamedEma& e) { return e.sigma_rel > 0; }),
-                 "--ema-snapshots ", run.ema_snapshots,
-                 ": --ema has no average by a power function to keep; add two, "
-                 "sigma-rel-0.05 and sigma-rel-0.1");
-  return s;
 }
 
 // The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
@@ -208,18 +157,11 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const Model as_read = model;
   SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
-  const LevelChoices levels = resolve_levels(run, scheduler);
-  settings.loss = train_loss_of(run.loss, scheduler, "--loss");
-  run.loss = name_of(settings.loss);
-  check_weighting(run, settings.loss);
-  settings.weighting = levels.weighting;
-  settings.level_draw = levels.draw;
+  choose_loss(settings, run, scheduler);
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   Dataset data = load_data(run, model.configured.image, ranks.local_size());
   settings.byte_images = data.pixels_f32.empty();
-  settings.flip = run.flip;
-  settings.class_dropout = static_cast<float>(run.class_dropout);
   settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another ", run.init.empty() ? "--model" : "--init");

@@ -137,11 +137,24 @@ void Communicator::abort(const std::string& message, int exit_code) {
   std::_Exit(exit_code);
 }
 
-Communicator start_communicator() {
+namespace {
+
+std::unique_ptr<Communicator::Impl> one_rank() {
   auto impl = std::make_unique<Communicator::Impl>();
   impl->place.size = impl->place.local_size = 1;
   gethostname(impl->place.host, sizeof impl->place.host - 1);
   impl->host = impl->place.host;
+  return impl;
+}
+
+}  // namespace
+
+Communicator lone_communicator() {
+  return Communicator(one_rank());
+}
+
+Communicator start_communicator() {
+  auto impl = one_rank();
   const Launcher launcher = launcher_of_environment();
   if (launcher.size == 1) return Communicator(std::move(impl));
   ITO_CHECK(!started_ranks(), "start_communicator: MPI starts once a process");

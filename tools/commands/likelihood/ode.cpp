@@ -9,6 +9,7 @@
 
 #include "engine/likelihood/dequantise.h"
 #include "kernels/seams/memory_limit.h"
+#include "models/model_flow.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/likelihood/method.h"
 #include "tools/commands/output_folder.h"
@@ -20,7 +21,6 @@ namespace {
 
 constexpr int64_t kMostExact = 4096;  // numbers an image, each a pull-back an evaluation
 constexpr int64_t kChecked = 4;       // points that are solved again at a tenth of the tolerance
-constexpr double kNoNoise = 1e-4;     // noise to signal: changes ln p by the square of it over a variance
 
 void check(const LikelihoodOptions& o) {
   const bool exact = word_of("--trace", o.trace, {"exact", "hutchinson"}) == 0;
@@ -60,12 +60,9 @@ Json solver_report(const LikelihoodOptions& o, const std::vector<LogDensity>& fo
 Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
              Communicator& ranks) {
   const Network& network = model.network;
-  const Levels levels(schedule, kTerminalAbar);
-  const double last = levels.steps() - 1;
-  // A density that is known answers at any level: its flow runs to where the noise left on data is nothing.
   const auto& log_density = model.model.configured.log_density;
-  const Level clean = log_density ? levels.of_s(kNoNoise) : levels.at(o.sampling_eps * last);
-  const ProbabilityFlow flow = probability_flow(levels, Reading::of(model.scheduler), levels.at(last), clean);
+  const ModelFlow of_model = flow_of(model, schedule, o.sampling_eps);
+  const ProbabilityFlow& flow = of_model.flow;
   const int64_t size = network.image.size();
   const bool exact = o.trace == "exact";
   ITO_USER_CHECK(!exact || size <= kMostExact, "--trace exact: takes a pull-back for each of an image's ", size,
@@ -84,10 +81,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   settings.batch = static_cast<int>(std::min<int64_t>(o.batch, own.count));
   settings.seed = o.seed;
   settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
-  if (log_density) {
-    const Mixing end = mixing(Family::Vp, std::exp(flow.noise));
-    settings.end_log_density = [&log_density, end](const float* x) { return log_density(x, end.alpha, end.sigma); };
-  }
+  settings.end_log_density = of_model.end_log_density;
   const int32_t* labels = points.labels.empty() ? nullptr : points.labels.data();
   // The first of the points that are kept.
   const auto solve = [&](const std::string& title, int64_t count) -> std::vector<LogDensity> {

@@ -5,7 +5,7 @@
 
 #include "engine/io/image.h"
 #include "engine/io/json_file.h"
-#include "tools/commands/restore/host_operator.h"
+#include "engine/inverse/host_operator.h"
 #include "tools/commands/restore/measurement_file.h"
 #include "tools/commands/restore/parts.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See model_checks.h.
-#include "tools/commands/model_checks.h"
+#include "models/model_checks.h"
 
 #include <cmath>
 #include <vector>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // See host_operator.h.
-#include "tools/commands/restore/host_operator.h"
+#include "engine/inverse/host_operator.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the reverse process asks of a model, in whichever command it runs, and what tells models apart.
+// What the reverse process asks of a model, whoever runs it, and what tells models apart.
 #pragma once
 #include <string>
 
