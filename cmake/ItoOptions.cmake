@@ -24,6 +24,14 @@ target_compile_options(ito_options INTERFACE
   "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-ffp-contract=off;-fno-math-errno;-fno-trapping-math>"
   "$<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings;-lineinfo;--compress-mode=size;--fmad=false>"
   "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--expt-extended-lambda>")
+# ito_relocatable(<targets>...): what programs and shared libraries are both made of (tools/library): compiled once, for
+# any address, its names its own. Not under sanitizers, where there are no such libraries.
+function(ito_relocatable)
+  if(NOT ITO_SANITIZE AND NOT ITO_FUZZ)
+    set_target_properties(${ARGN} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                             CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  endif()
+endfunction()
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(ITO_BASE_ISA -march=x86-64-v3)
   set(ITO_HIGH_ISA -march=x86-64-v4 -mprefer-vector-width=512)

@@ -2,13 +2,13 @@
 // `ito`: picks the worker for this machine and becomes it, so that signals and exit codes are the worker's. It links
 // neither OpenMP nor oneDNN nor CUDA: the start-up of the first two pins the process to cores, and the mask would
 // survive exec. Whether there is a GPU it asks the driver's own library, if that is installed.
-#include <dlfcn.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
 
+#include "tools/gpu_driver.h"
 #include "tools/terminal/messages.h"
 #include "tools/terminal/streams.h"
 
@@ -22,6 +22,26 @@ std::string own_folder() {
   return std::string(path, std::strrchr(path, '/') - path);
 }
 
+bool runs(const std::string& path) {
+  return access(path.c_str(), X_OK) == 0;
+}
+
+// Where the workers are: beside the front, as they are built, or in ../libexec/ito, as they are installed.
+std::string workers_folder() {
+  const std::string beside = own_folder();
+  for (const std::string& folder : {beside, beside + "/../libexec/ito"})
+    for (const char* worker : {"/ito-cpu", "/ito-cuda"})
+      if (runs(folder + worker)) return folder;
+  return beside;
+}
+
+// Whether the driver has a GPU that ito-cuda runs on. One that is too old is told of.
+bool has_usable_gpu() {
+  const ito::GpuFound gpu = ito::usable_gpu();
+  if (!gpu.too_old.empty()) ito::print_error(gpu.too_old);
+  return gpu.usable;
+}
+
 // The value of --device, wherever it stands; "auto" if it does not.
 std::string wanted_device(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
@@ -29,32 +49,6 @@ std::string wanted_device(int argc, char** argv) {
     if (std::strncmp(argv[i], "--device=", 9) == 0) return argv[i] + 9;
   }
   return "auto";
-}
-
-bool runs(const std::string& path) {
-  return access(path.c_str(), X_OK) == 0;
-}
-
-template <class Function>
-Function driver_function(void* driver, const char* name) {
-  return reinterpret_cast<Function>(dlsym(driver, name));
-}
-
-// Whether the driver has a GPU that ito-cuda runs on. One that is too old is told of, since its owner may wonder.
-bool has_usable_gpu() {
-  constexpr int kMajorOfCapability = 75;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-  void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (!driver) return false;
-  const auto init = driver_function<int (*)(unsigned)>(driver, "cuInit");
-  const auto count = driver_function<int (*)(int*)>(driver, "cuDeviceGetCount");
-  const auto attribute = driver_function<int (*)(int*, int, int)>(driver, "cuDeviceGetAttribute");
-  int devices = 0, major = 0;
-  if (!init || !count || !attribute || init(0) != 0 || count(&devices) != 0 || devices == 0) return false;
-  if (attribute(&major, kMajorOfCapability, 0) != 0) return false;
-  if (major >= 8) return true;
-  ito::print_error("the GPU has compute capability " + std::to_string(major) +
-                   ", and 8 or more is needed; using the CPU");
-  return false;
 }
 
 // Empty if no worker for the CPU can run here; the reason has been printed.
@@ -78,7 +72,7 @@ std::string cpu_worker(const std::string& folder) {
 int main(int argc, char** argv) {
   ito::prepare_standard_streams();  // the worker inherits them
   const std::string device = wanted_device(argc, argv);
-  const std::string folder = own_folder(), on_gpu = folder + "/ito-cuda";
+  const std::string folder = workers_folder(), on_gpu = folder + "/ito-cuda";
   if (device != "auto" && device != "cpu" && device != "cuda") {
     ito::print_error("--device " + device + ": expected auto, cuda or cpu");
     return 2;
