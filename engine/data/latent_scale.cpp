@@ -43,10 +43,8 @@ std::optional<FileScale> read_latent_scale(const SafetensorsFile& file, int chan
   return found;
 }
 
-void add_latent_scale(SafetensorsWriter& writer, const LatentScale& scale) {
-  writer.add(kScale, {static_cast<int64_t>(scale.scale.size())}, std::vector<float>(scale.scale));
-  writer.add(kShift, {static_cast<int64_t>(scale.shift.size())}, std::vector<float>(scale.shift));
-  writer.add(kApplied, {1}, std::vector<float>{1});
+std::vector<std::pair<std::string, std::vector<float>>> latent_tensors(const LatentScale& scale) {
+  return {{kScale, scale.scale}, {kShift, scale.shift}, {kApplied, {1}}};
 }
 
 Json json_of(const LatentScale& scale) {

@@ -7,6 +7,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/io/json_file.h"
@@ -30,8 +31,8 @@ struct FileScale {
 // None where the file has neither tensor. UserError for a shift alone, other numbers than channels, a scale that is not
 // finite and above 0.
 std::optional<FileScale> read_latent_scale(const SafetensorsFile& file, int channels);
-// Of samples that a model has drawn.
-void add_latent_scale(SafetensorsWriter& writer, const LatentScale& scale);
+// The tensors of samples that a model has drawn, F32 (n), by name.
+std::vector<std::pair<std::string, std::vector<float>>> latent_tensors(const LatentScale& scale);
 
 // As a checkpoint's latents.json: {"scale": [..], "shift": [..]}.
 Json json_of(const LatentScale& scale);

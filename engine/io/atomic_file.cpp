@@ -105,10 +105,7 @@ void AtomicFile::discard() noexcept {
 
 void AtomicFile::fail_with(const char* action, int error_number) {
   discard();
-  const std::string message =
-      join_text(path_, ": ", action, ": ", std::strerror(error_number), advice_for(error_number));
-  if (is_users_mistake(error_number)) fail<UserError>(message);
-  fail<Error>(message);
+  fail_on_file(path_, action, error_number);
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -126,6 +123,13 @@ void AtomicFile::write(const void* data, size_t bytes) {
 void AtomicFile::write_at(uint64_t place, const void* data, size_t bytes) {
   if (const int error_number = ito::write_at(descriptor_, place, data, bytes))
     fail_with("writing failed", error_number);
+}
+
+void fail_on_file(const std::string& path, const char* action, int error_number) {
+  const std::string message =
+      join_text(path, ": ", action, ": ", std::strerror(error_number), advice_for(error_number));
+  if (is_users_mistake(error_number)) fail<UserError>(message);
+  fail<Error>(message);
 }
 
 int write_at(int descriptor, uint64_t place, const void* data, size_t bytes) {

@@ -36,6 +36,8 @@ class AtomicFile {
 
 // At a place of an open file; the number of the system's error, or 0.
 int write_at(int descriptor, uint64_t place, const void* data, size_t bytes);
+// "PATH: ACTION: reason; what to do", by the number of the system's error: UserError where the user can mend it.
+[[noreturn]] void fail_on_file(const std::string& path, const char* action, int error_number);
 
 void write_file_atomically(const std::string& path, const void* data, size_t bytes);
 void write_file_atomically(const std::string& path, std::string_view text);

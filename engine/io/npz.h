@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,7 +57,26 @@ struct NpzArray {
   std::span<const uint8_t> bytes;
 };
 
-// Stored, not deflated. Whole or not at all; equal arrays give equal bytes. Takes their memory once more.
+// Stored, not deflated, whole or not at all; equal arrays give equal bytes. Whatever is larger than 4 GiB, or begins
+// behind them, is written by the rules of zip64.
+inline constexpr uint64_t kLargestWithoutZip64 = 0xfffffffe;  // bytes of an array and its header
+class NpzWriter {
+ public:
+  // UserError where the path is no regular file's. largest_without_zip64: smaller ones are for tests.
+  explicit NpzWriter(const std::string& path, uint64_t largest_without_zip64 = kLargestWithoutZip64);
+  ~NpzWriter();
+  NpzWriter(const NpzWriter&) = delete;
+  NpzWriter& operator=(const NpzWriter&) = delete;
+
+  void begin(const std::string& name, TensorType type, const std::vector<int64_t>& shape);  // of the next array
+  void write(std::span<const uint8_t> bytes);  // of the array that was begun, as many as its shape says in the end
+  void commit();
+
+ private:
+  struct Archive;
+  std::unique_ptr<Archive> archive_;
+};
+
 void write_npz(const std::string& path, const std::vector<NpzArray>& arrays);
 
 }  // namespace ito

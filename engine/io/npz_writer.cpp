@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writing npz archives. A zip says a member's checksum before the member, so minizip goes back to it: the archive is
-// made in memory, and then written as every file is.
+// written at its places into a file that gets its name at the end.
 #include <minizip/zip.h>
 
 #include <algorithm>
-#include <cstring>
+#include <exception>
+#include <utility>
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/npz.h"
@@ -14,95 +15,129 @@ namespace ito {
 namespace {
 
 constexpr uLong kFirstDay = 1u << 21 | 1u << 16;  // 1 January 1980, where a zip's time begins: no time of ours
-constexpr uint64_t kLargestWithoutZip64 = 0xfffffffe;
 
-struct Memory {
-  std::vector<uint8_t> bytes;
-  uint64_t at = 0;
+// What minizip writes to. It is C, so that an error waits here until minizip has returned.
+struct Target {
+  AtomicFile file;
+  uint64_t at = 0, end = 0;
+  std::exception_ptr error;
 };
 
-Memory& memory_of(voidpf opaque) {
-  return *static_cast<Memory*>(opaque);
+Target& target_of(voidpf opaque) {
+  return *static_cast<Target*>(opaque);
 }
-voidpf open_memory(voidpf opaque, const void*, int) {
+voidpf open_target(voidpf opaque, const void*, int) {
   return opaque;
 }
-uLong read_memory(voidpf opaque, voidpf, void* out, uLong bytes) {
-  Memory& memory = memory_of(opaque);
-  if (memory.at + bytes > memory.bytes.size()) return 0;
-  std::memcpy(out, memory.bytes.data() + memory.at, bytes);
-  memory.at += bytes;
-  return bytes;
+uLong read_nothing(voidpf, voidpf, void*, uLong) {
+  return 0;
 }
-uLong write_memory(voidpf opaque, voidpf, const void* from, uLong bytes) {
-  Memory& memory = memory_of(opaque);
+uLong write_target(voidpf opaque, voidpf, const void* from, uLong bytes) {
+  Target& target = target_of(opaque);
   try {
-    if (memory.at + bytes > memory.bytes.size()) memory.bytes.resize(memory.at + bytes);
+    target.file.write_at(target.at, from, bytes);
   } catch (...) {
+    target.error = std::current_exception();
     return 0;
   }
-  std::memcpy(memory.bytes.data() + memory.at, from, bytes);
-  memory.at += bytes;
+  target.at += bytes;
+  target.end = std::max(target.end, target.at);
   return bytes;
 }
-ZPOS64_T tell_memory(voidpf opaque, voidpf) {
-  return memory_of(opaque).at;
+ZPOS64_T tell_target(voidpf opaque, voidpf) {
+  return target_of(opaque).at;
 }
-long seek_memory(voidpf opaque, voidpf, ZPOS64_T offset, int origin) {
-  Memory& memory = memory_of(opaque);
-  memory.at = offset + (origin == ZLIB_FILEFUNC_SEEK_SET   ? 0
-                        : origin == ZLIB_FILEFUNC_SEEK_CUR ? memory.at
-                                                           : memory.bytes.size());
+long seek_target(voidpf opaque, voidpf, ZPOS64_T offset, int origin) {
+  Target& target = target_of(opaque);
+  target.at = offset + (origin == ZLIB_FILEFUNC_SEEK_SET   ? 0
+                        : origin == ZLIB_FILEFUNC_SEEK_CUR ? target.at
+                                                           : target.end);
   return 0;
 }
-int close_memory(voidpf, voidpf) {
+int close_target(voidpf, voidpf) {
   return 0;
 }
-int no_error(voidpf, voidpf) {
-  return 0;
-}
-
-bool put(zipFile zip, const void* data, uint64_t bytes) {
-  constexpr uint64_t kStep = uint64_t{1} << 30;
-  const auto* from = static_cast<const uint8_t*>(data);
-  for (uint64_t done = 0; done < bytes; done += kStep)
-    if (zipWriteInFileInZip(zip, from + done, static_cast<unsigned>(std::min(kStep, bytes - done))) != ZIP_OK)
-      return false;
-  return true;
-}
-
-bool put_array(zipFile zip, const NpzArray& array) {
-  const std::string header = npy_header(array.type, array.shape);
-  zip_fileinfo info{};
-  info.dosDate = kFirstDay;
-  const int large = header.size() + array.bytes.size() > kLargestWithoutZip64;
-  return zipOpenNewFileInZip64(zip, (array.name + ".npy").c_str(), &info, nullptr, 0, nullptr, 0, nullptr, 0, 0,
-                               large) == ZIP_OK &&
-         put(zip, header.data(), header.size()) && put(zip, array.bytes.data(), array.bytes.size()) &&
-         zipCloseFileInZip(zip) == ZIP_OK;
+int error_of_target(voidpf opaque, voidpf) {
+  return target_of(opaque).error ? 1 : 0;
 }
 
 }  // namespace
 
-void write_npz(const std::string& path, const std::vector<NpzArray>& arrays) {
-  Memory memory;
-  size_t bytes = 1024;
-  for (const NpzArray& array : arrays) {
-    uint64_t count = 1;
-    for (const int64_t extent : array.shape) count *= static_cast<uint64_t>(extent);
-    ITO_CHECK(array.bytes.size() == count * size_of(array.type), path, ": ", array.name, ": ", array.bytes.size(),
-              " bytes for an array of shape ", shape_text(array.shape));
-    bytes += array.bytes.size() + 1024;
+struct NpzWriter::Archive {
+  std::string path;
+  uint64_t largest_without_zip64;
+  Target target;
+  zipFile zip = nullptr;
+  std::string array;  // that was begun, or none
+  uint64_t left = 0;  // bytes of it
+
+  Archive(const std::string& path_, uint64_t largest)
+      : path(path_), largest_without_zip64(largest), target{AtomicFile(path_), 0, 0, nullptr} {}
+
+  void check(bool good) {
+    if (target.error) std::rethrow_exception(target.error);
+    ITO_CHECK(good, path, ": the archive cannot be made");
   }
-  memory.bytes.reserve(bytes);
-  zlib_filefunc64_def functions{open_memory, read_memory,  write_memory, tell_memory,
-                                seek_memory, close_memory, no_error,     &memory};
-  zipFile zip = zipOpen2_64(path.c_str(), APPEND_STATUS_CREATE, nullptr, &functions);
-  bool good = zip != nullptr;
-  for (const NpzArray& array : arrays) good = good && put_array(zip, array);
-  good = (!zip || zipClose(zip, nullptr) == ZIP_OK) && good;
-  ITO_CHECK(good, path, ": the archive cannot be made: not enough memory");
-  write_file_atomically(path, memory.bytes.data(), memory.bytes.size());
+  void put(std::span<const uint8_t> bytes) {
+    constexpr size_t kStep = size_t{1} << 30;
+    for (size_t done = 0; done < bytes.size(); done += kStep)
+      check(zipWriteInFileInZip(zip, bytes.data() + done,
+                                static_cast<unsigned>(std::min(kStep, bytes.size() - done))) == ZIP_OK);
+  }
+  void end_array() {
+    ITO_CHECK(left == 0, path, ": ", array, ": ", left, " bytes less than its shape says");
+    if (!array.empty()) check(zipCloseFileInZip(zip) == ZIP_OK);
+    array.clear();
+  }
+};
+
+NpzWriter::NpzWriter(const std::string& path, uint64_t largest_without_zip64)
+    : archive_(std::make_unique<Archive>(path, largest_without_zip64)) {
+  ITO_USER_CHECK(!archive_->target.file.temporary().empty(), path,
+                 ": is no regular file; an archive cannot be written into it");
+  zlib_filefunc64_def functions{open_target, read_nothing, write_target,    tell_target,
+                                seek_target, close_target, error_of_target, &archive_->target};
+  archive_->zip = zipOpen2_64(path.c_str(), APPEND_STATUS_CREATE, nullptr, &functions);
+  archive_->check(archive_->zip != nullptr);
+}
+
+NpzWriter::~NpzWriter() {
+  if (archive_->zip) zipClose(archive_->zip, nullptr);  // into a file that goes away
+}
+
+void NpzWriter::begin(const std::string& name, TensorType type, const std::vector<int64_t>& shape) {
+  archive_->end_array();
+  const std::string header = npy_header(type, shape);
+  archive_->left = size_of(type);
+  for (const int64_t extent : shape) archive_->left *= static_cast<uint64_t>(extent);
+  archive_->array = name;
+  zip_fileinfo info{};
+  info.dosDate = kFirstDay;
+  const int large = header.size() + archive_->left > archive_->largest_without_zip64;
+  archive_->check(zipOpenNewFileInZip64(archive_->zip, (name + ".npy").c_str(), &info, nullptr, 0, nullptr, 0, nullptr,
+                                        0, 0, large) == ZIP_OK);
+  archive_->put({reinterpret_cast<const uint8_t*>(header.data()), header.size()});
+}
+
+void NpzWriter::write(std::span<const uint8_t> bytes) {
+  ITO_CHECK(bytes.size() <= archive_->left, archive_->path, ": ", archive_->array, ": more bytes than its shape says");
+  archive_->put(bytes);
+  archive_->left -= bytes.size();
+}
+
+void NpzWriter::commit() {
+  archive_->end_array();
+  archive_->check(zipClose(std::exchange(archive_->zip, nullptr), nullptr) == ZIP_OK);
+  archive_->target.file.commit();
+}
+
+void write_npz(const std::string& path, const std::vector<NpzArray>& arrays) {
+  NpzWriter writer(path);
+  for (const NpzArray& array : arrays) {
+    writer.begin(array.name, array.type, array.shape);
+    writer.write(array.bytes);
+  }
+  writer.commit();
 }
 
 }  // namespace ito

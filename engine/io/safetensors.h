@@ -89,6 +89,12 @@ class SafetensorsWriter {
   // The file's parts that are here, from its beginning on: the header first, then tensors by name. path: for messages.
   using Visit = std::function<void(uint64_t place, const void* data, size_t bytes)>;
   void for_each_part(const std::string& path, const Visit& visit) const;
+  // Where a tensor's data is, and where the file ends, in bytes from its beginning.
+  struct Places {
+    std::map<std::string, uint64_t> of;
+    uint64_t end = 0;
+  };
+  Places places(const std::string& path) const;
 
  private:
   struct Tensor {

@@ -100,12 +100,19 @@ std::string SafetensorsWriter::header(const std::string& path) const {
 void SafetensorsWriter::for_each_part(const std::string& path, const Visit& visit) const {
   const std::string beginning = header(path);
   visit(0, beginning.data(), beginning.size());
-  uint64_t place = beginning.size();
+  const Places where = places(path);
+  for (const Item* item : in_order())
+    if (const Tensor& tensor = item->second; !tensor.elsewhere)
+      visit(where.of.at(item->first), tensor.data, tensor.bytes);
+}
+
+SafetensorsWriter::Places SafetensorsWriter::places(const std::string& path) const {
+  Places places{{}, header(path).size()};
   for (const Item* item : in_order()) {
-    const Tensor& tensor = item->second;
-    if (!tensor.elsewhere) visit(place, tensor.data, tensor.bytes);
-    place += tensor.bytes;
+    places.of[item->first] = places.end;
+    places.end += item->second.bytes;
   }
+  return places;
 }
 
 void SafetensorsWriter::write(const std::string& path) const {

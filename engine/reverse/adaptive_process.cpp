@@ -104,12 +104,10 @@ void AdaptiveProcess::finish() {
     pack_uint8(stream_, bytes_.data(), images_.data(), static_cast<int64_t>(images_.count()));
 }
 
-DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels) {
+void AdaptiveProcess::each(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
+                           const TakeImages& take) {
   const int64_t image = denoiser_.network().image.size();
-  DrawnImages drawn;
   evaluations_.clear();
-  std::vector<float> numbers(images_.count());
-  std::vector<uint8_t> bytes(bytes_.count());
   for (int64_t begun = 0; begun < count; begun += settings_.batch) {
     const int64_t n = std::min<int64_t>(settings_.batch, count - begun);
     begin(first + begun, n, initial_noise ? initial_noise + begun * image : nullptr,
@@ -118,15 +116,24 @@ DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* init
     const std::vector<OdeImage> ends = solver_.images(stream_);
     for (int64_t i = 0; i < n; ++i) evaluations_.push_back(ends[i].evaluations + (plan_.ends_clean ? 1 : 0));
     finish();
+    DrawnImages drawn;
     if (settings_.delivered.numbers) {
-      images_.download(stream_, numbers.data());
-      drawn.numbers.insert(drawn.numbers.end(), numbers.begin(), numbers.begin() + n * image);
+      drawn.numbers.resize(images_.count());
+      images_.download(stream_, drawn.numbers.data());
+      drawn.numbers.resize(n * image);
     }
     if (settings_.delivered.bytes) {
-      bytes_.download(stream_, bytes.data());
-      drawn.bytes.insert(drawn.bytes.end(), bytes.begin(), bytes.begin() + n * image);
+      drawn.bytes.resize(bytes_.count());
+      bytes_.download(stream_, drawn.bytes.data());
+      drawn.bytes.resize(n * image);
     }
+    take(first + begun, n, drawn);
   }
+}
+
+DrawnImages AdaptiveProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels) {
+  DrawnImages drawn;
+  each(first, count, initial_noise, labels, appended_to(drawn));
   return drawn;
 }
 

@@ -17,8 +17,10 @@ class AdaptiveProcess {
   AdaptiveProcess(const Network& network, const AdaptivePlan& plan, const float* weights,
                   const ReverseSettings& settings);
 
-  // Images first .. first+count-1. initial_noise (count, H, W, C) standard normals or null: from the counter. labels:
-  // (count) class numbers or null. Error, naming the image, if one does not come to its end.
+  // Images first .. first+count-1, a batch after the other. initial_noise (count, H, W, C) standard normals or null:
+  // from the counter. labels: (count), as the network has them. Error, naming the image, if one does not come to its
+  // end.
+  void each(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels, const TakeImages& take);
   DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels);
 
   const std::vector<int>& evaluations() const { return evaluations_; }  // of the network, an image of the last call

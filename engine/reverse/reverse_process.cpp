@@ -30,6 +30,13 @@ bool all_finite(const float* values, int64_t count) {
 
 }  // namespace
 
+TakeImages appended_to(DrawnImages& all) {
+  return [&all](int64_t, int64_t, const DrawnImages& images) {
+    all.numbers.insert(all.numbers.end(), images.numbers.begin(), images.numbers.end());
+    all.bytes.insert(all.bytes.end(), images.bytes.begin(), images.bytes.end());
+  };
+}
+
 // Images of one batch, the first `n` of which are wanted, and what they start from.
 struct ReverseProcess::Batch {
   int64_t first, n;
@@ -82,27 +89,31 @@ ReverseProcess::Batch ReverseProcess::batch_of(int64_t first, int64_t count, int
               .values = padded(labels.values, begin, n, size, denoiser_.network().label_width)};
   const GivenDraws& given = settings_.step_noise;
   for (int64_t draw = 0; draw < given.draws; ++draw) {
-    const std::vector<float> part = padded(given.values + draw * given.images * image, begin, n, size, image);
+    const std::vector<float> part =
+        padded(given.values + draw * given.images * image, batch.first - given.first, n, size, image);
     batch.step_noise.insert(batch.step_noise.end(), part.begin(), part.end());
   }
   return batch;
 }
 
-DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
-                                const RowWatch& watch) {
+void ReverseProcess::each(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
+                          const TakeImages& take, const RowWatch& watch) {
   const int64_t size = settings_.batch, image = denoiser_.network().image.size(), batches = ceil_div(count, size);
-  ITO_CHECK(settings_.step_noise.draws == 0 || settings_.step_noise.images == count, "sampling: ", count,
-            " images asked for with the steps' noise of ", settings_.step_noise.images);
+  const GivenDraws& given = settings_.step_noise;
+  ITO_CHECK(given.draws == 0 || (first >= given.first && first + count <= given.first + given.images),
+            "sampling: images ", first, " to ", first + count - 1, " asked for with the steps' noise of images ",
+            given.first, " to ", given.first + given.images - 1);
   const auto batch = [&](int64_t k) { return batch_of(first, count, k, initial_noise, labels); };
-  DrawnImages drawn;
-  if (settings_.delivered.numbers) drawn.numbers.resize(count * image);
-  if (settings_.delivered.bytes) drawn.bytes.resize(count * image);
   int64_t collected = 0;
   const auto collect = [&] {
-    const int64_t at = collected * size * image, n = std::min(size, count - collected * size);
-    float* numbers = drawn.numbers.empty() ? nullptr : drawn.numbers.data() + at;
-    delivery_.collect(n * image, numbers, drawn.bytes.empty() ? nullptr : drawn.bytes.data() + at);
+    const int64_t n = std::min(size, count - collected * size);
+    DrawnImages drawn;
+    drawn.numbers.resize(settings_.delivered.numbers ? n * image : 0);
+    drawn.bytes.resize(settings_.delivered.bytes ? n * image : 0);
+    float* numbers = drawn.numbers.empty() ? nullptr : drawn.numbers.data();
+    delivery_.collect(n * image, numbers, drawn.bytes.empty() ? nullptr : drawn.bytes.data());
     if (numbers && !all_finite(numbers, n * image)) report_not_finite(batch(collected));
+    take(first + collected * size, n, drawn);
     ++collected;
   };
   for (int64_t k = 0; k < batches; ++k) {
@@ -115,6 +126,12 @@ DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initi
     if (k > collected) collect();  // the batch before goes out while this one runs
   }
   while (collected < batches) collect();
+}
+
+DrawnImages ReverseProcess::all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
+                                const RowWatch& watch) {
+  DrawnImages drawn;
+  each(first, count, initial_noise, labels, appended_to(drawn), watch);
   return drawn;
 }
 

@@ -10,11 +10,11 @@
 
 namespace ito {
 
-// z of the steps in place of drawn ones: (draws, images, H, W, C), indexed by ReverseRow::draw. On the host; outlives
-// the process.
+// z of the steps in place of drawn ones: (draws, images, H, W, C), indexed by ReverseRow::draw, of images first ..
+// first+images-1. On the host; outlives the process.
 struct GivenDraws {
   const float* values = nullptr;
-  int64_t draws = 0, images = 0;
+  int64_t draws = 0, images = 0, first = 0;
 };
 
 struct ReverseSettings {
@@ -35,6 +35,10 @@ struct DrawnImages {
   std::vector<uint8_t> bytes;  // round(255 clamp(x/2 + 1/2, 0, 1))
 };
 
+// Takes images first .. first+count-1 once they are there, a batch or less; the images are the caller's while it runs.
+using TakeImages = std::function<void(int64_t first, int64_t count, const DrawnImages& images)>;
+TakeImages appended_to(DrawnImages& all);
+
 class ReverseProcess {
  public:
   // weights: an arena in device memory that outlives this object, as do the hooks.
@@ -44,10 +48,14 @@ class ReverseProcess {
   const Program& program() const { return denoiser_.program(); }
   void pack();  // after the weights have changed
 
-  // Images first .. first+count-1, of which all but the last batch go out while the next one runs. A short last batch
-  // is filled up with further images, which are drawn and dropped. initial_noise (count, H, W, C) standard normals or
-  // null: from the counter. labels: (count), as the network has them. watch: of the first batch, whose rows go out one
-  // by one if there is one. Error, naming image and row, if a number that is delivered is not finite.
+  // Images first .. first+count-1, a batch after the other, of which all but the last go out while the next one runs. A
+  // short last batch is filled up with further images, which are drawn and dropped. initial_noise (count, H, W, C)
+  // standard normals or null: from the counter. labels: (count), as the network has them. watch: of the first batch,
+  // whose rows go out one by one if there is one. What is kept grows with the batch alone.
+  // Error, naming image and row, if a number that is delivered is not finite.
+  void each(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels, const TakeImages& take,
+            const RowWatch& watch = {});
+  // The same, all together.
   DrawnImages all(int64_t first, int64_t count, const float* initial_noise, const LabelRows& labels,
                   const RowWatch& watch = {});
 

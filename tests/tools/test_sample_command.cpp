@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // `ito sample` and `ito predict` from outside: what they write, and that an image has the same bits whatever it is
 // computed beside.
+#include <sys/file.h>
+
+#include <chrono>
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <random>
 
 #include "engine/checkpoint/weights.h"
 #include "engine/reverse/predictor.h"
@@ -164,6 +169,63 @@ TEST_F(SampleCommand, LeavesNoOlderPictureWhereAFileFails) {
   std::filesystem::create_directories(path("barred/samples.png"));
   EXPECT_EQ(run_ito(sample_words("barred", kDdim + Words{"--strip", "--seed", "8"})).exit_code, 2);
   EXPECT_FALSE(std::filesystem::exists(path("barred/strip.png")));
+}
+
+// Killed at drawn moments, and begun again with other batches: the files of an unbroken run, and no more.
+TEST_F(SampleCommand, GoesOnWhereItWasKilled) {
+  const Words words = kDdpm + Words{"--count", "60", "--steps", "20", "--npz", "--strip"};
+  const auto begun = std::chrono::steady_clock::now();
+  sample("whole", words + Words{"--batch", "5"});
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begun;
+  std::mt19937 draw(std::random_device{}());
+  std::string moments;
+  for (const char* batch : {"5", "3"}) {
+    const double moment = taken.count() * std::uniform_real_distribution<double>(0.2, 0.9)(draw);
+    moments += join_text(moment, " of ", taken.count(), " s; ");
+    Words killed = sample_words("out", words + Words{"--batch", batch});
+    killed.insert(killed.begin(), {"/usr/bin/timeout", "-s", "KILL", std::to_string(moment), program_path("ito")});
+    run_child(killed);
+  }
+  SCOPED_TRACE(moments);
+  sample("out", words + Words{"--batch", "4"});
+  expect_same_files(path("whole"), path("out"));
+}
+
+TEST_F(SampleCommand, GoesOnFromItsParts) {
+  const Words words = kNoisyDdim + Words{"--strip", "--npz"};
+  const std::vector<float> whole = sample("whole-parts", words);
+  std::filesystem::create_directories(path("held/samples.png/in-the-way"));  // so that all parts stay
+  EXPECT_EQ(run_ito(sample_words("held", words + Words{"--batch", "3"})).exit_code, 2);
+  const std::string parts = path("held/parts"), file = parts + "/samples.safetensors",
+                    again = "; give what was given then to go on, or remove the folder to begin anew\n";
+  EXPECT_EQ(read_bytes(file), read_bytes(path("whole-parts/samples.safetensors")));
+  EXPECT_EQ(refusal(sample_words("held", words + Words{"--seed", "4"})),
+            "ito: " + parts + ": holds parts of a run with --seed 3, and now it is 4" + again);
+  EXPECT_EQ(refusal(sample_words("held", words + Words{"--set", "eta=0.5"})),
+            "ito: " + parts + ": holds parts of a run with --set eta \"0.7\", and now it is \"0.5\"" + again);
+  const int other = open(parts.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(other, LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(refusal(sample_words("held", words)),
+            "ito: " + parts + ": another command is at work there; wait for it or stop it\n");
+  close(other);
+  // What is there is taken as it is, and what is missing drawn: images 2, 6 and 7.
+  std::filesystem::rename(parts + "/images-0+8", parts + "/images-0+2");
+  std::ofstream(parts + "/images-3+3");
+  std::string bytes = read_bytes(file);
+  const size_t data = bytes.size() - sizeof(float) * whole.size();
+  std::vector<float> changed(whole.size(), 0.25f);
+  std::memcpy(bytes.data() + data, changed.data(), bytes.size() - data);
+  std::ofstream(file, std::ios::binary) << bytes;
+  std::filesystem::remove_all(path("held/samples.png"));
+  const ChildResult result = run_ito(sample_words("held", words + Words{"--batch", "2"}));
+  EXPECT_NE(result.err.find("going on: 5 of 8 images are there\n"), std::string::npos) << result.err;
+  const std::vector<float> got = SafetensorsFile::open(path("held/samples.safetensors")).read_f32("samples");
+  for (int i = 0; i < 8; ++i) {
+    const bool drawn = i == 2 || i > 5;
+    EXPECT_TRUE(same_bits(rows(got, i, 1), rows(drawn ? whole : changed, i, 1))) << i;
+  }
+  EXPECT_EQ(read_bytes(path("held/strip.png")), read_bytes(path("whole-parts/strip.png")));
+  EXPECT_FALSE(std::filesystem::exists(parts));
 }
 
 TEST_F(SampleCommand, RefusesBadValues) {

@@ -36,9 +36,8 @@ namespace {
 constexpr const char* kRestoredFile = "restored.safetensors";
 constexpr const char* kPictureFile = "restored.png";
 constexpr const char* kReportFile = "restored.json";
-constexpr int kMostSteps = 1 << 16;           // a solver of timesteps has as many as the model at most, and says so
-constexpr char kThere = '1', kMissing = '0';  // a letter a measurement
-constexpr double kSameSigma = 1e-9;           // of sigma_y: what its text may do to it
+constexpr int kMostSteps = 1 << 16;  // a solver of timesteps has as many as the model at most, and says so
+constexpr double kSameSigma = 1e-9;  // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
   std::string checkpoint, ema, op, measurements, solver, out, precision = "fp32", profiled;
@@ -202,20 +201,6 @@ void keep(const Restored& restored, int64_t at, int64_t n, RestoredImages& image
   put(restored.deviation, 1, images.deviation);
 }
 
-// Runs of measurements that are not there yet: of all such, in a row, those in this rank's share.
-std::vector<IndexRange> missing(const std::string& there, const IndexRange& share) {
-  std::vector<IndexRange> ranges;
-  int64_t number = 0;
-  for (int64_t i = 0; i < static_cast<int64_t>(there.size()); ++i) {
-    if (there[static_cast<size_t>(i)] != kMissing) continue;
-    const int64_t place = number++;
-    if (place < share.first || place >= share.end()) continue;
-    if (ranges.empty() || ranges.back().end() != i) ranges.push_back({i, 0});
-    ++ranges.back().count;
-  }
-  return ranges;
-}
-
 // What is restored, and where it goes: the first rank keeps it all, the others leave it in the parts.
 struct Restoring {
   const IndexRange& range;
@@ -256,13 +241,10 @@ std::vector<IndexRange> restore_missing(const Restoring& r, Restoration& restora
 // overlooked where a folder's list is old, as on a network's file system. All ranks call it.
 void take_parts_of_others(Communicator& ranks, const RestoreParts& parts, const std::vector<IndexRange>& added,
                           RestoredImages* images) {
-  Json own = Json::array();
-  for (const IndexRange& part : added) own.push_back({part.first, part.count});
-  const std::vector<std::string> all = ranks.gather_text(own.dump());
+  const std::vector<std::string> all = ranks.gather_text(text_of(added));
   if (!images) return;
   for (size_t rank = 1; rank < all.size(); ++rank)
-    for (const auto& [at, n] : Json::parse(all[rank]).get<std::vector<std::pair<int64_t, int64_t>>>())
-      parts.read(*images, at, n);
+    for (const IndexRange& part : ranges_of(all[rank])) parts.read(*images, part);
 }
 
 // --sigma-y -> sigma_y
@@ -334,21 +316,19 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
       saturated_product({static_cast<size_t>(first_rank ? range.count : 0), static_cast<size_t>(o.draws) + 3,
                          static_cast<size_t>(network.image.size()), sizeof(float)});
   check_memory("restoring", {{"images", kept}}, host_memory_limit(), "lower the draws, or the count");
-  const RestoreParts parts(o.out, identity);
+  RestoreParts parts(o.out, identity);
   check_ranks_alike(ranks, command, model, facts_of(identity));
   std::optional<RestoredImages> images;
-  std::string there;
+  std::vector<IndexRange> there;
   if (first_rank) {
     images.emplace(range.count, o.draws, network.image);
-    for (const bool is_there : parts.load(*images)) there += is_there ? kThere : kMissing;
+    there = parts.load(*images);
   }
-  there = ranks.gather_text(there).front();
-  const int64_t left = std::ranges::count(there, kMissing);
-  const IndexRange share = share_of_rank(left, ranks.size(), ranks.rank());
-  const std::vector<IndexRange> ranges = missing(there, share);
+  there = ranges_of(ranks.gather_text(text_of(there)).front());
+  const std::vector<IndexRange> ranges = missing_of_rank(there, range.count, ranks);
   RestoreSettings how;
   how.draws = o.draws;
-  how.batch = static_cast<int>(std::min<int64_t>(o.batch, share.count * o.draws));
+  how.batch = static_cast<int>(std::min<int64_t>(o.batch, items_of(ranges) * o.draws));
   how.seed = o.seed;
   how.compute = compute_type_of(o.precision, "--precision");
   how.capture = !o.eager;
@@ -356,7 +336,7 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
   if (device_memory_is_the_hosts()) how.kept_bytes = kept;
   std::optional<Restoration> restoration;
   if (!ranges.empty()) restoration.emplace(network, model.weights.data(), *op, std::move(plan), how);
-  if (left && first_rank) {
+  if (!ranges.empty() && first_rank) {  // the first rank has some if any rank has
     make_output_folder(o.out, kRestoredFile);
     warn_of_differences(o, file.facts());
     parts.begin();

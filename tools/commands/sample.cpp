@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// ito sample: draws images from a model into samples.png and samples.safetensors, or with --raw numbers alone.
+// ito sample: draws images from a model into samples.png and samples.safetensors, or with --raw numbers alone. What is
+// drawn goes to OUT/parts by the batch, from where the same command goes on (parts_folder.h).
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <sstream>
+#include <utility>
 
+#include "engine/io/atomic_file.h"
 #include "engine/io/hash.h"
-#include "engine/io/npz.h"
-#include "engine/io/safetensors.h"
-#include "engine/io/sample_grid.h"
 #include "engine/program/compute_type.h"
 #include "engine/program/memory_check.h"
 #include "engine/reverse/adaptive_process.h"
 #include "engine/reverse/reverse_process.h"
 #include "engine/reverse/strip.h"
 #include "engine/samplers/sampler_options.h"
+#include "kernels/seams/choices.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/model_checks.h"
 #include "models/model_on_device.h"
@@ -27,8 +30,10 @@
 #include "tools/commands/guidance_flags.h"
 #include "tools/commands/label_flag.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/parts_folder.h"
 #include "tools/commands/profile_window.h"
 #include "tools/commands/rank_work.h"
+#include "tools/commands/sample/pictures.h"
 #include "tools/commands/sample_noise.h"
 #include "tools/run_scheduler.h"
 #include "tools/terminal/messages.h"
@@ -54,9 +59,8 @@ constexpr const char* kSamplesFile = "samples.safetensors";
 constexpr const char* kGridFile = "samples.png";
 constexpr const char* kStripFile = "strip.png";
 constexpr const char* kNpzFile = "samples.npz";
-constexpr int64_t kMostPictured = 1024;  // images in samples.png
 
-std::vector<int32_t> classes_of(const SampleOptions& options, const Network& network) {
+ClassOf classes_of(const SampleOptions& options, const Network& network) {
   if (network.labels != LabelKind::Index) {
     ITO_USER_CHECK(options.class_number < 0, "--class ", options.class_number, ": this model ",
                    network.labels == LabelKind::None ? "has no classes; leave the flag out"
@@ -65,11 +69,10 @@ std::vector<int32_t> classes_of(const SampleOptions& options, const Network& net
   }
   ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
                  ": the model has classes 0 to ", network.classes - 1);
-  std::vector<int32_t> classes(options.count);
-  for (int64_t i = 0; i < options.count; ++i)
-    classes[i] =
-        options.class_number >= 0 ? options.class_number : static_cast<int32_t>((options.first + i) % network.classes);
-  return classes;
+  if (options.class_number >= 0) return [one = options.class_number](int64_t) { return one; };
+  return [first = options.first, classes = network.classes](int64_t i) {
+    return static_cast<int32_t>((first + i) % classes);
+  };
 }
 
 // What needs no model.
@@ -126,45 +129,46 @@ void remove_older_pictures(const SampleOptions& o) {
   }
 }
 
-// What every image was drawn for, one of the two or neither.
-struct DrawnLabels {
-  std::vector<int32_t> classes;
-  std::vector<float> values;   // (count, width)
-  std::vector<int64_t> shape;  // of the values
-};
-
-// As guided-diffusion's evaluator reads samples: `arr_0`, bytes (N, H, W, C), and the classes as `arr_1`.
-void write_npz_samples(const std::string& path, const SampleOptions& o, const ImageShape& image,
-                       const DrawnImages& drawn, const DrawnLabels& of) {
-  std::vector<NpzArray> arrays{
-      {"arr_0", TensorType::U8, {o.count, image.height, image.width, image.channels}, drawn.bytes}};
-  const std::vector<int64_t> labels(of.classes.begin(), of.classes.end());
-  if (!labels.empty())
-    arrays.push_back({"arr_1",
-                      TensorType::I64,
-                      {o.count},
-                      {reinterpret_cast<const uint8_t*>(labels.data()), labels.size() * sizeof(int64_t)}});
-  if (!of.values.empty())
-    arrays.push_back({"arr_1",
-                      TensorType::F32,
-                      of.shape,
-                      {reinterpret_cast<const uint8_t*>(of.values.data()), of.values.size() * sizeof(float)}});
-  write_npz(path, arrays);
+// All that the numbers depend on; `batch`, `threads`, `eager`, `raw` and `npz` are none of it.
+Json settings_of(const SampleOptions& o, const Sampler& sampler, const SamplingSettings& settings,
+                 const ModelOnDevice& model, const std::vector<RankFact>& facts) {
+  const std::vector<SamplerOption> options = options_of(sampler);
+  const std::vector<double> values = option_values(sampler, model.scheduler, o.set);
+  Json all{{"--class", o.class_number},
+           {"--clip-denoised", settings.clip_sample.value_or(model.scheduler.clip_sample) ? "on" : "off"},
+           {"--count", o.count},
+           {"--first", o.first},
+           {"--height", model.network.image.height},
+           {"--noise", o.noise.source},
+           {"--precision", o.precision},
+           {"--reverse", o.reverse},
+           {"--sampler", sampler.name},
+           {"--seed", o.seed},
+           {"--spacing", o.spacing},
+           {"--steps", o.steps},
+           {"--strip", o.strip},
+           {"--width", model.network.image.width},
+           {"choice of kernels", kernel_choices()},
+           {"model", fingerprint_of(model)}};
+  for (size_t i = 0; i < options.size(); ++i)
+    all[join_text("--set ", options[i].key)] = value_text(options[i], values[i]);
+  for (const RankFact& fact : facts) all[fact.name] = fact.value;
+  all.update(guidance_json(o.guidance));
+  return all;
 }
 
-void write_images(const SampleOptions& o, const ImageShape& image, const DrawnImages& drawn, const DrawnLabels& labels,
-                  const Strip& strip, const std::optional<LatentScale>& latents) {
+// Of images that all stand in `samples`, which is then put in its place.
+void write_results(const SampleOptions& o, SampleFile& samples, const PartsFolder& parts) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
-  SafetensorsWriter writer;
-  writer.add("samples", {o.count, image.channels, image.height, image.width}, to_planar(drawn.numbers, o.count, image));
-  if (!labels.classes.empty()) writer.add_i64("labels", {o.count}, {labels.classes.begin(), labels.classes.end()});
-  if (!labels.values.empty()) writer.add("labels", labels.shape, labels.values);
-  if (latents) add_latent_scale(writer, *latents);
-  writer.write(path(kSamplesFile));
   remove_older_pictures(o);
-  if (!o.raw) write_png(path(kGridFile), sample_grid(drawn.bytes, std::min<int64_t>(o.count, kMostPictured), image));
-  if (o.strip) write_png(path(kStripFile), strip.picture(drawn.numbers.data()));
-  if (o.npz) write_npz_samples(path(kNpzFile), o, image, drawn, labels);
+  if (!o.raw) write_grid(path(kGridFile), samples);
+  if (o.strip) {
+    const std::vector<uint8_t> strip = read_whole_file(parts.path(kStripFile));
+    write_file_atomically(path(kStripFile), strip.data(), strip.size());
+  }
+  if (o.npz) write_npz_samples(path(kNpzFile), samples);
+  samples.put_in_place(path(kSamplesFile));
+  parts.remove();
   if (!o.raw) print_result(path(kGridFile));
   print_result(path(kSamplesFile));
   if (o.strip) print_result(path(kStripFile));
@@ -179,37 +183,109 @@ void check_adaptive(const SampleOptions& o, const Sampler& sampler) {
     ITO_USER_CHECK(!given, flag, ": sampler ", sampler.name, " has no steps that all images share; leave the flag out");
 }
 
-// The images of this process: those of all, or of several ranks its share.
+// What this process draws: runs of images that are not there yet, in order.
 struct Drawing {
   std::string title;
-  int64_t first, count;
-  const float* noise;  // or null
-  LabelRows labels;
+  std::vector<IndexRange> missing;
+  int64_t there;       // that no process of this run draws
+  int64_t first;       // number of image 0
+  const float* noise;  // of the first missing one and all that follow, or null
+  int64_t image;       // numbers
+  const SampleFacts& facts;
+
+  // draw_gap(gap, its noise, its labels), for each in turn.
+  template <class DrawGap>
+  void for_each_gap(const DrawGap& draw_gap) const {
+    for (const IndexRange& gap : missing) {
+      std::vector<int32_t> classes;
+      for (int64_t i = gap.first; facts.class_of && i < gap.end(); ++i) classes.push_back(facts.class_of(i));
+      LabelRows labels(classes.empty() ? nullptr : classes.data());
+      if (!facts.values.empty()) labels.values = facts.values.data() + gap.first * facts.label_width;
+      draw_gap(gap, noise ? noise + (gap.first - missing.front().first) * image : nullptr, labels);
+    }
+  }
 };
 
-DrawnImages draw_adaptively(AdaptiveProcess& process, const Drawing& d) {
-  Progress progress(d.title, process.thousandths_of(d.count), 1e-3, "images");
-  progress.watch([&process] { return process.thousandths(); });
-  return process.all(d.first, d.count, d.noise, d.labels);
+// Puts images where they belong as they come.
+class Keeping {
+ public:
+  // strip: of the first image, or null.
+  Keeping(SampleFile& samples, const PartsFolder& parts, int64_t first, const Strip* strip)
+      : samples_(samples), parts_(parts), first_(first), strip_(strip) {}
+
+  TakeImages of(const IndexRange& gap) {
+    part_ = {gap.first, 0};
+    return [this](int64_t number, int64_t n, const DrawnImages& images) {
+      const int64_t at = number - first_;
+      samples_.write(at, n, images.numbers);
+      if (strip_ && at == 0) write_png(parts_.path(kStripFile), strip_->picture(images.numbers.data()));
+      parts_.extend(part_, n);
+    };
+  }
+
+ private:
+  SampleFile& samples_;
+  const PartsFolder& parts_;
+  int64_t first_;
+  const Strip* strip_;
+  IndexRange part_;
+};
+
+// Of the network, by images.
+struct Evaluations {
+  int64_t sum = 0, images = 0;
+  int most = 0;
+};
+
+Evaluations draw_adaptively(AdaptiveProcess& process, const Drawing& d, Keeping& keeping) {
+  const int64_t before = process.thousandths_of(d.there);
+  int64_t all = before;
+  for (const IndexRange& gap : d.missing) all += process.thousandths_of(gap.count);
+  Progress progress(d.title, all, 1e-3, "images", before);
+  progress.watch([&process, before] { return before + process.thousandths(); });
+  Evaluations found;
+  d.for_each_gap([&](const IndexRange& gap, const float* noise, const LabelRows& labels) {
+    process.each(d.first + gap.first, gap.count, noise, labels, keeping.of(gap));
+    for (const int evaluations : process.evaluations()) {
+      found.sum += evaluations;
+      ++found.images;
+      found.most = std::max(found.most, evaluations);
+    }
+  });
+  return found;
 }
 
 // strip: of the first image, or null.
-DrawnImages draw(ReverseProcess& process, const Drawing& d, const ProfileWindow& profiled, int batch, Strip* strip) {
+void draw(ReverseProcess& process, const Drawing& d, Keeping& keeping, const ProfileWindow& profiled, int batch,
+          Strip* strip) {
   RowWatch watch = profiled.of_rows(process.stream());
   if (strip)
     watch.after = [&process, strip, after_row = watch.after](int row) {
       if (after_row) after_row(row);
       if (strip->wants(row)) strip->record(process.state().data());
     };
-  Progress progress(d.title, process.rows_of(d.count), batch, "image steps");
-  progress.watch([&process] { return process.rows_done(); });
-  return process.all(d.first, d.count, d.noise, d.labels, watch);
+  const int64_t before = process.rows_of(d.there);
+  int64_t all = before;
+  for (const IndexRange& gap : d.missing) all += process.rows_of(gap.count);
+  Progress progress(d.title, all, batch, "image steps", before);
+  progress.watch([&process, before] { return before + process.rows_done(); });
+  d.for_each_gap([&](const IndexRange& gap, const float* noise, const LabelRows& labels) {
+    process.each(d.first + gap.first, gap.count, noise, labels, keeping.of(gap), std::exchange(watch, {}));
+  });
 }
 
-void tell_evaluations(const std::vector<int>& evaluations) {
-  const double sum = std::accumulate(evaluations.begin(), evaluations.end(), 0.0);
-  print_note(join_text("evaluations of the network an image: ", sum / static_cast<double>(evaluations.size()),
-                       " in the mean, ", *std::max_element(evaluations.begin(), evaluations.end()), " at most"));
+// Of all ranks, told by the first. All ranks call it.
+void tell_evaluations(Communicator& ranks, const Evaluations& own, int64_t count) {
+  Evaluations all;
+  for (const std::string& text : ranks.gather_text(join_text(own.sum, " ", own.images, " ", own.most))) {
+    Evaluations part;
+    std::istringstream(text) >> part.sum >> part.images >> part.most;
+    all = {all.sum + part.sum, all.images + part.images, std::max(all.most, part.most)};
+  }
+  if (ranks.rank() > 0 || all.images == 0) return;
+  print_note(join_text("evaluations of the network an image: ",
+                       static_cast<double>(all.sum) / static_cast<double>(all.images), " in the mean, ", all.most,
+                       " at most", all.images < count ? join_text(", of the ", all.images, " drawn now") : ""));
 }
 
 void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
@@ -237,61 +313,84 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
   if (!sampler.adaptive)
     profiled.check_rows(static_cast<int64_t>(table.rows.size()), join_text("sampler ", sampler.name));
 
-  const ItemShares shares(ranks, o.count);
-  const int64_t own = shares.own().count;
+  const bool first_rank = ranks.rank() == 0;
+  const SampleFacts beside{.class_of = classes_of(o, network),
+                           .values = label_values_of(o.labels, network, o.first, o.count),
+                           .label_width = network.label_width,
+                           .latents = model.model.latents};
+  const std::vector<RankFact> facts{file_fact("--initial-noise", o.noise.initial_file),
+                                    file_fact("--step-noise", o.noise.steps_file),
+                                    {"labels", join_text("hash ", hash_bytes(kHashStart, beside.values.data(),
+                                                                             beside.values.size() * sizeof(float)))},
+                                    {"level statistics", json_of(plan.statistics).dump()}};
+  PartsFolder parts(o.out, {.item = "images", .suffix = "", .files = {kSamplesFile, kStripFile}},
+                    settings_of(o, sampler, settings, model, facts));
+  SampleFile samples(parts.path(kSamplesFile), o.count, network.image, beside);
+  check_ranks_alike(ranks, command, model, facts);
+  std::vector<IndexRange> there;
+  if (first_rank) {
+    parts.claim();
+    if (samples.is_there() && (!o.strip || std::filesystem::exists(parts.path(kStripFile))))
+      there = parts.parts(o.count);
+  }
+  there = ranges_of(ranks.gather_text(text_of(there)).front());
+  const std::vector<IndexRange> missing = missing_of_rank(there, o.count, ranks);
+  const int64_t own = items_of(missing), drawn_before = o.count - items_of(missing_of_all(there, o.count));
   const size_t memory_limit = memory_of_rank(ranks, device_memory_limit());
-  const SampleNoise noise = sample_noise(o.noise, table, network.image, shares, o.seed, memory_limit);
-  DrawnLabels labels{.classes = classes_of(o, network),
-                     .values = label_values_of(o.labels, network, o.first, o.count),
-                     .shape = {o.count}};
-  if (network.label_width > 1) labels.shape.push_back(network.label_width);
-  check_ranks_alike(ranks, command, model,
-                    {file_fact("--initial-noise", o.noise.initial_file),
-                     file_fact("--step-noise", o.noise.steps_file),
-                     {"labels", join_text("hash ", hash_bytes(kHashStart, labels.values.data(),
-                                                              labels.values.size() * sizeof(float)))},
-                     {"level statistics", json_of(plan.statistics).dump()}});
+  const IndexRange hull =
+      missing.empty() ? IndexRange{} : IndexRange{missing.front().first, missing.back().end() - missing.front().first};
+  const SampleNoise noise = sample_noise(o.noise, table, network.image, o.count, hull, o.seed, memory_limit);
   ReverseSettings reverse;
   reverse.batch = static_cast<int>(std::min<int64_t>(o.batch, own));
   reverse.seed = o.seed;
   reverse.capture = !o.eager;
   reverse.compute = compute_type_of(o.precision, "--precision");
-  reverse.delivered.bytes = !o.raw;
-  reverse.step_noise = {.values = noise.steps.data(), .draws = noise.draws, .images = own};
+  reverse.step_noise = {
+      .values = noise.steps.data(), .draws = noise.draws, .images = hull.count, .first = o.first + hull.first};
   reverse.memory_limit = memory_limit;
-  // Twice: once more in the planes of the file.
-  const auto images = static_cast<size_t>(2 * shares.kept().count + noise.draws * own);
-  reverse.kept_images = saturated_product({images, static_cast<size_t>(network.image.size()), sizeof(float)});
+  // A batch as it comes, and once more in the planes of the file; and the noise that was given.
+  const auto images = 2 * static_cast<size_t>(reverse.batch) + static_cast<size_t>(noise.draws * hull.count);
+  reverse.kept_images = saturated_product({images, static_cast<size_t>(network.image.size()), sizeof(float)}) +
+                        noise.initial.size() * sizeof(float);
 
-  LabelRows all_labels(labels.classes.empty() ? nullptr : labels.classes.data());
-  if (!labels.values.empty()) all_labels.values = labels.values.data();
   const Drawing drawing{.title = title_of_rank("sampling", ranks),
-                        .first = o.first + shares.own().first,
-                        .count = own,
+                        .missing = missing,
+                        .there = ranks.size() == 1 ? drawn_before : 0,
+                        .first = o.first,
                         .noise = noise.initial.empty() ? nullptr : noise.initial.data(),
-                        .labels = all_labels.from(shares.own().first, network.label_width)};
-  const auto make_folder = [&] {
-    if (shares.first_rank()) make_output_folder(o.out, kSamplesFile);
-  };
-  Strip strip(table, network.image);
-  DrawnImages drawn;
-  std::vector<int> evaluations;
-  if (own && sampler.adaptive) {
-    AdaptiveProcess process(network, *plan.adaptive, model.weights.data(), reverse);
-    make_folder();
-    drawn = draw_adaptively(process, drawing);
-    evaluations = process.evaluations();
-  } else if (own) {
-    ReverseProcess process(network, table, model.weights.data(), reverse);
-    make_folder();
-    drawn = draw(process, drawing, profiled, reverse.batch, o.strip && shares.first_rank() ? &strip : nullptr);
+                        .image = network.image.size(),
+                        .facts = beside};
+  std::optional<AdaptiveProcess> adaptive;
+  std::optional<ReverseProcess> process;
+  if (own && sampler.adaptive)
+    adaptive.emplace(network, *plan.adaptive, model.weights.data(), reverse);
+  else if (own)
+    process.emplace(network, table, model.weights.data(), reverse);
+  if (first_rank) {
+    make_output_folder(o.out, kSamplesFile);
+    parts.begin();
+    if (there.empty()) {
+      parts.forget_parts();
+      samples.create();
+    } else {
+      print_note(join_text("going on: ", drawn_before, " of ", o.count, " images are there"));
+    }
   }
-  shares.collect(drawn.numbers);
-  shares.collect(drawn.bytes);
-  shares.collect(evaluations);
-  if (!shares.first_rank()) return;
-  if (!evaluations.empty()) tell_evaluations(evaluations);
-  write_images(o, network.image, drawn, labels, strip, model.model.latents);
+  ranks.barrier();  // the file is there
+  samples.open();
+  Strip strip(table, network.image);
+  Strip* const pictured = o.strip && !missing.empty() && missing.front().first == 0 ? &strip : nullptr;
+  Keeping keeping(samples, parts, o.first, pictured);
+  Evaluations evaluations;
+  try {
+    if (adaptive) evaluations = draw_adaptively(*adaptive, drawing, keeping);
+    if (process) draw(*process, drawing, keeping, profiled, reverse.batch, pictured);
+  } catch (...) {
+    if (first_rank && parts.parts(o.count).empty()) parts.remove();
+    throw;
+  }
+  tell_evaluations(ranks, evaluations, o.count);  // which all ranks wait for
+  if (first_rank) write_results(o, samples, parts);
 }
 
 // Every sampler with its options, for --help.
@@ -321,7 +420,10 @@ void add_sample_command(CLI::App& app, Communicator& ranks) {
                    "a run, a checkpoint, a diffusers directory or the file of an exact network")
       ->required();
   add_average_flag(*command, o->ema);
-  command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
+  command
+      ->add_option("--out", o->out,
+                   "folder for samples.png and samples.safetensors; a run that was ended goes on from its parts/")
+      ->required();
   command->add_option("--count", o->count, "images to draw");
   command->add_option("--first", o->first, "index of the first image; image i is the same in every run of a seed");
   command->add_option("--batch", o->batch, "images at a time");

@@ -32,13 +32,19 @@ void check_size(int64_t images, const ImageShape& image, size_t memory_limit) {
                memory_limit, "draw fewer images, or in fewer steps");
 }
 
-// This rank's of all images' planes, of draw after draw.
-std::vector<float> own_of(std::vector<float> all, int64_t draws, const ItemShares& images, const ImageShape& image) {
-  const IndexRange& own = images.own();
-  if (own.count < images.count()) {
+// Which images of how many.
+struct Part {
+  int64_t count;
+  IndexRange own;
+};
+
+// Those of all images' planes, of draw after draw.
+std::vector<float> own_of(std::vector<float> all, int64_t draws, const Part& images, const ImageShape& image) {
+  const IndexRange& own = images.own;
+  if (own.count < images.count) {
     const int64_t size = image.size();
     for (int64_t draw = 0; draw < draws; ++draw)
-      std::copy_n(all.begin() + (draw * images.count() + own.first) * size, own.count * size,
+      std::copy_n(all.begin() + (draw * images.count + own.first) * size, own.count * size,
                   all.begin() + draw * own.count * size);
     all.resize(static_cast<size_t>(draws * own.count * size));
     all.shrink_to_fit();
@@ -46,13 +52,13 @@ std::vector<float> own_of(std::vector<float> all, int64_t draws, const ItemShare
   return to_interleaved(all, draws * own.count, image);
 }
 
-std::vector<float> read_initial(const std::string& path, const ImageShape& image, const ItemShares& images) {
+std::vector<float> read_initial(const std::string& path, const ImageShape& image, const Part& images) {
   const SafetensorsFile file = SafetensorsFile::open(path);
-  file.check_shape(kTensor, {images.count(), image.channels, image.height, image.width});
+  file.check_shape(kTensor, {images.count, image.channels, image.height, image.width});
   return own_of(file.read_floats(kTensor), 1, images, image);
 }
 
-void read_steps(const std::string& path, const ReverseTable& table, const ImageShape& image, const ItemShares& images,
+void read_steps(const std::string& path, const ReverseTable& table, const ImageShape& image, const Part& images,
                 size_t memory_limit, SampleNoise& noise) {
   const int64_t taken = draws_taken(table);
   ITO_USER_CHECK(taken > 0, "--step-noise ", path, ": the sampler takes no noise in its steps; leave it out");
@@ -60,11 +66,11 @@ void read_steps(const std::string& path, const ReverseTable& table, const ImageS
   ITO_USER_CHECK(file.has(kTensor), path, ": has no tensor ", kTensor, "; expected (draws, N, C, H, W)");
   const std::vector<int64_t> shape = file.entry(kTensor).shape;
   const int64_t draws = shape.empty() ? 0 : shape[0];
-  file.check_shape(kTensor, {draws, images.count(), image.channels, image.height, image.width});
+  file.check_shape(kTensor, {draws, images.count, image.channels, image.height, image.width});
   ITO_USER_CHECK(draws >= taken && draws <= table.draws, path, ": ", kTensor, " holds ", draws,
                  " draws, and the sampler takes ", taken, "; give ", taken,
                  table.draws > taken ? join_text(" or up to ", table.draws, ", those that its rule does not use") : "");
-  check_size(draws * images.count(), image, memory_limit);
+  check_size(draws * images.count, image, memory_limit);
   noise.draws = draws;
   noise.steps = own_of(file.read_floats(kTensor), draws, images, image);
 }
@@ -81,14 +87,15 @@ void check_noise_options(const NoiseOptions& o, int64_t first) {
                  " an image depends on all that are drawn with it; begin at 0");
 }
 
-SampleNoise sample_noise(const NoiseOptions& o, const ReverseTable& table, const ImageShape& image,
-                         const ItemShares& images, uint64_t seed, size_t memory_limit) {
+SampleNoise sample_noise(const NoiseOptions& o, const ReverseTable& table, const ImageShape& image, int64_t count,
+                         const IndexRange& own, uint64_t seed, size_t memory_limit) {
+  const Part images{count, own};
   SampleNoise noise;
   if (o.source == kTorchCpu) {
     noise.draws = draws_taken(table);
-    check_size(noise.draws * images.own().count + images.count(), image, memory_limit);
+    check_size(noise.draws * images.own.count + images.count, image, memory_limit);
     TorchCpuNoise generator(seed);
-    const auto next = [&] { return own_of(generator.normals(images.count() * image.size()), 1, images, image); };
+    const auto next = [&] { return own_of(generator.normals(images.count * image.size()), 1, images, image); };
     noise.initial = next();
     for (int64_t draw = 0; draw < noise.draws; ++draw) {
       const std::vector<float> drawn = next();

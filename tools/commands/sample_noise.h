@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/io/layout.h"
-#include "engine/ranks/item_shares.h"
+#include "engine/ranks/subtrees.h"
 #include "engine/samplers/row_builder.h"
 
 namespace ito {
@@ -16,18 +16,19 @@ struct NoiseOptions {
   std::string initial_file, steps_file;  // --initial-noise, --step-noise
 };
 
-// Of this rank's images. Both (.., H, W, C); empty: from the counter.
+// Of a run of images. Both (.., H, W, C); empty: from the counter.
 struct SampleNoise {
-  std::vector<float> initial;  // (own, H, W, C)
-  std::vector<float> steps;    // (draws, own, H, W, C)
+  std::vector<float> initial;  // (images, H, W, C)
+  std::vector<float> steps;    // (draws, images, H, W, C)
   int64_t draws = 0;
 };
 
 // What needs no model.
 void check_noise_options(const NoiseOptions& options, int64_t first);
-// By the table. PyTorch's generator draws for all images, one tensor after the other, and a file holds all, so every
-// rank goes through them and keeps its own. memory_limit in bytes: UserError if the noise alone would need more.
-SampleNoise sample_noise(const NoiseOptions& options, const ReverseTable& table, const ImageShape& image,
-                         const ItemShares& images, uint64_t seed, size_t memory_limit);
+// By the table. PyTorch's generator draws for all `count` images, one tensor after the other, and a file holds all, so
+// that all are gone through, and kept those of `own`. memory_limit in bytes: UserError if the noise alone would need
+// more.
+SampleNoise sample_noise(const NoiseOptions& options, const ReverseTable& table, const ImageShape& image, int64_t count,
+                         const IndexRange& own, uint64_t seed, size_t memory_limit);
 
 }  // namespace ito

@@ -111,6 +111,32 @@ TEST(Npz, WhatIsWrittenIsReadAgain) {
             std::string::npos);
 }
 
+// As an array of more than 4 GiB is written, by a smaller bound, and in pieces.
+TEST(Npz, LargeArraysAreZip64) {
+  const TempFolder folder;
+  const std::string path = folder / "large.npz";
+  NpzWriter writer(path, 128);
+  writer.begin("arr_0", TensorType::U8, {1, 2, 3, 1});
+  for (const uint8_t byte : bytes_of(kSix)) writer.write({&byte, 1});
+  EXPECT_THROW(writer.write(bytes_of(kSix)), Error);
+  writer.begin("arr_1", TensorType::U8, {0});
+  writer.commit();
+  // Behind a member's name: room for the sizes in 64 bits, where minizip puts them if they need it.
+  const std::string text = read_bytes(path), large = little_endian(1, 2) + little_endian(16, 2);
+  EXPECT_EQ(text.find("arr_0.npy" + large), 30u);
+  EXPECT_EQ(text.find("arr_1.npy" + large), std::string::npos) << "its header alone is just small enough";
+  const NpzFile file = NpzFile::open(path);
+  EXPECT_EQ(file.read_bytes("arr_0"), bytes_of(kSix));
+  EXPECT_EQ(file.read_bytes("arr_1"), Bytes{});
+  {
+    NpzWriter unfinished(folder / "unfinished.npz");
+    unfinished.begin("arr_0", TensorType::U8, {7});
+    unfinished.write(bytes_of(kSix));
+    EXPECT_THROW(unfinished.commit(), Error);
+  }
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder / ""), {}), 1) << "nothing half written";
+}
+
 TEST(Npz, ReadsEveryTypeStoredAndDeflated) {
   const TempFolder folder;
   struct Case {

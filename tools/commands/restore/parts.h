@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run of `ito restore` has restored so far, in OUT/parts: a file for each group of measurements, and
-// settings.json with all that the numbers depend on. A run that was ended goes on from there; the folder goes away when
-// the final file stands.
+// What a run of `ito restore` has restored so far: a file for each group of measurements (parts_folder.h).
 #pragma once
 #include <cstdint>
-#include <filesystem>
 #include <string>
 #include <vector>
 
-#include "engine/io/json_file.h"
 #include "engine/io/layout.h"
+#include "tools/commands/parts_folder.h"
 
 namespace ito {
 
@@ -29,21 +26,18 @@ struct RestoredImages {
 
 class RestoreParts {
  public:
-  // settings: by the name of the flag, or in words for what has none. UserError if the folder holds parts of others.
+  // As PartsFolder has it.
   RestoreParts(const std::string& out, Json settings);
 
-  // Fills in what is there; returns for each measurement whether it is.
-  std::vector<bool> load(RestoredImages& images) const;
-  void begin() const;  // makes the folder
+  // For the first rank. Fills in what is there; returns which measurements that is.
+  std::vector<IndexRange> load(RestoredImages& images);
+  void begin() { folder_.begin(); }
   void add(const RestoredImages& images, int64_t at, int64_t n) const;
-  void read(RestoredImages& images, int64_t at, int64_t n) const;  // what another process has added
-  void remove() const;
+  void read(RestoredImages& images, const IndexRange& part) const;  // what another process has added
+  void remove() const { folder_.remove(); }
 
  private:
-  void check_settings() const;
-
-  std::filesystem::path folder_;
-  Json settings_;
+  PartsFolder folder_;
 };
 
 }  // namespace ito
