@@ -94,7 +94,7 @@ struct RunConfig {
   int64_t keep_last = 3, keep_every = 0;
   int64_t max_skipped = 10;
   int threads = 0;
-  bool eager = false, other_kernels = false, resume = false;
+  bool eager = false, other_kernels = false, tensorboard = false, resume = false;
 
   // visitor(value, RunOption) for every option, in the order of the help. Run: RunConfig or const RunConfig.
   template <class Run, class Visitor>
@@ -209,6 +209,9 @@ struct RunConfig {
             RunOption{"sample_every", "steps between sample grids", at_least(0), "a quarter of the run"});
     visitor(run.keep_last, RunOption{"keep_last", "checkpoints that stay, the newest", at_least(0), "all"});
     visitor(run.keep_every, RunOption{"keep_every", "checkpoints of these steps stay too", at_least(0), "none"});
+    visitor(run.tensorboard, RunOption{"tensorboard",
+                                       "also write the curves and sample grids as TensorBoard's events, to "
+                                       "OUT/tensorboard"});
     visitor(run.max_skipped,
             RunOption{"max_skipped",
                       "steps in a row with a non-finite loss or gradient (each is skipped) that end the run; a streak "

@@ -92,6 +92,7 @@ void RunFolder::open_logs(int64_t done) {
     logged_losses_.push_back(number(line, "loss"));
   }
   timings_.open(path("timings.jsonl"), done);
+  if (run_.tensorboard) events_.emplace(path("tensorboard"), done);
   if (run_.resume) remove_pictures_past(done);
   logged_step_ = done;
   if (!latest_.empty()) {
@@ -185,6 +186,7 @@ std::string RunFolder::log(Trainer& trainer, double seconds, double waited, cons
                            100 * (ranks->waited - ranks->exchange), ranks->slowest);
   }
   timings_.append(timing);
+  if (events_) events_->add(line, timing);
   logged_seconds_ = seconds;
   logged_wait_ = waited;
   logged_step_ = state.step;
@@ -240,6 +242,10 @@ void RunFolder::write_ema_snapshot(Trainer& trainer, int64_t step) {
       averages.push_back({emas_[e].sigma_rel, trainer.download_part(Trainer::ema_arena(e))});
   ito::write_ema_snapshot(run_.out, step, trainer.state().applied, trainer.layout(), averages,
                           ranks_.size() > 1 ? &ranks_ : nullptr);
+}
+
+void RunFolder::log_preview(int64_t step) {
+  if (events_) events_->add_picture(step, path(preview_name(step)));
 }
 
 void RunFolder::write_loss_chart() const {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The folder of a training run: config.json, metrics.jsonl (nothing that changes from run to run), timings.jsonl,
-// loss.svg, samples-<step>.png, ema-<step>/, checkpoint-<step>/ and `latest`. Whenever the process is killed, what is
-// there is a run that can be resumed: files and checkpoints appear whole, and metrics.jsonl is cut back to the
-// checkpoint.
+// loss.svg, samples-<step>.png, ema-<step>/, checkpoint-<step>/ and `latest`; tensorboard/ if asked for. Whenever the
+// process is killed, what is there is a run that can be resumed: files and checkpoints appear whole, and metrics.jsonl
+// is cut back to the checkpoint.
 #pragma once
 #include <optional>
 #include <string>
@@ -12,6 +12,7 @@
 #include "engine/checkpoint/run_checkpoints.h"
 #include "engine/diffusion/scheduler_config.h"
 #include "engine/ranks/rank_times.h"
+#include "engine/run/event_log.h"
 #include "engine/run/run_config.h"
 #include "engine/run/run_identity.h"
 #include "engine/run/step_log.h"
@@ -57,6 +58,7 @@ class RunFolder {
   bool wants_snapshot(int64_t step) const;
   void write_ema_snapshot(Trainer& trainer, int64_t step);
   void write_loss_chart() const;
+  void log_preview(int64_t step);  // which stands where preview_name says
   bool has_checkpoint() const { return !latest_.empty(); }
   std::string latest_checkpoint() const { return path(latest_); }
 
@@ -76,6 +78,7 @@ class RunFolder {
   Communicator& ranks_;
   int lock_ = -1;  // the folder itself, open
   StepLog metrics_, timings_;
+  std::optional<EventLog> events_;
   std::vector<double> logged_steps_, logged_losses_;
   double logged_seconds_ = 0, logged_wait_ = 0;
   int64_t logged_step_ = 0;

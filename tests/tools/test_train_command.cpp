@@ -7,6 +7,7 @@
 #include "engine/checkpoint/snapshot.h"
 #include "engine/checkpoint/weights.h"
 #include "models/model.h"
+#include "tests/engine/io/read_events.h"
 #include "tests/tools/tiny_run.h"
 
 namespace ito {
@@ -113,6 +114,42 @@ TEST(TrainCommand, EqualRunsGiveEqualFiles) {
   }
   ASSERT_EQ(run_ito(train + Words{"--out", tiny / "other-seed", "--seed", "6"}).exit_code, 0);
   EXPECT_NE(read_bytes(tiny / "a/metrics.jsonl"), read_bytes(tiny / "other-seed/metrics.jsonl"));
+}
+
+// The curves of metrics.jsonl, once each, also where steps were done twice: a resumed run's file voids what follows its
+// checkpoint.
+TEST(TrainCommand, WritesEventsForTensorBoard) {
+  const TinyRun tiny;
+  const std::string out = tiny / "run", folder = out + "/tensorboard/events.out.tfevents.000000000";
+  const Words words = tiny.train + Words{"--out", out, "--steps", "5", "--log-every", "1", "--checkpoint-every", "2"};
+  ASSERT_EQ(run_ito(words + Words{"--tensorboard"}).exit_code, 0);
+  fs::remove_all(out + "/checkpoint-000005");
+  ASSERT_EQ(run_ito({"train", "--out", out, "--resume"}).exit_code, 0);
+  std::map<int64_t, std::map<std::string, float>> curves;
+  std::set<int64_t> pictured;
+  for (const char* number : {"1", "2"})
+    for (const test::Event& event : test::read_events(read_bytes(folder + number + ".ito"))) {
+      if (event.starts) {
+        EXPECT_EQ(event.step, *number == '1' ? 1 : 5);
+        curves.erase(curves.lower_bound(event.step), curves.end());
+        pictured.erase(pictured.lower_bound(event.step), pictured.end());
+      }
+      EXPECT_TRUE(event.scalars.empty() || curves.emplace(event.step, event.scalars).second) << event.step;
+      for (const auto& [tag, picture] : event.pictures) {
+        EXPECT_TRUE(pictured.insert(event.step).second) << event.step;
+        EXPECT_EQ(test::text_of(picture, 4), read_bytes(join_text(out, "/samples-00000", event.step, ".png")));
+        EXPECT_EQ(test::number_of(picture, 1), 38u);
+      }
+    }
+  EXPECT_EQ(pictured, (std::set<int64_t>{1, 2, 3, 4, 5}));
+  const std::vector<Json> metrics = read_json_lines(out + "/metrics.jsonl");
+  ASSERT_EQ(curves.size(), metrics.size());
+  for (const Json& line : metrics) {
+    const auto& values = curves.at(line.at("step"));
+    for (const char* name : {"loss", "gradient_norm", "learning_rate"})
+      EXPECT_EQ(values.at(name), line.at(name).get<float>()) << name;
+    EXPECT_GT(values.at("images_per_second"), 0);
+  }
 }
 
 TEST(TrainCommand, TrainsOnASafetensorsFile) {

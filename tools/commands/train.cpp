@@ -236,7 +236,10 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
       between_steps = alone;
       if (done % sample_every == 0 || done == run.steps) {
         trainer.gather_ema();
-        if (preview) preview->write(trainer, folder.path(preview_name(done)));
+        if (preview) {
+          preview->write(trainer, folder.path(preview_name(done)));
+          folder.log_preview(done);
+        }
       }
       if (folder.wants_snapshot(done)) folder.write_ema_snapshot(trainer, done);
     } catch (const RunEnded&) {
