@@ -4,23 +4,26 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <utility>
 
+#include "engine/io/npz.h"
 #include "kernels/error.h"
 
 namespace ito {
 namespace {
 
-constexpr const char *kFeatures = "arr_0", *kMean = "mu", *kCovariance = "sigma";
+constexpr const char *kRows = "arr_0", *kFeatures = "features", *kMean = "mu", *kCovariance = "sigma";
 constexpr double kRounding = 1e-4;  // of a covariance that was stored as fp32 or fp16
 
-void check_finite(const NpzFile& file, const char* name, const std::vector<double>& values) {
+void check_finite(const std::string& path, const char* name, const std::vector<double>& values) {
   const auto bad = std::find_if(values.begin(), values.end(), [](double v) { return !std::isfinite(v); });
-  ITO_USER_CHECK(bad == values.end(), file.path(), ": ", name, " has a value of ", *bad, "; expected finite numbers");
+  ITO_USER_CHECK(bad == values.end(), path, ": ", name, " has a value of ", *bad, "; expected finite numbers");
 }
 
 std::vector<double> read_finite(const NpzFile& file, const char* name) {
   std::vector<double> values = file.read_doubles(name);
-  check_finite(file, name, values);
+  check_finite(file.path(), name, values);
   return values;
 }
 
@@ -43,29 +46,20 @@ void check_covariance(const NpzFile& file, std::vector<double>& s, int64_t dim) 
     }
 }
 
-}  // namespace
-
-FeatureSet pixel_features(const std::vector<float>& images, int64_t dim) {
-  return {static_cast<int64_t>(images.size()) / dim, dim, {images.begin(), images.end()}, {}, {}};
+FeatureSet rows_of(const std::string& path, const char* name, const std::vector<int64_t>& shape,
+                   std::vector<double> values) {
+  ITO_USER_CHECK(shape.size() == 2 && shape[0] > 0 && shape[1] > 0, path, ": ", name, " has the shape ",
+                 shape_text(shape), "; expected features (N, D), one row an image");
+  check_finite(path, name, values);
+  return {shape[0], shape[1], std::move(values), {}, {}};
 }
 
-bool holds_features(const NpzFile& file) {
-  if (!file.has(kFeatures)) return file.has(kMean);
-  return file.header(kFeatures).shape.size() == 2;
-}
-
-FeatureSet read_features(const NpzFile& file) {
+FeatureSet read_npz_features(const NpzFile& file) {
+  for (const char* name : {kRows, kFeatures})
+    if (file.has(name) && (name == kFeatures || file.header(name).shape.size() == 2))
+      return rows_of(file.path(), name, file.header(name).shape, file.read_doubles(name));
   FeatureSet set;
-  if (file.has(kFeatures) && file.header(kFeatures).shape.size() == 2) {
-    const std::vector<int64_t> shape = file.header(kFeatures).shape;
-    ITO_USER_CHECK(shape[0] > 0 && shape[1] > 0, file.path(), ": ", kFeatures, " has the shape ", shape_text(shape),
-                   "; expected features (N, D), one row an image");
-    set.count = shape[0];
-    set.dim = shape[1];
-    set.values = read_finite(file, kFeatures);
-    return set;
-  }
-  ITO_USER_CHECK(file.has(kMean) && file.has(kCovariance), file.path(), ": holds no features; expected ", kFeatures,
+  ITO_USER_CHECK(file.has(kMean) && file.has(kCovariance), file.path(), ": holds no features; expected ", kRows,
                  " (N, D), or ", kMean, " (D) and ", kCovariance, " (D, D)");
   const std::vector<int64_t> mean = file.header(kMean).shape, covariance = file.header(kCovariance).shape;
   ITO_USER_CHECK(mean.size() == 1 && mean[0] > 0 && covariance == (std::vector<int64_t>{mean[0], mean[0]}), file.path(),
@@ -76,6 +70,30 @@ FeatureSet read_features(const NpzFile& file) {
   set.covariance = read_finite(file, kCovariance);
   check_covariance(file, set.covariance, set.dim);
   return set;
+}
+
+}  // namespace
+
+FeatureSet pixel_features(const std::vector<float>& images, int64_t dim) {
+  return {static_cast<int64_t>(images.size()) / dim, dim, {images.begin(), images.end()}, {}, {}};
+}
+
+bool holds_features(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return false;
+  if (!is_npz_file(path)) {
+    if (!path.ends_with(".safetensors")) return false;
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    return file.has(kFeatures) && !file.has("samples");
+  }
+  const NpzFile file = NpzFile::open(path);
+  return file.has(kRows) ? file.header(kRows).shape.size() == 2 : file.has(kFeatures) || file.has(kMean);
+}
+
+FeatureSet read_features(const std::string& path) {
+  if (is_npz_file(path)) return read_npz_features(NpzFile::open(path));
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  const std::vector<float> values = file.read_floats(kFeatures);
+  return rows_of(path, kFeatures, file.entry(kFeatures).shape, {values.begin(), values.end()});
 }
 
 }  // namespace ito

@@ -10,12 +10,13 @@ namespace ito {
 extern const Metric kSlicedWasserstein;
 extern const Metric kFrechet;
 extern const Metric kMmdPolynomial;
+extern const Metric kKid;
 extern const Metric kMmdRbf;
 extern const Metric kPrecisionRecall;
 extern const Metric kDensityCoverage;
 
 const std::vector<const Metric*>& metrics() {
-  static const std::vector<const Metric*> all{&kSlicedWasserstein, &kFrechet,        &kMmdPolynomial, &kMmdRbf,
+  static const std::vector<const Metric*> all{&kSlicedWasserstein, &kFrechet,        &kMmdPolynomial, &kKid, &kMmdRbf,
                                               &kPrecisionRecall,   &kDensityCoverage};
   return all;
 }

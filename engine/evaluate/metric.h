@@ -17,7 +17,9 @@ namespace ito {
 struct MetricSettings {
   int threads = 1;
   int projections = 500;                     // directions of the sliced Wasserstein distance
-  uint64_t seed = 0;                         // of those
+  uint64_t seed = 0;                         // of those, and of the blocks
+  int blocks = 100;                          // that KID is the mean of
+  int64_t block_points = 1000;               // of each set, in a block
   int neighbours = 0;                        // k of what asks for nearest neighbours; 0: as the metric's paper has it
   std::atomic<int64_t>* progress = nullptr;  // counts up to Metric::work, for whoever watches
 };

@@ -8,6 +8,7 @@
 
 #include "engine/io/atomic_file.h"
 #include "engine/io/input_file.h"
+#include "engine/io/resize.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -21,9 +22,21 @@ struct Taps {
   std::vector<int32_t> weights;
 };
 
-std::vector<Taps> bilinear_taps(int in_size, int out_size) {
+// A filter over distances in pixels of the coarser image, 0 from `support` on.
+struct Filter {
+  double support;
+  double (*weight)(double distance);
+};
+constexpr Filter kTriangle = {1, [](double x) { return std::max(0.0, 1 - x); }};
+// Keys 1981 ("Cubic Convolution Interpolation for Digital Image Processing", equation 15), whose a is -1/2.
+constexpr Filter kCubic = {2, [](double x) {
+                             if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+                             return x < 2 ? ((2.5 - 0.5 * x) * x - 4) * x + 2 : 0.0;
+                           }};
+
+std::vector<Taps> taps_of(const Filter& filter, int in_size, int out_size) {
   const double scale = static_cast<double>(in_size) / out_size;
-  const double support = std::max(scale, 1.0);  // half the triangle's base, in source pixels
+  const double stretch = std::max(scale, 1.0), support = stretch * filter.support;  // in source pixels
   std::vector<Taps> all(static_cast<size_t>(out_size));
   for (int i = 0; i < out_size; ++i) {
     const double center = (i + 0.5) * scale;
@@ -32,7 +45,7 @@ std::vector<Taps> bilinear_taps(int in_size, int out_size) {
     std::vector<double> weights;
     double sum = 0;
     for (int x = first; x < last; ++x) {
-      weights.push_back(std::max(0.0, 1.0 - std::fabs((x + 0.5 - center) / support)));
+      weights.push_back(filter.weight(std::fabs((x + 0.5 - center) / stretch)));
       sum += weights.back();
     }
     Taps& taps = all[static_cast<size_t>(i)];
@@ -50,9 +63,9 @@ uint8_t apply(const Taps& taps, const uint8_t* values, size_t stride) {
   return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kWeightBits, 0, 255));
 }
 
-Image resize_width(const Image& image, int width) {
+Image resize_width(const Filter& filter, const Image& image, int width) {
   if (width == image.width) return image;
-  const std::vector<Taps> taps = bilinear_taps(image.width, width);
+  const std::vector<Taps> taps = taps_of(filter, image.width, width);
   Image out(image.height, width, image.channels);
   for (int y = 0; y < out.height; ++y)
     for (int x = 0; x < width; ++x)
@@ -63,9 +76,9 @@ Image resize_width(const Image& image, int width) {
   return out;
 }
 
-Image resize_height(const Image& image, int height) {
+Image resize_height(const Filter& filter, const Image& image, int height) {
   if (height == image.height) return image;
-  const std::vector<Taps> taps = bilinear_taps(image.height, height);
+  const std::vector<Taps> taps = taps_of(filter, image.height, height);
   Image out(height, image.width, image.channels);
   const size_t row = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
   for (int y = 0; y < height; ++y) {
@@ -75,6 +88,12 @@ Image resize_height(const Image& image, int height) {
           apply(t, &image.pixels[static_cast<size_t>(t.first) * row + i], row);
   }
   return out;
+}
+
+Image resized(const Filter& filter, const Image& image, int height, int width) {
+  ITO_CHECK(height > 0 && width > 0 && !image.pixels.empty(), "resize: from ", image.height, "x", image.width, " to ",
+            height, "x", width);
+  return resize_height(filter, resize_width(filter, image, width), height);
 }
 
 // The size of the image that just covers height x width.
@@ -106,9 +125,11 @@ void write_png(const std::string& path, const Image& image) {
 }
 
 Image resize_bilinear(const Image& image, int height, int width) {
-  ITO_CHECK(height > 0 && width > 0 && !image.pixels.empty(), "resize: from ", image.height, "x", image.width, " to ",
-            height, "x", width);
-  return resize_height(resize_width(image, width), height);
+  return resized(kTriangle, image, height, width);
+}
+
+Image resize_bicubic(const Image& image, int height, int width) {
+  return resized(kCubic, image, height, width);
 }
 
 bool covers_closely(int image_height, int image_width, int height, int width) {
@@ -121,15 +142,16 @@ Image resize_and_center_crop(const Image& image, int height, int width) {
                 covers_closely(image.height, image.width, height, width),
             "crop: an image of ", image.height, "x", image.width, " to ", height, "x", width);
   const Cover covering = cover(image.height, image.width, height, width);
-  const Image resized = resize_bilinear(image, static_cast<int>(covering.height), static_cast<int>(covering.width));
-  if (resized.height == height && resized.width == width) return resized;
+  const Image covering_image =
+      resize_bilinear(image, static_cast<int>(covering.height), static_cast<int>(covering.width));
+  if (covering_image.height == height && covering_image.width == width) return covering_image;
   // An odd margin is split towards the even offset (round half to even).
-  const int top = static_cast<int>(std::lrint((resized.height - height) / 2.0));
-  const int left = static_cast<int>(std::lrint((resized.width - width) / 2.0));
+  const int top = static_cast<int>(std::lrint((covering_image.height - height) / 2.0));
+  const int left = static_cast<int>(std::lrint((covering_image.width - width) / 2.0));
   Image out(height, width, image.channels);
   const size_t row = static_cast<size_t>(width) * static_cast<size_t>(image.channels);
   for (int y = 0; y < height; ++y)
-    std::memcpy(&out.pixels[out.offset(y, 0, 0)], &resized.pixels[resized.offset(top + y, left, 0)], row);
+    std::memcpy(&out.pixels[out.offset(y, 0, 0)], &covering_image.pixels[covering_image.offset(top + y, left, 0)], row);
   return out;
 }
 

@@ -185,11 +185,11 @@ TEST_F(BadInput, Evaluation) {
       {"absurd projections", eval(good, good, {"--projections", "2000000000"}),
        "--projections 2000000000: expected 1 to 1048576"},
       {"test images", eval(good, good, {"--test-images", "-1"}), "--test-images -1: expected at least 1"},
-      {"metric", eval(good, good, {"--metrics", "frechet,kid"}),
-       "--metrics kid: no metric is called 'kid'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, "
-       "mmd-rbf, precision-recall, density-coverage"},
+      {"metric", eval(good, good, {"--metrics", "frechet,ssim"}),
+       "--metrics ssim: no metric is called 'ssim'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, "
+       "kid, mmd-rbf, precision-recall, density-coverage"},
       {"features", eval(good, good, {"--features", "pixel"}),
-       "--features pixel: expected pixels, classifier or given; did you mean 'pixels'?"},
+       "--features pixel: expected pixels, classifier, dinov2:WEIGHTS or given; did you mean 'pixels'?"},
       {"neighbours", eval(good, good, {"--neighbours", "-1"}),
        "--neighbours -1: expected at least 0 (0: as the metric's paper has it)"},
       {"many neighbours", eval(good, good, {"--metrics", "precision-recall"}),

@@ -125,10 +125,11 @@ TEST_F(EvalCommand, OfFeaturesThatAreGiven) {
             "features themselves\n");
   EXPECT_EQ(refused({"--features", "pixels"}),
             "ito: --features pixels: " + samples + " holds features, not images; leave the flag out\n");
-  EXPECT_EQ(refused({"--data", tiny_.images}), "ito: " + tiny_.images + ": is no .npz file of features; those of " +
+  EXPECT_EQ(refused({"--data", tiny_.images}), "ito: " + tiny_.images + ": is no file of features; those of " +
                                                    samples + " are compared with features of the same kind\n");
-  EXPECT_EQ(refused({"--data", samples_}),
-            "ito: " + samples_ + ": holds no features; expected arr_0 (N, D), or mu (D) and sigma (D, D)\n");
+  EXPECT_EQ(refused({"--data", samples_}), "ito: " + samples_ + ": is no file of features; those of " + samples +
+                                               " are compared with features of the same "
+                                               "kind\n");
   tiny_.folder.write("bad.npz", "PK\3\4 and no more");
   EXPECT_EQ(refused({"--samples", tiny_ / "bad.npz"}),
             "ito: " + (tiny_ / "bad.npz") + ": is no zip archive, or one that is empty or cut short\n");

@@ -83,6 +83,10 @@ TEST(OneMore, AMetricIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/evaluate/", "Metric", "engine/evaluate/metric.cpp", 6);
 }
 
+TEST(OneMore, AFeatureNetworkIsAFileAndItsPlaceInTheList) {
+  expect_one_list("engine/evaluate/", "FeatureNetworkKind", "engine/evaluate/feature_network.cpp", 1);
+}
+
 TEST(OneMore, AWeightingIsAFileAndItsPlaceInTheList) {
   expect_one_list("engine/diffusion/weightings/", "Weighting", "engine/diffusion/weighting.cpp", 6);
 }

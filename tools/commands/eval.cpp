@@ -11,9 +11,11 @@
 
 #include "engine/data/load_dataset.h"
 #include "engine/evaluate/classifier.h"
+#include "engine/evaluate/feature_network.h"
 #include "engine/evaluate/features.h"
 #include "engine/evaluate/metric.h"
 #include "engine/evaluate/nearest_mean.h"
+#include "engine/io/input_file.h"
 #include "engine/program/memory_check.h"
 #include "kernels/seams/device.h"
 #include "kernels/seams/memory_limit.h"
@@ -62,8 +64,11 @@ void check(const EvalOptions& o) {
   check_at_least("--at-least", o.at_least, 1);
   check_at_least("--neighbours", o.neighbours, 0, " (0: as the metric's paper has it)");
   check_threads(o.threads);
-  ITO_USER_CHECK(o.features == "pixels" || o.features == "classifier" || o.features == "given", "--features ",
-                 o.features, ": expected pixels, classifier or given",
+  std::string weights, networks;
+  for (const FeatureNetworkKind* kind : feature_networks()) networks += join_text(", ", kind->name, ":WEIGHTS");
+  ITO_USER_CHECK(o.features == "pixels" || o.features == "classifier" || o.features == "given" ||
+                     feature_network_of(o.features, weights),
+                 "--features ", o.features, ": expected pixels, classifier", networks, " or given",
                  did_you_mean(o.features, {"pixels", "classifier", "given"}));
   ITO_USER_CHECK(o.classifier.empty() || o.features == "classifier", "--classifier ", o.classifier,
                  ": is for --features classifier alone; give that too, or leave the flag out");
@@ -154,7 +159,40 @@ Classifier classifier_of(const EvalOptions& o, const Dataset& train, const Datas
   return classifier;
 }
 
+void take_reference(const EvalOptions& o, Compared& sets, Json& report) {
+  sets.reference = read_features(o.data);
+  sets.reference_is = "the statistics of " + o.data;
+  if (sets.reference.is_statistics()) return;
+  report["reference_images"] = sets.reference.count;
+  sets.reference_is = join_text(sets.reference.count, " points of ", o.data);
+}
+
+// Both sides by a network of the user's; the reference may be a file of what it gives for the data, or its statistics.
+Compared compare_by_network(const EvalOptions& o, Json& report) {
+  std::string weights;
+  const std::unique_ptr<FeatureNetwork> network =
+      feature_network_of(o.features, weights)->open(weights, device_memory_limit());
+  const Samples samples = read_samples(o.samples, host_memory_limit());
+  report = {{"samples", samples.count}, {"features", o.features}, {"network", network->settings()}};
+  Compared sets;
+  if (holds_features(o.data)) {
+    take_reference(o, sets, report);
+  } else {
+    const Dataset train = load_split(o, samples, Split::Train), test = load_split(o, samples, Split::Test);
+    const int64_t against = std::min<int64_t>(o.test_images, test.count);
+    sets.reference = network->features(images_of(test, 0, against), samples.image);
+    sets.training =
+        network->features(images_of(train, 0, std::min<int64_t>(samples.count, train.count)), samples.image);
+    sets.reference_is = join_text(against, " test images");
+    report["reference_images"] = against;
+  }
+  sets.samples = network->features(samples.images, samples.image);
+  return sets;
+}
+
 Compared compare_images(const EvalOptions& o, Json& report) {
+  std::string weights;
+  if (feature_network_of(o.features, weights)) return compare_by_network(o, report);
   const Samples samples = read_samples(o.samples, host_memory_limit());
   const Dataset train = load_split(o, samples, Split::Train), test = load_split(o, samples, Split::Test);
   const int64_t dim = train.image_size(), against = std::min<int64_t>(o.test_images, test.count),
@@ -178,21 +216,16 @@ Compared compare_images(const EvalOptions& o, Json& report) {
   return sets;
 }
 
-Compared compare_features(const EvalOptions& o, const NpzFile& samples, Json& report) {
+Compared compare_features(const EvalOptions& o, Json& report) {
   ITO_USER_CHECK(!o.features_given || o.features == "given", "--features ", o.features, ": ", o.samples,
                  " holds features, not images; leave the flag out");
-  ITO_USER_CHECK(std::filesystem::is_regular_file(o.data) && is_npz_file(o.data), o.data,
-                 ": is no .npz file of features; those of ", o.samples, " are compared with features of the same kind");
+  ITO_USER_CHECK(holds_features(o.data), o.data, ": is no file of features; those of ", o.samples,
+                 " are compared with features of the same kind");
   Compared sets;
-  sets.samples = read_features(samples);
-  sets.reference = read_features(NpzFile::open(o.data));
+  sets.samples = read_features(o.samples);
   report["features"] = "given";
-  sets.reference_is = "the statistics of " + o.data;
   if (!sets.samples.is_statistics()) report["samples"] = sets.samples.count;
-  if (!sets.reference.is_statistics()) {
-    report["reference_images"] = sets.reference.count;
-    sets.reference_is = join_text(sets.reference.count, " points of ", o.data);
-  }
+  take_reference(o, sets, report);
   return sets;
 }
 
@@ -254,12 +287,10 @@ void run(const EvalOptions& o) {
   const std::vector<const Metric*> chosen = chosen_metrics(o);
   set_device_threads(o.threads);
   Json report = Json::object();
-  std::optional<NpzFile> features;
-  if (std::filesystem::is_regular_file(o.samples) && is_npz_file(o.samples))
-    if (NpzFile file = NpzFile::open(o.samples); holds_features(file)) features.emplace(std::move(file));
+  const bool features = holds_features(o.samples);
   ITO_USER_CHECK(features || o.features != "given", o.samples,
                  ": holds no features; expected an .npz file with arr_0 (N, D), or mu (D) and sigma (D, D)");
-  const Compared sets = features ? compare_features(o, *features, report) : compare_images(o, report);
+  const Compared sets = features ? compare_features(o, report) : compare_images(o, report);
   report["dimensions"] = sets.samples.dim;
   std::vector<Result> results;
   for (const Metric* metric : chosen) measure(o, *metric, sets, report, results);
@@ -273,6 +304,12 @@ void run(const EvalOptions& o) {
 std::string metrics_help() {
   std::string text = "Metrics:\n";
   for (const Metric* metric : metrics()) text += join_text("  ", metric->name, ": ", metric->summary, "\n");
+  text += "Networks for --features NAME:WEIGHTS, WEIGHTS a safetensors file:\n";
+  for (const FeatureNetworkKind* kind : feature_networks())
+    text += join_text("  ", kind->name, ": ", kind->summary, "\n");
+  text +=
+      "Numbers of one name differ for three usual reasons: other weights, another resize (filter, antialiasing, on\n"
+      "floats or on whole levels), and images that were not rounded to 8 bits. The report says all three.\n";
   return text;
 }
 
@@ -285,17 +322,20 @@ void add_eval_command(CLI::App& app) {
   command
       ->add_option("--samples", o->samples,
                    "safetensors with `samples` (N, C, H, W) in [-1, 1]; or .npz with `arr_0`: bytes (N, H, W, C), or "
-                   "features (N, D); or .npz with their `mu` and `sigma`")
+                   "features (N, D); or .npz with their `mu` and `sigma`; or safetensors with `features` (N, D)")
       ->required();
   command
-      ->add_option("--data", o->data,
-                   "the data set, as for train; where --samples are features, the .npz of those of the data")
+      ->add_option(
+          "--data", o->data,
+          "the data set, as for train; where features are compared that are not the data's own, also a file of "
+          "those of the data, or of their `mu` and `sigma`")
       ->required();
   command->add_option("--metrics", o->metrics, "some of those below, with commas between them, or all")->delimiter(',');
   CLI::Option* features =
       command->add_option("--features", o->features,
                           "what is compared: pixels; classifier, the activations of a small network that is "
-                          "trained on the data's classes; given, where --samples are features");
+                          "trained on the data's classes; NAME:WEIGHTS, a network of those below with weights of "
+                          "yours; given, where --samples are features");
   command->add_option("--classifier", o->classifier,
                       "folder of that network: trained into it where it does not exist, else read from it");
   command->add_option("--projections", o->projections, "random directions of the sliced Wasserstein distance");

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "engine/io/npz.h"
 #include "tests/engine/io/temp_folder.h"
 
 namespace ito::test {
@@ -17,7 +18,7 @@ struct Array {
   std::vector<double> values;
 };
 
-NpzFile written(const TempFolder& folder, const std::vector<Array>& arrays) {
+std::string written(const TempFolder& folder, const std::vector<Array>& arrays) {
   std::vector<NpzArray> npz;
   for (const Array& a : arrays)
     npz.push_back({a.name,
@@ -25,7 +26,7 @@ NpzFile written(const TempFolder& folder, const std::vector<Array>& arrays) {
                    a.shape,
                    {reinterpret_cast<const uint8_t*>(a.values.data()), a.values.size() * sizeof(double)}});
   write_npz(folder / "f.npz", npz);
-  return NpzFile::open(folder / "f.npz");
+  return folder / "f.npz";
 }
 
 TEST(Features, ArePixelsAsTheyAre) {
@@ -37,13 +38,21 @@ TEST(Features, ArePixelsAsTheyAre) {
 
 TEST(Features, AreReadFromAnArrayOrAsStatistics) {
   const TempFolder folder;
-  const NpzFile rows = written(folder, {{"arr_0", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"mu", {1}, {0}}});
+  const std::string rows = written(folder, {{"arr_0", {2, 3}, {1, 2, 3, 4, 5, 6}}, {"mu", {1}, {0}}});
   EXPECT_TRUE(holds_features(rows));
   const FeatureSet set = read_features(rows);
   EXPECT_EQ(set.count, 2);
   EXPECT_EQ(set.dim, 3);
   EXPECT_EQ(set.values, (std::vector<double>{1, 2, 3, 4, 5, 6}));
-  const NpzFile numbers = written(folder, {{"mu", {2}, {1, 2}}, {"sigma", {2, 2}, {4, 1, 1.00001, 9}}});
+  const std::string named = written(folder, {{"features", {1, 2}, {7, 8}}, {"mu", {1}, {0}}});
+  EXPECT_TRUE(holds_features(named));
+  EXPECT_EQ(read_features(named).values, (std::vector<double>{7, 8}));
+  SafetensorsWriter tensors;
+  tensors.add("features", {2, 2}, {0.5f, 1, 2, 4});
+  tensors.write(folder / "f.safetensors");
+  EXPECT_TRUE(holds_features(folder / "f.safetensors"));
+  EXPECT_EQ(read_features(folder / "f.safetensors").values, (std::vector<double>{0.5, 1, 2, 4}));
+  const std::string numbers = written(folder, {{"mu", {2}, {1, 2}}, {"sigma", {2, 2}, {4, 1, 1.00001, 9}}});
   EXPECT_TRUE(holds_features(numbers));
   const FeatureSet statistics = read_features(numbers);
   EXPECT_TRUE(statistics.is_statistics());
@@ -52,7 +61,8 @@ TEST(Features, AreReadFromAnArrayOrAsStatistics) {
   EXPECT_EQ(statistics.covariance[1], statistics.covariance[2]);  // rounded when it was stored
   EXPECT_NEAR(statistics.covariance[1], 1.000005, 1e-12);
   // A published reference batch holds images beside the statistics of their features.
-  const NpzFile batch = written(folder, {{"arr_0", {1, 1, 1, 3}, {0, 0, 0}}, {"mu", {1}, {5}}, {"sigma", {1, 1}, {2}}});
+  const std::string batch =
+      written(folder, {{"arr_0", {1, 1, 1, 3}, {0, 0, 0}}, {"mu", {1}, {5}}, {"sigma", {1, 1}, {2}}});
   EXPECT_FALSE(holds_features(batch));
   EXPECT_EQ(read_features(batch).mean, std::vector<double>{5});
 }

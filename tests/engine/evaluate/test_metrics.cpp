@@ -65,9 +65,10 @@ TEST(Metrics, HaveNamesOfTheirOwn) {
     for (const auto& [name, value] : metric->measure(set, set, with_threads(1)).values)
       EXPECT_TRUE(values.insert(name).second) << name;
   }
-  EXPECT_EQ(user_error([] { metric_named("frechett", "metrics"); }),
-            "metrics: no metric is called 'frechett'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, "
-            "mmd-rbf, precision-recall, density-coverage; did you mean 'frechet'?");
+  EXPECT_EQ(
+      user_error([] { metric_named("frechett", "metrics"); }),
+      "metrics: no metric is called 'frechett'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, kid, "
+      "mmd-rbf, precision-recall, density-coverage; did you mean 'frechet'?");
 }
 
 TEST(Metrics, RefuseWhatTheyCannotMeasure) {

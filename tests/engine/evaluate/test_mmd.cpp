@@ -76,6 +76,30 @@ TEST(Mmd, OfEqualSets) {
   EXPECT_LT(expected, 0);
 }
 
+// A block that takes both sets whole is mmd-polynomial; else blocks are parts of the sets, without a point twice, so
+// that every estimate, and the mean, is of the same kind: over 400 blocks within five standard errors of the whole
+// sets'.
+TEST(Mmd, KidIsItsMeanOverBlocks) {
+  const FeatureSet x = random_points(41, 3, 1, 0.5), y = random_points(30, 3, 2);
+  const double whole = measured("mmd-polynomial", x, y);
+  EXPECT_EQ(measured("kid", x, y), whole);
+  MetricSettings settings;
+  settings.blocks = 400;
+  settings.block_points = 10;
+  const Metric& kid = metric_named("kid", "");
+  const MetricResult result = kid.measure(x, y, settings);
+  const double deviation = result.parameters.at("standard_deviation_of_blocks");
+  EXPECT_GT(deviation, 0.01);
+  EXPECT_NEAR(result.values.at(0).second, whole, 5 * deviation / std::sqrt(400));
+  EXPECT_EQ(kid.measure(x, y, settings).values, result.values);
+  settings.seed = 1;
+  EXPECT_NE(kid.measure(x, y, settings).values, result.values);
+  // Of a block that held the far point twice the estimate would be some 10^16; every other pair's kernel is 1.
+  settings.block_points = 9;
+  const FeatureSet far = points(1, {0, 0, 0, 1000, 0, 0, 0, 0, 0, 0}), near = points(1, std::vector<double>(10, 0.0));
+  EXPECT_EQ(kid.measure(far, near, settings).values.at(0).second, 0);
+}
+
 // Points 0 and 2 against 0 and 1 in one dimension: k(x, y) = (x y + 1)^3 gives 1, 1 and (1 + 1 + 1 + 27) / 4.
 TEST(Mmd, ByHand) {
   EXPECT_DOUBLE_EQ(measured("mmd-polynomial", points(1, {0, 2}), points(1, {0, 1})), 1 + 1 - 2 * 30.0 / 4);
