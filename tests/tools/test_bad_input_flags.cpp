@@ -15,7 +15,7 @@ TEST_F(BadInput, CommandLine) {
   };
   check({
       row({},
-          "no sub-command given; expected one of train, sample, predict, *inspect, convert, eval, reverse-stats, "
+          "no sub-command given; expected one of train, sample, predict, *inspect, convert, ema, eval, reverse-stats, "
           "likelihood, measure, restore, bench, profile (see ito --help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},

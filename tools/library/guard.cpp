@@ -50,22 +50,26 @@ void set_library_host(const LibraryHost* host) {
   warning_sink = keep_warning;
 }
 
-ito_status guarded(const std::function<void()>& work) {
+ito_status guarded_call(const void* work, void (*run)(const void* work)) noexcept {
   ito_status status = ITO_OK;
-  std::string text;
-  std::vector<std::string> told;
-  {
-    const std::lock_guard lock(call_mutex);
-    try {
-      work();
-    } catch (...) {
-      status = status_of_exception(text);
+  try {
+    std::string text;
+    std::vector<std::string> told;
+    {
+      const std::lock_guard lock(call_mutex);
+      try {
+        run(work);
+      } catch (...) {
+        status = status_of_exception(text);
+      }
+      const std::lock_guard also(warnings_mutex);
+      told.swap(warnings);
     }
-    const std::lock_guard also(warnings_mutex);
-    told.swap(warnings);
+    for (const std::string& warning : told) library_host->warn(warning.c_str());
+    return status == ITO_OK ? ITO_OK : library_host->fail(status, text.c_str());
+  } catch (...) {  // no memory for the text
+    return library_host->fail(ITO_FAILED, "out of memory; lower the batch, or free some memory");
   }
-  for (const std::string& warning : told) library_host->warn(warning.c_str());
-  return status == ITO_OK ? ITO_OK : library_host->fail(status, text.c_str());
 }
 
 }  // namespace ito
