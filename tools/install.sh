@@ -5,7 +5,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-dev libeigen3-dev libpng-dev
-       libjpeg62-turbo-dev zlib1g-dev libminizip-dev)
+       libjpeg62-turbo-dev zlib1g-dev libminizip-dev libarchive-dev)
 tests=(libgtest-dev openmpi-bin libopenmpi-dev)
 data=(dataset-fashion-mnist)
 oracles=(python3-torch python3-venv libopenblas0-pthread)

@@ -152,8 +152,8 @@ void add_commands(CLI::App& app, ito::Communicator& ranks) {
        {ito::add_train_command, ito::add_sample_command, ito::add_predict_command, add_alone<ito::add_inspect_command>,
         add_alone<ito::add_convert_command>, add_alone<ito::add_decode_command>, add_alone<ito::add_ema_command>,
         add_alone<ito::add_eval_command>, ito::add_reverse_stats_command, ito::add_likelihood_command,
-        add_alone<ito::add_measure_command>, ito::add_restore_command, ito::add_bench_command,
-        add_alone<ito::add_profile_command>})
+        add_alone<ito::add_measure_command>, ito::add_restore_command, add_alone<ito::add_pack_command>,
+        ito::add_bench_command, add_alone<ito::add_profile_command>})
     add(app, ranks);
   ito::read_whole_numbers_in_decimal(app);
 }

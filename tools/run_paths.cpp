@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/checkpoint/run_checkpoints.h"
+#include "engine/data/file_pattern.h"
 #include "engine/run/name_json.h"
 #include "engine/run/run_folder.h"
 #include "kernels/error.h"
@@ -92,12 +93,12 @@ void find_named_files(RunConfig& run, const std::string& config_file, const std:
     if (key == std::string("data") && *name == "fashion-mnist") continue;
     if (key == std::string("model") && is_named_model(*name)) continue;
     const bool relative = fs::path(*name).is_relative();
-    if (relative && beginning && *beginning != here && fs::exists(*beginning / *name, ignored)) {
+    if (relative && beginning && *beginning != here && is_path_of_data((*beginning / *name).string())) {
       *name = name_from(here, *beginning, *name);
       continue;
     }
     if (in_checkpoint && key != std::string("data")) continue;
-    ITO_USER_CHECK(fs::exists(*name, ignored), "--", key, " ", *name, ": no such file or folder; the name is from ",
+    ITO_USER_CHECK(is_path_of_data(*name), "--", key, " ", *name, ": no such file or folder; the name is from ",
                    config_file, relative ? " and holds from the directory where the run was started" : "",
                    relative && beginning ? ", " + beginning->string() : "", "; give --", key, " anew");
   }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/data/pixel_hash.h"
 #include "engine/io/hash.h"
 #include "kernels/error.h"
 
@@ -37,21 +38,54 @@ int Dataset::class_count() const {
   return *std::max_element(labels.begin(), labels.end()) + 1;
 }
 
+void Dataset::image_bytes(int64_t index, uint8_t* out_hwc) const {
+  ITO_CHECK(index >= 0 && index < count, name, ": image ", index, " of ", count);
+  ITO_CHECK(byte_images(), name, ": holds floats, and bytes were asked for");
+  if (source)
+    source->read(index, out_hwc);
+  else
+    std::memcpy(out_hwc, &pixels[static_cast<size_t>(index * image_size())], static_cast<size_t>(image_size()));
+}
+
 void Dataset::image_f32(int64_t index, bool flip, float* out_hwc) const {
   ITO_CHECK(index >= 0 && index < count, name, ": image ", index, " of ", count);
-  const int64_t first = index * image_size();
+  std::vector<uint8_t> fetched(source ? static_cast<size_t>(image_size()) : 0);
+  if (source) source->read(index, fetched.data());
+  const std::vector<uint8_t>& bytes = source ? fetched : pixels;
+  const int64_t first = source ? 0 : index * image_size();
   for (int64_t y = 0; y < height; ++y)
     for (int64_t x = 0; x < width; ++x) {
       const int64_t from = first + (y * width + (flip ? width - 1 - x : x)) * channels;
       float* out = out_hwc + (y * width + x) * channels;
       for (int64_t c = 0; c < channels; ++c) {
         const auto i = static_cast<size_t>(from + c);
-        out[c] = pixels_f32.empty() ? static_cast<float>(pixels[i]) / 127.5f - 1.0f : pixels_f32[i];
+        out[c] = byte_images() ? static_cast<float>(bytes[i]) / 127.5f - 1.0f : pixels_f32[i];
       }
     }
 }
 
+namespace {
+
+// Of a source, from its images one after another.
+uint64_t hash_of_source(const Dataset& data) {
+  PixelHash hash(data.count, data.height, data.width, data.channels);
+  std::vector<uint8_t> image(static_cast<size_t>(data.image_size()));
+  for (int64_t i = 0; i < data.count; ++i) {
+    data.source->read(i, image.data());
+    hash.add(image.data(), image.size());
+  }
+  return hash.finish(data.labels);
+}
+
+}  // namespace
+
+bool Dataset::answers_to(uint64_t stored) const {
+  if (stored == fingerprint() || (listing_hash && stored == listing_hash)) return true;
+  return source && !pixel_hash && listing_hash && stored == hash_of_source(*this);
+}
+
 uint64_t Dataset::fingerprint() const {
+  if (source) return pixel_hash ? pixel_hash : listing_hash ? listing_hash : hash_of_source(*this);
   uint64_t hash = kHashStart;
   for (const int size : {count, height, width, channels}) hash = hash_word(hash, static_cast<uint64_t>(size));
   hash = hash_word(hash, pixels_f32.empty() ? 1 : 4);
@@ -65,8 +99,9 @@ void Dataset::check() const {
   const auto values = static_cast<size_t>(count * image_size());
   ITO_CHECK(count > 0 && height > 0 && width > 0 && channels > 0, name, ": ", count, " images of ", height, "x", width,
             "x", channels);
-  ITO_CHECK(pixels.size() + pixels_f32.size() == values && (pixels.empty() || pixels_f32.empty()), name, ": ",
-            pixels.size(), " bytes and ", pixels_f32.size(), " floats where ", values, " values are expected");
+  ITO_CHECK(pixels.size() + pixels_f32.size() == (source ? 0 : values) && (pixels.empty() || pixels_f32.empty()), name,
+            ": ", pixels.size(), " bytes and ", pixels_f32.size(), " floats where ", source ? 0 : values,
+            " values are expected");
   ITO_CHECK(labels.empty() || labels.size() == static_cast<size_t>(count), name, ": ", labels.size(), " labels for ",
             count, " images");
   ITO_CHECK(label_values.size() == static_cast<size_t>(count) * static_cast<size_t>(label_width), name, ": ",

@@ -20,14 +20,12 @@ struct Kind {
   std::string_view bytes, name, advice;
 };
 constexpr Kind kKinds[] = {
-    {0, "PK\3\4"sv, "a zip archive (or an .npz)", kUnpack},
     {0, "\x1f\x8b"sv, "a gzip file", kUnpack},
     {0, "BZh"sv, "a bzip2 archive", kUnpack},
     {0, "\xfd\x37zXZ\0"sv, "an xz file", kUnpack},
     {0, "\x28\xb5\x2f\xfd"sv, "a Zstandard file", kUnpack},
     {0, "7z\xbc\xaf\x27\x1c"sv, "a 7z archive", kUnpack},
     {0, "Rar!"sv, "a RAR archive", kUnpack},
-    {257, "ustar"sv, "a tar archive", kUnpack},
     {0, "\x93NUMPY"sv, "a NumPy array", kConvert},
     {0, "PAR1"sv, "a Parquet table", kConvert},
     {0, "\x89HDF"sv, "an HDF5 file", kConvert},

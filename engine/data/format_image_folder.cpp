@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of PNG and JPEG images: image_tree.h says which files of it, read_images.h reads them.
+// A folder of PNG and JPEG images: image_tree.h, or a dataset.json in it, says which files of it; read_images.h reads
+// them.
 #include <filesystem>
 
+#include "engine/data/archive_images.h"
 #include "engine/data/image_tree.h"
 #include "engine/data/read_images.h"
 
@@ -14,12 +16,13 @@ bool recognises(const std::string& what) {
 }
 
 Dataset load(const std::string& what, const LoadOptions& options) {
+  if (has_dataset_json(what)) return load_with_dataset_json(what, options);
   ImageTree tree = find_images(what, options.split);
   Dataset data;
   data.name = what;
-  read_images(tree.images, options, data);
   data.labels = std::move(tree.labels);
   data.class_names = std::move(tree.class_names);
+  read_images(image_files(what, std::move(tree.images)), options, data);
   return data;
 }
 

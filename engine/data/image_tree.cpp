@@ -23,10 +23,6 @@ bool is_any_of(const std::string& word, std::initializer_list<const char*> words
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-bool is_read(const std::string& extension) {
-  return is_any_of(extension, {".png", ".jpg", ".jpeg", ".jpe", ".jfif"});
-}
-
 // Pictures that are not read: a folder of them would be a class if they were.
 bool is_other_picture(const std::string& extension) {
   return is_any_of(extension, {".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2",
@@ -71,50 +67,45 @@ struct Listing {
   std::vector<fs::path> folders;  // sorted
 };
 
-Listing list_folder(const fs::path& folder) {
+Listing list_folder(const FileTree& tree, const fs::path& folder) {
   Listing listing;
-  std::error_code error;
-  for (const auto& item : fs::directory_iterator(folder, error)) {
-    if (is_hidden(item.path())) continue;
-    std::error_code ignored;
-    if (item.is_directory(ignored)) {
-      listing.folders.push_back(item.path());
-      continue;
-    }
-    const std::string extension = lower(item.path().extension().string());
+  FileTree::Entries entries = tree.list(folder.string());
+  for (const std::string& sub_folder : entries.folders)
+    if (!is_hidden(sub_folder)) listing.folders.emplace_back(sub_folder);
+  for (std::string& path : entries.files) {
+    if (is_hidden(path)) continue;
+    const std::string extension = lower(fs::path(path).extension().string());
     if (is_read(extension)) {
-      listing.files.images.push_back(item.path().string());
+      listing.files.images.push_back(std::move(path));
       continue;
     }
     ++listing.files.others[extension];
     std::string& first = listing.files.first_other;
-    if (const std::string path = item.path().string(); first.empty() || path < first) first = path;
+    if (first.empty() || path < first) first = path;
   }
-  ITO_USER_CHECK(!error, folder.string(), ": cannot be listed: ", error.message());
   std::sort(listing.files.images.begin(), listing.files.images.end());
   std::sort(listing.folders.begin(), listing.folders.end());
   return listing;
 }
 
 // Everything below a folder. above: the folders that lead to it, so that a link back to one of them ends.
-Found everything_below(const fs::path& folder, std::vector<fs::path>& above) {
-  std::error_code ignored;
-  const fs::path real = fs::canonical(folder, ignored);
+Found everything_below(const FileTree& tree, const fs::path& folder, std::vector<std::string>& above) {
+  const std::string real = tree.real(folder.string());
   if (std::find(above.begin(), above.end(), real) != above.end()) {
     warn(folder.string(), ": is a link to a folder that it is in; passed over");
     return {};
   }
   above.push_back(real);
-  Listing listing = list_folder(folder);
-  for (const fs::path& sub_folder : listing.folders) listing.files.add(everything_below(sub_folder, above));
+  Listing listing = list_folder(tree, folder);
+  for (const fs::path& sub_folder : listing.folders) listing.files.add(everything_below(tree, sub_folder, above));
   above.pop_back();
   std::sort(listing.files.images.begin(), listing.files.images.end());
   return listing.files;
 }
 
-Found everything_below(const fs::path& folder) {
-  std::vector<fs::path> above;
-  return everything_below(folder, above);
+Found everything_below(const FileTree& tree, const fs::path& folder) {
+  std::vector<std::string> above;
+  return everything_below(tree, folder, above);
 }
 
 enum class Part { None, Train, Test, Validation };
@@ -128,8 +119,8 @@ Part part_of(const fs::path& folder) {
 
 // The folder of the split that is asked for, or the folder itself where it has no splits. Two of them must be there, or
 // nothing else, so that a class that happens to be called "test" is not taken for a split.
-fs::path folder_of_split(const fs::path& folder, Split split) {
-  const Listing top = list_folder(folder);
+fs::path folder_of_split(const FileTree& tree, const fs::path& folder, Split split) {
+  const Listing top = list_folder(tree, folder);
   std::map<Part, fs::path> parts;
   std::vector<fs::path> rest;
   for (const fs::path& sub_folder : top.folders) {
@@ -154,12 +145,12 @@ fs::path folder_of_split(const fs::path& folder, Split split) {
 }
 
 // An archive often unpacks to one folder that holds all: that is the data set then.
-fs::path inside_wrapper(fs::path folder) {
+fs::path inside_wrapper(const FileTree& tree, fs::path folder) {
   for (;;) {
-    const Listing top = list_folder(folder);
+    const Listing top = list_folder(tree, folder);
     if (top.folders.size() != 1 || !top.files.images.empty() || part_of(top.folders.front()) != Part::None)
       return folder;
-    const Listing next = list_folder(top.folders.front());
+    const Listing next = list_folder(tree, top.folders.front());
     if (next.folders.empty() || !next.files.images.empty()) return folder;
     folder = top.folders.front();
   }
@@ -173,14 +164,22 @@ void tell_of_others(const fs::path& folder, const Found& found) {
 
 }  // namespace
 
-ImageTree find_images(const std::string& data_folder, Split split) {
-  const fs::path outer = inside_wrapper(data_folder);
-  const fs::path folder = inside_wrapper(folder_of_split(outer, split));
-  const Listing top = list_folder(folder);
+bool is_read(const std::string& extension) {
+  return is_any_of(lower(extension), {".png", ".jpg", ".jpeg", ".jpe", ".jfif"});
+}
+
+ImageTree find_images(const std::string& folder, Split split) {
+  return find_images(DiskTree(), folder, split);
+}
+
+ImageTree find_images(const FileTree& files, const std::string& data_folder, Split split) {
+  const fs::path outer = inside_wrapper(files, data_folder);
+  const fs::path folder = inside_wrapper(files, folder_of_split(files, outer, split));
+  const Listing top = list_folder(files, folder);
   ImageTree tree;
   Found all = top.files;
   for (const fs::path& sub_folder : top.folders) {
-    const Found found = everything_below(sub_folder);
+    const Found found = everything_below(files, sub_folder);
     all.add(found);
     if (found.images.empty()) {
       ITO_USER_CHECK(!found.has_other_pictures(), sub_folder.string(), ": holds pictures (", found.other_kinds(),

@@ -20,15 +20,19 @@ namespace ito {
 
 extern const DatasetFormat kFashionMnistFormat;
 extern const DatasetFormat kIdxFormat;
+extern const DatasetFormat kPackedFormat;
 extern const DatasetFormat kSafetensorsFormat;
 extern const DatasetFormat kNpzFormat;
+extern const DatasetFormat kZipFormat;
+extern const DatasetFormat kTarFormat;
 extern const DatasetFormat kCifarFormat;
 extern const DatasetFormat kImageFolderFormat;
 
 namespace {
 
-const DatasetFormat* const kFormats[] = {&kFashionMnistFormat, &kIdxFormat,   &kSafetensorsFormat,
-                                         &kNpzFormat,          &kCifarFormat, &kImageFolderFormat};
+const DatasetFormat* const kFormats[] = {&kFashionMnistFormat, &kIdxFormat, &kPackedFormat,
+                                         &kSafetensorsFormat,  &kNpzFormat, &kZipFormat,
+                                         &kCifarFormat,        &kTarFormat, &kImageFolderFormat};
 
 std::string known_formats() {
   std::string text;

@@ -5,6 +5,9 @@
 //   - an IDX file (MNIST and relatives, .gz or plain) with its labels beside it, or a folder of such files
 //   - the binary version of CIFAR-10 or CIFAR-100: its folder, or one .bin file
 //   - a safetensors file: `samples` (N, C, H, W), F32 in [-1, 1] or U8, and optionally `labels` (N)
+//   - a packed data set: a safetensors file of `samples` U8 that pack_dataset (pack.h) wrote, or the index of its
+//   shards
+//   - a zip, a tar, a folder of tars or a pattern of them (shards-{000..012}.tar) of images: archive_images.h
 //   - an .npz file: `arr_0` (N, H, W, C), U8, and optionally `arr_1` (N), the classes
 // Each format is one file, format_<name>.cpp, which fills in a DatasetFormat; load_dataset.cpp lists them.
 #pragma once
@@ -30,8 +33,11 @@ struct LoadOptions {
   int channels = 0;           // 1 or 3; 0: as they are
   // A path that has no splits (a single file, a folder of images without train and test) serves for both.
   Split split = Split::Train;
-  int threads = 0;                   // that decode images; 0: one a core
-  size_t memory_limit = SIZE_MAX;    // bytes that the images may take while they are read
+  int threads = 0;  // that decode images; 0: one a core
+  // Bytes that the images may take while they are read. Those of folders, archives and packed files that need more stay
+  // where they are, and each is fetched when it is wanted (Dataset::source); stream: so they do in any case.
+  size_t memory_limit = SIZE_MAX;
+  bool stream = false;
   LoadProgress* progress = nullptr;  // outlives the call
 };
 

@@ -56,36 +56,59 @@ std::vector<Taps> taps_of(const Filter& filter, int in_size, int out_size) {
   return all;
 }
 
-// The weighted sum of values `stride` bytes apart.
-uint8_t apply(const Taps& taps, const uint8_t* values, size_t stride) {
-  int64_t sum = 1 << (kWeightBits - 1);
-  for (size_t k = 0; k < taps.weights.size(); ++k) sum += int64_t{taps.weights[k]} * values[k * stride];
-  return static_cast<uint8_t>(std::clamp<int64_t>(sum >> kWeightBits, 0, 255));
+// What a sum begins with so that the shift rounds, and its 8 bits.
+constexpr int32_t kHalf = 1 << (kWeightBits - 1);
+uint8_t rounded(int32_t sum) {
+  return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
+}
+
+// One row of pixels, the channels' sums side by side.
+template <int kChannels>
+void resize_row(const uint8_t* row, const std::vector<Taps>& taps, uint8_t* out) {
+  for (const Taps& t : taps) {
+    int32_t sums[kChannels];
+    std::fill_n(sums, kChannels, kHalf);
+    const uint8_t* pixel = row + static_cast<ptrdiff_t>(t.first) * kChannels;
+    for (const int32_t weight : t.weights) {
+      for (int c = 0; c < kChannels; ++c) sums[c] += weight * pixel[c];
+      pixel += kChannels;
+    }
+    for (int c = 0; c < kChannels; ++c) *out++ = rounded(sums[c]);
+  }
 }
 
 Image resize_width(const Filter& filter, const Image& image, int width) {
   if (width == image.width) return image;
+  ITO_CHECK(image.channels == 1 || image.channels == 3, "resize: ", image.channels, " channels");
   const std::vector<Taps> taps = taps_of(filter, image.width, width);
   Image out(image.height, width, image.channels);
-  for (int y = 0; y < out.height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < out.channels; ++c) {
-        const Taps& t = taps[static_cast<size_t>(x)];
-        out.at(y, x, c) = apply(t, &image.pixels[image.offset(y, t.first, c)], static_cast<size_t>(image.channels));
-      }
+  for (int y = 0; y < out.height; ++y) {
+    const uint8_t* row = &image.pixels[image.offset(y, 0, 0)];
+    if (image.channels == 3)
+      resize_row<3>(row, taps, &out.at(y, 0));
+    else
+      resize_row<1>(row, taps, &out.at(y, 0));
+  }
   return out;
 }
 
+// A row of weighted sums of rows: plain loops over all of its bytes, which the compiler makes vectors of.
 Image resize_height(const Filter& filter, const Image& image, int height) {
   if (height == image.height) return image;
   const std::vector<Taps> taps = taps_of(filter, image.height, height);
   Image out(height, image.width, image.channels);
   const size_t row = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
+  std::vector<int32_t> sums(row);
   for (int y = 0; y < height; ++y) {
     const Taps& t = taps[static_cast<size_t>(y)];
-    for (size_t i = 0; i < row; ++i)
-      out.pixels[static_cast<size_t>(y) * row + i] =
-          apply(t, &image.pixels[static_cast<size_t>(t.first) * row + i], row);
+    std::fill(sums.begin(), sums.end(), kHalf);
+    for (size_t k = 0; k < t.weights.size(); ++k) {
+      const int32_t weight = t.weights[k];
+      const uint8_t* from = &image.pixels[(static_cast<size_t>(t.first) + k) * row];
+      for (size_t i = 0; i < row; ++i) sums[i] += weight * from[i];
+    }
+    uint8_t* to = &out.pixels[static_cast<size_t>(y) * row];
+    for (size_t i = 0; i < row; ++i) to[i] = rounded(sums[i]);
   }
   return out;
 }
@@ -109,14 +132,17 @@ Cover cover(int64_t image_height, int64_t image_width, int64_t height, int64_t w
 }  // namespace
 
 Image read_image(const std::string& path) {
-  const std::vector<uint8_t> bytes = read_whole_file(path, uint64_t{1} << 30);
+  return decode_image(read_whole_file(path, kMaxImageBytes), path);
+}
+
+Image decode_image(std::span<const uint8_t> bytes, const std::string& name) {
   constexpr uint8_t kPng[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
   constexpr uint8_t kJpeg[] = {0xff, 0xd8, 0xff};
   if (bytes.size() >= sizeof(kPng) && std::memcmp(bytes.data(), kPng, sizeof(kPng)) == 0)
-    return decode_png(bytes, path);
+    return decode_png(bytes, name);
   if (bytes.size() >= sizeof(kJpeg) && std::memcmp(bytes.data(), kJpeg, sizeof(kJpeg)) == 0)
-    return decode_jpeg(bytes, path);
-  fail<UserError>(path, ": is neither a PNG nor a JPEG image (by its first bytes)");
+    return decode_jpeg(bytes, name);
+  fail<UserError>(name, ": is neither a PNG nor a JPEG image (by its first bytes)");
 }
 
 void write_png(const std::string& path, const Image& image) {

@@ -2,6 +2,7 @@
 // 8-bit images: reading PNG and JPEG, writing PNG, and the few operations that turn a photograph into a sample.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct Image {
 // turned back. Anything damaged, or beyond kMaxImagePixels, is a one-line UserError.
 inline constexpr uint64_t kMaxImagePixels = uint64_t{1} << 27;
 Image read_image(const std::string& path);
+// The same of a file's bytes, wherever it lies; `name` begins the errors.
+Image decode_image(std::span<const uint8_t> bytes, const std::string& name);
+inline constexpr uint64_t kMaxImageBytes = uint64_t{1} << 30;  // of a file
 
 // 1 or 3 channels; the file appears whole or not at all. The same image gives the same bytes.
 void write_png(const std::string& path, const Image& image);
@@ -55,9 +59,9 @@ Image image_grid(const std::vector<Image>& images, int columns, int gap);
 // The image as it is to be looked at, from how EXIF's tag Orientation (1 to 8) says that it is stored.
 Image upright(const Image& stored, int orientation);
 
-// The decoders and the encoder, one file each; `name` begins their errors.
-Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name);
-Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name);
+// The decoders and the encoder, one file each.
+Image decode_png(std::span<const uint8_t> bytes, const std::string& name);
+Image decode_jpeg(std::span<const uint8_t> bytes, const std::string& name);
 std::vector<uint8_t> encode_png(const Image& image);
 
 }  // namespace ito

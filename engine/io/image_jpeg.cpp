@@ -102,7 +102,7 @@ int orientation_of(const jpeg_decompress_struct& jpeg) {
 
 }  // namespace
 
-Image decode_jpeg(const std::vector<uint8_t>& bytes, const std::string& name) {
+Image decode_jpeg(std::span<const uint8_t> bytes, const std::string& name) {
   JpegReader reader;
   reader.jpeg.err = jpeg_std_error(&reader.errors);
   reader.jpeg.client_data = &reader;

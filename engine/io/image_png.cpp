@@ -95,7 +95,7 @@ int orientation_of(const PngReader& reader) {
 
 }  // namespace
 
-Image decode_png(const std::vector<uint8_t>& bytes, const std::string& name) {
+Image decode_png(std::span<const uint8_t> bytes, const std::string& name) {
   PngReader reader;
   reader.next = bytes.data();
   reader.left = bytes.size();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// npz archives: a zip whose members NAME.npy are NumPy arrays (npy.h), stored or deflated. The zip is read and written
-// by minizip. An archive is untrusted input: what it announces is held against its size before it is believed.
+// npz archives: a zip whose members NAME.npy are NumPy arrays (npy.h), stored or deflated. The zip is read by
+// zip_archive.h.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/io/npy.h"
+#include "engine/io/zip_archive.h"
 
 namespace ito {
 
@@ -22,7 +23,7 @@ class NpzFile {
   // and below, in one line that names the file and the array.
   static NpzFile open(const std::string& path);
 
-  const std::string& path() const { return file_.path(); }
+  const std::string& path() const { return zip_.path(); }
   std::vector<std::string> names() const;  // of the arrays, sorted by bytes
   bool has(const std::string& name) const { return members_.count(name) > 0; }
   NpyHeader header(const std::string& name) const;
@@ -34,19 +35,15 @@ class NpzFile {
   std::vector<uint8_t> read_bytes(const std::string& name) const;
 
  private:
-  struct Member {
-    uint64_t directory_offset = 0, number = 0;  // minizip's place of it
-    uint64_t bytes = 0;                         // unpacked
-  };
-  explicit NpzFile(InputFile file) : file_(std::move(file)) {}
-  const Member& member(const std::string& name) const;
+  explicit NpzFile(ZipArchive zip) : zip_(std::move(zip)) {}
+  const ZipArchive::Member& member(const std::string& name) const;
   std::string place(const std::string& name) const;  // "FILE: NAME.npy"
   // `first` bytes of a member, or all; then the checksum is verified.
   std::vector<uint8_t> unpack(const std::string& name, uint64_t first) const;
   std::vector<uint8_t> read_data(const std::string& name, NpyHeader& header) const;
 
-  InputFile file_;
-  std::map<std::string, Member> members_;
+  ZipArchive zip_;
+  std::map<std::string, ZipArchive::Member> members_;
 };
 
 // What an archive is made of; bytes: little-endian, C order, the caller's.

@@ -54,6 +54,7 @@ class SafetensorsFile {
   // From I64 I32 I16 I8 U8 BOOL; from F32 only when accept_f32, and then every value must be an integer.
   std::vector<int64_t> read_i64(const std::string& name, bool accept_f32 = false) const;
   std::vector<uint8_t> read_raw(const std::string& name) const;
+  uint64_t place_of(const std::string& name) const { return data_start_ + entry(name).begin; }  // byte of the file
 
  private:
   explicit SafetensorsFile(InputFile file) : file_(std::move(file)) {}

@@ -93,6 +93,7 @@ struct RunConfig {
   int64_t checkpoint_every = 1000, log_every = 10, sample_every = 0;
   int64_t keep_last = 3, keep_every = 0;
   int64_t max_skipped = 10;
+  bool stream = false;
   int threads = 0;
   bool eager = false, other_kernels = false, tensorboard = false, resume = false;
 
@@ -100,7 +101,10 @@ struct RunConfig {
   template <class Run, class Visitor>
   static void visit(Run& run, Visitor&& visitor) {
     using enum OptionRole;
-    visitor(run.data, RunOption{"data", "fashion-mnist, or a folder of images, an IDX, CIFAR-10 or safetensors file"});
+    visitor(run.data,
+            RunOption{
+                "data",
+                "fashion-mnist, or a folder, tar or zip of images, a packed, IDX, CIFAR-10, npz or safetensors file"});
     visitor(run.out, RunOption{"out", "folder of the run: checkpoints, metrics, pictures"});
     visitor(run.model, RunOption{"model",
                                  "a named model, a config.json for its architecture alone, or a model or checkpoint, "
@@ -202,6 +206,10 @@ struct RunConfig {
                       from_to_below(0, 1), "never", Numbers, "0.0"});
     visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
                                       "as the model says"});
+    visitor(run.stream,
+            RunOption{"stream",
+                      "fetch images from folders and archives ahead of every step, rather than keep them in "
+                      "memory; so are those that have no room there"});
     visitor(run.checkpoint_every, RunOption{"checkpoint_every", "steps between checkpoints, besides the one at the end",
                                             at_least(0), "at the end only"});
     visitor(run.log_every, RunOption{"log_every", "steps between lines of metrics.jsonl", at_least(1)});

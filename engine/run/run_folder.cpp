@@ -15,6 +15,7 @@
 #include "engine/checkpoint/find_model.h"
 #include "engine/checkpoint/names.h"
 #include "engine/checkpoint/weights.h"
+#include "engine/data/file_pattern.h"
 #include "engine/io/chart.h"
 #include "engine/io/option_name.h"
 #include "engine/run/ema_snapshots.h"
@@ -105,7 +106,9 @@ void RunFolder::open_logs(int64_t done) {
 
 Json RunFolder::configuration() const {
   Json all = run_.json();
-  const auto is_relative = [](const std::string& name) { return fs::path(name).is_relative() && fs::exists(name); };
+  const auto is_relative = [](const std::string& name) {
+    return fs::path(name).is_relative() && is_path_of_data(name);
+  };
   if (!is_relative(run_.data) && !is_relative(run_.model) && !is_relative(run_.init) && !is_relative(run_.scheduler))
     return all;
   std::error_code error;

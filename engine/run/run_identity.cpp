@@ -73,8 +73,9 @@ void check_identity(const RunIdentity& now, const TrainingSnapshot& snapshot, co
                     const std::string& checkpoint) {
   ITO_USER_CHECK(now.seed == snapshot.seed, option_name("seed"), " ", now.seed, ": ", checkpoint,
                  " was trained with seed ", snapshot.seed, kAdvice);
-  ITO_USER_CHECK(now.data_fingerprint == snapshot.data_fingerprint, option_name("data"),
-                 ": the images and labels have fingerprint ",
+  const bool same_data =
+      now.data_fingerprint == snapshot.data_fingerprint || (now.same_data && now.same_data(snapshot.data_fingerprint));
+  ITO_USER_CHECK(same_data, option_name("data"), ": the images and labels have fingerprint ",
                  fmt::format("{:016x}, those that {} was trained on {:016x}", now.data_fingerprint, checkpoint,
                              snapshot.data_fingerprint),
                  "; resume with the same data, or start another run in another folder");

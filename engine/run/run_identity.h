@@ -5,6 +5,8 @@
 // stretches with it. So do the kernels that compute them, unless other_kernels says that they
 // may differ.
 #pragma once
+#include <functional>
+
 #include "engine/checkpoint/snapshot.h"
 #include "engine/diffusion/scheduler_config.h"
 #include "engine/program/program.h"
@@ -14,10 +16,11 @@ namespace ito {
 
 struct RunIdentity {
   uint64_t seed = 0, data_fingerprint = 0;
-  Json architecture;  // the component's config.json
-  Json scheduler;     // scheduler_config.json
-  Json numbers;       // RunConfig::numbers()
-  Json before;        // RunConfig::before(): what a config.json without the key means
+  std::function<bool(uint64_t)> same_data = {};  // whether another fingerprint is of the same data; null: no other is
+  Json architecture;                             // the component's config.json
+  Json scheduler;                                // scheduler_config.json
+  Json numbers;                                  // RunConfig::numbers()
+  Json before;                                   // RunConfig::before(): what a config.json without the key means
   uint64_t configuration_hash = 0;
   std::string kernels;         // kernel_choices(), and a hash of what runs each op
   bool other_kernels = false;  // RunConfig's

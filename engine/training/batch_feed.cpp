@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// See batch_feed.h. The thread reads the data set and writes slots; it makes no launches and asks no library. The
-// caller alone waits for the device, so that no stream is looked at from two threads.
+// See batch_feed.h. The threads read the data set and write slots; they make no launches and ask no library. The caller
+// alone waits for the device, so that no stream is looked at from two threads.
 #include "engine/training/batch_feed.h"
 
 #include <algorithm>
@@ -11,20 +11,23 @@
 namespace ito {
 
 BatchFeed::BatchFeed(const Dataset& data, uint64_t seed, int batch, IndexRange own, bool labels, int64_t first,
-                     int64_t last)
+                     int64_t last, int threads)
     : data_(data),
-      order_(seed, data.count),
       batch_(batch),
       own_(own),
       last_(last),
       next_(first),
+      order_(seed, data.count),
+      slots_(slot_count(data)),
+      begun_(first),
       gathered_(first),
-      free_(first + kSlots) {
+      free_(first + static_cast<int64_t>(slots_.size())) {
   ITO_CHECK(!labels || !data.labels.empty() || !data.label_values.empty(), data.name,
             ": has no labels for a network that is trained with them");
+  ITO_CHECK(own.count > 0 && threads > 0, "batch feed: ", own.count, " images by ", threads, " threads");
   const size_t numbers = static_cast<size_t>(own.count * data.image_size());
   for (Slot& slot : slots_) {
-    if (data.pixels_f32.empty())
+    if (data.byte_images())
       slot.bytes = {numbers, "a batch of images"};
     else
       slot.numbers = {numbers, "a batch of images"};
@@ -32,8 +35,9 @@ BatchFeed::BatchFeed(const Dataset& data, uint64_t seed, int batch, IndexRange o
       slot.values = {static_cast<size_t>(own.count * data.label_width), "a batch's labels"};
     else if (labels)
       slot.labels = {static_cast<size_t>(own.count), "a batch's labels"};
+    slot.left = own.count;
   }
-  thread_ = std::thread([this] { gather_all(); });
+  for (int i = 0; i < (data.source ? threads : 1); ++i) threads_.emplace_back([this] { work(); });
 }
 
 BatchFeed::~BatchFeed() {
@@ -42,12 +46,12 @@ BatchFeed::~BatchFeed() {
     ends_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 size_t BatchFeed::bytes(const Dataset& data, int64_t images, bool labels) {
-  const size_t image = static_cast<size_t>(data.image_size()) * (data.pixels_f32.empty() ? 1 : sizeof(float));
-  return kSlots * static_cast<size_t>(images) *
+  const size_t image = static_cast<size_t>(data.image_size()) * (data.byte_images() ? 1 : sizeof(float));
+  return slot_count(data) * static_cast<size_t>(images) *
          (image + (labels ? sizeof(int32_t) * std::max(1, data.label_width) : 0));
 }
 
@@ -59,6 +63,7 @@ TrainBatch BatchFeed::next(Stream& stream) {
   if (last_taken_) {
     stream.synchronize(last_taken_->taken);
     const std::lock_guard lock(mutex_);
+    slot_of(free_).left = own_.count;
     ++free_;
   }
   changed_.notify_all();
@@ -73,7 +78,8 @@ TrainBatch BatchFeed::next(Stream& stream) {
 
 // Time counts once the device has done all it was given: until then nothing waits but the host.
 void BatchFeed::wait_for(int64_t step, Stream& stream) {
-  const auto is_there = [&] { return gathered_ > step || error_; };
+  // Pieces are handed out in order: when none is under way, all before the one that failed have been fetched.
+  const auto is_there = [&] { return gathered_ > step || (error_ && working_ == 0); };
   std::unique_lock lock(mutex_);
   if (!is_there()) {
     lock.unlock();
@@ -86,38 +92,61 @@ void BatchFeed::wait_for(int64_t step, Stream& stream) {
   if (gathered_ <= step) std::rethrow_exception(error_);
 }
 
-void BatchFeed::gather_all() {
+void BatchFeed::work() {
   std::unique_lock lock(mutex_);
-  try {
-    for (int64_t step = gathered_; step < last_; ++step) {
-      changed_.wait(lock, [&] { return ends_ || step < free_; });
-      if (ends_) return;
+  for (;;) {
+    changed_.wait(lock, [&] { return ends_ || error_ || begun_ >= last_ || begun_ < free_; });
+    if (ends_ || error_ || begun_ >= last_) return;
+    const int64_t position = begun_ * batch_ + own_.first + begun_images_;
+    ++working_;
+    std::exception_ptr failed;
+    try {
+      const Piece piece = take_piece();
       lock.unlock();
-      gather(step);
+      gather(piece);
       lock.lock();
-      gathered_ = step + 1;
-      changed_.notify_all();
+      slot_of(piece.step).left -= static_cast<int64_t>(piece.indices.size());
+    } catch (...) {
+      if (!lock) lock.lock();
+      failed = std::current_exception();
     }
-  } catch (...) {
-    if (!lock) lock.lock();
-    error_ = std::current_exception();
-    changed_.notify_all();
+    --working_;
+    if (failed && (!error_ || position < failed_at_)) {
+      error_ = failed;
+      failed_at_ = position;
+    }
+    const int64_t before = gathered_;
+    while (gathered_ < std::min(begun_, free_) && slot_of(gathered_).left == 0) ++gathered_;
+    if (error_ || gathered_ > before) changed_.notify_all();
   }
 }
 
-void BatchFeed::gather(int64_t step) {
-  Slot& slot = slot_of(step);
+BatchFeed::Piece BatchFeed::take_piece() {
+  Piece piece{begun_, begun_images_, {}};
+  const int64_t count = std::min(own_.count - begun_images_, data_.source ? data_.source->run() : own_.count);
+  for (int64_t i = 0; i < count; ++i)
+    piece.indices.push_back(order_.index(begun_ * batch_ + own_.first + begun_images_ + i));
+  begun_images_ += count;
+  if (begun_images_ == own_.count) {
+    begun_images_ = 0;
+    ++begun_;
+  }
+  return piece;
+}
+
+void BatchFeed::gather(const Piece& piece) {
+  Slot& slot = slot_of(piece.step);
   const int64_t size = data_.image_size();
-  for (int64_t i = 0; i < own_.count; ++i) {
-    const int64_t index = order_.index(step * batch_ + own_.first + i);
+  for (size_t i = 0; i < piece.indices.size(); ++i) {
+    const int64_t index = piece.indices[i], place = piece.first + static_cast<int64_t>(i);
     if (slot.bytes.data())
-      std::copy_n(&data_.pixels[index * size], size, slot.bytes.data() + i * size);
+      data_.image_bytes(index, slot.bytes.data() + place * size);
     else
-      std::copy_n(&data_.pixels_f32[index * size], size, slot.numbers.data() + i * size);
-    if (slot.labels.data()) slot.labels.data()[i] = data_.labels[index];
+      std::copy_n(&data_.pixels_f32[index * size], size, slot.numbers.data() + place * size);
+    if (slot.labels.data()) slot.labels.data()[place] = data_.labels[index];
     if (slot.values.data())
       std::copy_n(&data_.label_values[index * data_.label_width], data_.label_width,
-                  slot.values.data() + i * data_.label_width);
+                  slot.values.data() + place * data_.label_width);
   }
 }
 

@@ -24,6 +24,9 @@ void fuzz_toy_config(Bytes bytes);
 void fuzz_scheduler_config(Bytes bytes);
 void fuzz_idx(Bytes bytes);
 void fuzz_npz(Bytes bytes);
+void fuzz_zip(Bytes bytes);
+void fuzz_tar(Bytes bytes);
+void fuzz_packed(Bytes bytes);  // the index of its shards
 void fuzz_cifar(Bytes bytes);
 void fuzz_png(Bytes bytes);
 void fuzz_jpeg(Bytes bytes);
@@ -45,6 +48,9 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"scheduler_config", fuzz_scheduler_config},
     {"idx", fuzz_idx},
     {"npz", fuzz_npz},
+    {"zip", fuzz_zip},
+    {"tar", fuzz_tar},
+    {"packed", fuzz_packed},
     {"cifar", fuzz_cifar},
     {"png", fuzz_png},
     {"jpeg", fuzz_jpeg},

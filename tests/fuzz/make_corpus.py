@@ -312,6 +312,64 @@ def npz_seeds():
     write("npz", "bad-array", images[1])
 
 
+# ---- archives of images, and the index of a packed data set
+
+def tar_member(name, data, kind=b"0"):
+    link = data if kind in b"12" else b""
+    size = 0 if link else len(data)
+    header = struct.pack("100s8s8s8s12s12s8s1s100s8s", name.encode(), b"0000644", b"0000000", b"0000000",
+                         b"%011o" % size, b"%011o" % 0, b" " * 8, kind, link, b"ustar\x0000").ljust(512, b"\0")
+    header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
+    return header if link else header + data + bytes(-len(data) % 512)
+
+
+def tar(*members, end=bytes(1024)):
+    return b"".join(tar_member(*member) for member in members) + end
+
+
+def archive_seeds():
+    picture = png(2, 2, 8, 2, bytes([0, 10, 20, 30, 40, 50, 60, 0, 1, 2, 3, 4, 5, 6]))
+    classes = [("cat/1.png", picture), ("dog/1.png", picture)]
+    samples = [("1.png", picture), ("1.cls", b"3\n"), ("2.png", picture), ("2.cls", b"0")]
+    described = [("1.png", picture), ("1.json", b'{"label": 2}')]
+    write("tar", "ok-classes", tar(*classes))
+    write("tar", "ok-samples", tar(*samples))
+    write("tar", "ok-json", tar(*described))
+    write("tar", "ok-captions", tar(("1.png", picture), ("1.json", b'{"caption": ""}')))
+    long_name = b"a/" * 80 + b"1.png"
+    write("tar", "ok-long-name", tar(("././@LongLink", long_name + b"\0", b"L"), ("a", picture)))
+    record = b"path=" + b"b" * 120 + b".png\n"
+    write("tar", "ok-pax", tar(("h", b"%d %s" % (len(record) + 4, record), b"x"), ("a", picture)))
+    write("tar", "bad-cut", tar(*classes)[:1100])
+    write("tar", "bad-no-end", tar(*classes, end=b""))
+    write("tar", "bad-two", tar(*classes) + tar(*classes))
+    write("tar", "bad-empty", b"")
+    write("tar", "bad-name", tar(("../\x1b[2J.png", picture)))
+    write("tar", "bad-link", tar(("a.png", b"/etc/passwd", b"2")))
+    write("tar", "bad-class", tar(("1.png", picture), ("1.cls", b"\x07" * 300)))
+    write("tar", "bad-size", tar(("a.png", picture)).replace(b"%011o" % len(picture), b"\x80" + b"\xff" * 10))
+    write("zip", "ok-classes", npz(classes))
+    write("zip", "ok-deflated", npz(classes, zipfile.ZIP_DEFLATED))
+    labels = json.dumps({"labels": [["1.png", 1], ["a/2.png", 0]]})
+    write("zip", "ok-labels", npz([("1.png", picture), ("a/2.png", picture), ("dataset.json", labels)]))
+    write("zip", "ok-null", npz([("1.png", picture), ("dataset.json", '{"labels": null}')]))
+    write("zip", "bad-labels", npz([("1.png", picture), ("dataset.json", labels)]))
+    write("zip", "bad-vectors", npz([("1.png", picture), ("dataset.json", '{"labels": [["1.png", [0.5]]]}')]))
+    write("zip", "bad-outside", npz([("../1.png", picture)]))
+    write("zip", "bad-text", npz([("1.txt", b"hello")]))
+    write("zip", "bad-cut", npz(classes)[:-40])
+    facts = {"metadata": {"ito_data_set": "1"},
+             "shards": [{"file": f"b-0000{i}-of-00002.safetensors", "images": 1} for i in (1, 2)]}
+    write("packed", "ok-index", json.dumps(facts))
+    write("packed", "ok-part", json.dumps({**facts, "shards": facts["shards"][1:]}))
+    write("packed", "bad-count", json.dumps({**facts, "shards": [{**facts["shards"][0], "images": 2}]}))
+    write("packed", "bad-outside", json.dumps({**facts, "shards": [{"file": "../a", "images": 1}]}))
+    write("packed", "bad-none", json.dumps({**facts, "shards": []}))
+    write("packed", "bad-hash", json.dumps({**facts, "metadata": {"ito_data_set": "1", "fingerprint": "\x1b"}}))
+    write("packed", "bad-names", json.dumps({**facts, "metadata": {"ito_data_set": "1", "class_names": "[\"a\"]"}}))
+    write("packed", "bad-weights", json.dumps({"metadata": {}, "weight_map": {}}))
+
+
 # ---- PNG and JPEG
 
 def png_chunk(kind, data):
@@ -438,7 +496,7 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, autoencoder_seeds, exact_seeds, scheduler_seeds, idx_seeds,
-                  npz_seeds,
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, autoencoder_seeds, exact_seeds,
+                  scheduler_seeds, idx_seeds, npz_seeds, archive_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

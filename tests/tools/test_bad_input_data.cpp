@@ -151,7 +151,7 @@ TEST_F(BadInput, DataSets) {
           path("pickles") + ": is a version of CIFAR for Python or MATLAB, of which the former can run code when it is "
                             "read; get the binary version (cifar-10-binary.tar.gz or cifar-100-binary.tar.gz)"),
       row("an archive", write("data.zip", "PK\3\4"),
-          path("data.zip") + ": is a zip archive (or an .npz); unpack it and give the folder"),
+          path("data.zip") + ": is no zip archive, or one that is empty or cut short"),
       row("floats that were never scaled", bright,
           bright +
               ": its values are 0 to 255; images of floats are expected in [-1, 1]: divide by 127.5 and subtract 1, "

@@ -15,8 +15,8 @@ TEST_F(BadInput, CommandLine) {
   };
   check({
       row({},
-          "no sub-command given; expected one of train, sample, predict, *inspect, convert, ema, eval, reverse-stats, "
-          "likelihood, measure, restore, bench, profile (see ito --help)"),
+          "no sub-command given; expected one of train, sample, predict, *inspect, convert, decode, ema, eval, "
+          "reverse-stats, likelihood, measure, restore, pack, bench, profile (see ito --help)"),
       row({"trian"}, "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
       row({"trian", "--data", "x"},
           "unknown sub-command 'trian'; expected one of *; did you mean 'train'? (see ito --help)"),
@@ -48,8 +48,18 @@ TEST_F(BadInput, CommandLine) {
       row({"train", "--seed", "-1"}, "--seed '-1': " + natural + see),
       row({"sample", "--seed", "-1"}, "--seed '-1': " + natural + see_sample),
       row({"bench", "trian"},
-          "bench 'trian': expected train, sample, rows, ceilings or kernels; did you mean 'train'?"),
+          "bench 'trian': expected train, sample, data, rows, ceilings or kernels; did you mean 'train'?"),
       row({"bench", "train", "--against", "jax"}, "--against jax: expected pytorch"),
+      row({"bench", "data"}, "bench data: --data is missing: the data set whose loading is timed"),
+      row({"bench", "train", "--data", "x"}, "bench train --data x: only data loads a data set"),
+      row({"pack", "--data", images_}, "pack: --out is missing (see ito pack --help)"),
+      row({"pack", "--data", images_, "--out", "x.npz"}, "--out x.npz: expected a name that ends in .safetensors"),
+      row({"pack", "--data", images_, "--out", "x.safetensors", "--channels", "2"},
+          "--channels 2: expected 1 (grey), 3 (RGB) or 0 (as they are)"),
+      row({"pack", "--data", images_, "--out", "x.safetensors", "--shards", "13"},
+          "x.safetensors: 13 shards asked for of 12 images; expected 1 to 12"),
+      row({"pack", "--data", images_, "--out", images_ + "/none/x.safetensors"},
+          images_ + "/none/x.safetensors: cannot be created: *"),
       row({"bench", "train", "conv2d"}, "bench train 'conv2d': only kernels takes a name"),
       row({"profile", "trian"}, "profile 'trian': expected train or sample; did you mean 'train'?"),
       row({"train", "--data", "x", "--out", "y", "--profile-steps", "9"},

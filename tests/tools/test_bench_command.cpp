@@ -39,6 +39,18 @@ TEST(BenchCommand, CeilingsOfCopiesAndProducts) {
   EXPECT_EQ(types["bf16"], types["fp32"]);
 }
 
+TEST(BenchCommand, ImagesASecondOfTheLoader) {
+  const TinyRun run;
+  const Json all = bench_json({"data", "--data", run.images, "--batch", "5", "--repetitions", "3", "--threads", "2"});
+  EXPECT_EQ(all.at("what"), "data");
+  EXPECT_EQ(all.at("images"), kTinyClasses * kTinyPerClass);
+  EXPECT_EQ(all.at("from"), "where they are stored");
+  expect_rate(all.at("images_per_second"));
+  EXPECT_NEAR(all.at("images_per_second").at("median").get<double>() * all.at("epoch").at("seconds").get<double>(), 10,
+              1e-6)
+      << "two whole batches an epoch";
+}
+
 TEST(BenchCommand, RowsOfSamplersBesideACopy) {
   const Json all = bench_json({"rows", "--largest", "2", "--repetitions", "3"});
   EXPECT_EQ(all.at("what"), "rows");

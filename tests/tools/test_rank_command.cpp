@@ -78,6 +78,58 @@ TEST_F(RankCommand, ThreeGoOnWithWhatFourBegan) {
   expect_same_run(run / "alone", run / "moved", "4 ranks, then 3");
 }
 
+std::string weights_of(const std::string& out) {
+  return read_bytes(out + "/checkpoint-000006/unet/diffusion_pytorch_model.safetensors");
+}
+
+// Wherever the images are kept: files, one file or shards that are mapped into memory. A packed data set counts as the
+// one that it was made of, in every file of the run, and when a run goes on.
+TEST_F(RankCommand, DataThatIsFetchedGivesTheSameRun) {
+  const TinyRun run;
+  const Words words = run.train + Words{"--batch", "30", "--steps", "6", "--checkpoint-every", "3", "--flip"};
+  ASSERT_EQ(run_ito(words + Words{"--out", run / "alone"}).exit_code, 0);
+  const std::string one = run / "one.safetensors", shards = run / "shards.safetensors";
+  const ChildResult packed = run_ito({"pack", "--data", run.images, "--out", one});
+  ASSERT_EQ(packed.exit_code, 0) << packed.err;
+  EXPECT_EQ(packed.out, one + "\n");
+  EXPECT_NE(packed.err.find("packed 12 images of 8 x 8 x 1 in 3 classes"), std::string::npos) << packed.err;
+  ASSERT_EQ(run_ito({"pack", "--data", run.images, "--out", shards, "--shards", "5"}).exit_code, 0);
+  const ChildResult mapped = run_ito(words + Words{"--data", one, "--out", run / "mapped"});
+  ASSERT_EQ(mapped.exit_code, 0) << mapped.err;
+  EXPECT_NE(mapped.err.find("12 images of 8 x 8 x 1, read as they are needed"), std::string::npos) << mapped.err;
+  expect_same_run(run / "alone", run / "mapped", "packed");
+  const ChildResult shared = run_ranks(3, words + Words{"--data", shards + ".index.json", "--out", run / "shared"});
+  ASSERT_EQ(shared.exit_code, 0) << shared.err;
+  expect_same_run(run / "alone", run / "shared", "shards, 3 ranks");
+  const ChildResult fetched = run_ranks(2, words + Words{"--stream", "--out", run / "fetched"});
+  ASSERT_EQ(fetched.exit_code, 0) << fetched.err;
+  EXPECT_EQ(weights_of(run / "fetched"), weights_of(run / "alone"));
+  for (const Words& more : {Words{"--data", one}, Words{"--data", run.images}}) {  // what was fetched, and was not
+    std::filesystem::remove_all(run / "fetched/checkpoint-000006");
+    const ChildResult resumed = run_ito(words + more + Words{"--out", run / "fetched", "--resume"});
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_EQ(weights_of(run / "fetched"), weights_of(run / "alone"));
+  }
+  std::filesystem::remove_all(run / "mapped/checkpoint-000006");
+  write_png(run / "images/class1/2.png", tiny_image(0, 0));
+  const ChildResult other = run_ito(words + Words{"--out", run / "mapped", "--stream", "--resume"});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("resume with the same data"), std::string::npos) << other.err;
+}
+
+// An image that cannot be read is met when its step comes: what was trained until then is saved.
+TEST_F(RankCommand, ADamagedImageEndsTheRunWithItsSteps) {
+  const TinyRun run;
+  const std::string bad = run.folder.write("images/class1/2.png", "no image");
+  const Words words = run.train + Words{"--batch", "4", "--steps", "6", "--stream"};
+  const ChildResult ended = run_ito(words + Words{"--out", run / "out", "--seed", "2"});
+  EXPECT_EQ(ended.exit_code, 2);
+  EXPECT_NE(ended.err.find(": " + bad + ": is neither a PNG nor a JPEG image (by its first bytes); "),
+            std::string::npos)
+      << ended.err;
+  EXPECT_NE(ended.err.find(" is whole: go on with --resume"), std::string::npos) << ended.err;
+}
+
 TEST_F(RankCommand, AStepIsTimedOnAllRanks) {
   const TinyRun run;
   const ChildResult result = run_ranks(

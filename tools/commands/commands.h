@@ -29,6 +29,7 @@ void add_decode_command(CLI::App& app);
 void add_ema_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_measure_command(CLI::App& app);
+void add_pack_command(CLI::App& app);
 void add_profile_command(CLI::App& app);
 
 }  // namespace ito

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
+#include <thread>
 
 #include "engine/io/hash.h"
 #include "kernels/error.h"
@@ -17,6 +19,10 @@ namespace ito {
 
 void set_threads_of_rank(Communicator& ranks, int given) {
   set_device_threads(given || ranks.size() == 1 ? given : cores_of_rank(ranks));
+}
+
+int loading_threads(int given) {
+  return given ? given : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 RankFact file_fact(const std::string& flag, const std::string& path) {
@@ -32,7 +38,7 @@ RankFact file_fact(const std::string& flag, const std::string& path) {
 }
 
 RankFact data_fact(const Dataset& data) {
-  return {"data", fmt::format("fingerprint {:016x}", data.fingerprint())};
+  return {"data", fmt::format("fingerprint {:016x}", data.shared_fingerprint())};
 }
 
 void check_ranks_alike(Communicator& ranks, const CLI::App& command, const ModelOnDevice& model,

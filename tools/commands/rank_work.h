@@ -15,6 +15,8 @@ namespace ito {
 
 // given: --threads; where it is 0, several ranks share the cores.
 void set_threads_of_rank(Communicator& ranks, int given);
+// Threads that fetch and decode images, beside those: as many, of the cores that this process may use.
+int loading_threads(int given);
 
 // The bytes of a file that the numbers depend on; "" for none.
 RankFact file_fact(const std::string& flag, const std::string& path);

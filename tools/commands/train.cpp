@@ -63,6 +63,7 @@ Dataset load_data(const RunConfig& run, const ImageShape& image, int sharers) {
     options.width = image.width;
   }
   options.threads = run.threads;
+  options.stream = run.stream;
   options.memory_limit = host_memory_limit() / static_cast<size_t>(sharers);
   ReadingWatch watch(run.data);
   options.progress = watch.progress();
@@ -105,12 +106,13 @@ void print_weights(RunConfig run, const Given& given, bool json) {
   print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
 }
 
-// The error's text with what a resume would find. Between two steps the state is whole, so it is saved if that can
-// still be done (after a failed launch it cannot: the device gives nothing back; nor on one rank of several).
+// The error's text with what a resume would find. whole: the step after which the state is whole, between two steps; it
+// is saved then if that can still be done (after a failed launch it cannot: the device gives nothing back; nor on one
+// rank of several).
 std::string with_what_is_left(const std::exception& e, RunFolder& folder, Trainer& trainer, int64_t step,
-                              bool between_steps) {
+                              std::optional<int64_t> whole) {
   try {
-    if (between_steps) folder.write_checkpoint(trainer, step);
+    if (whole) folder.write_checkpoint(trainer, *whole);
   } catch (const std::exception&) {  // the first error is the one to report
   }
   const std::string left = folder.has_checkpoint() ? folder.latest_checkpoint() + " is whole: go on with --resume"
@@ -119,13 +121,14 @@ std::string with_what_is_left(const std::exception& e, RunFolder& folder, Traine
 }
 
 // What all ranks have to have alike, and from which checkpoint they go on.
-void check_ranks(Communicator& ranks, const RunConfig& run, const RunIdentity& identity, const std::string& newest) {
+void check_ranks(Communicator& ranks, const RunConfig& run, const RunIdentity& identity, const Dataset& data,
+                 const std::string& newest) {
   if (ranks.size() == 1) return;
   Json options = run.json();
   options.erase("threads");
   std::vector<RankFact> facts = facts_of_process();
   facts.push_back({"kernels", identity.kernels});
-  facts.push_back({"data", fmt::format("fingerprint {:016x}", identity.data_fingerprint)});
+  facts.push_back(data_fact(data));
   facts.push_back({"options", options.dump()});
   facts.push_back({"model and options together", fmt::format("hash {:016x}", identity.configuration_hash)});
   facts.push_back({"folder", newest.empty() ? "no checkpoint to go on from" : newest});
@@ -161,7 +164,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
   Dataset data = load_data(run, model.configured.image, ranks.local_size());
-  settings.byte_images = data.pixels_f32.empty();
+  settings.byte_images = data.byte_images();
   settings.last_term = settings.byte_images ? BoundTerm::Bytes : BoundTerm::Density;
   ITO_USER_CHECK(data.channels == channels, run.data, ": images have ", data.channels, " channels, the model takes ",
                  channels, "; choose another ", run.init.empty() ? "--model" : "--init");
@@ -200,14 +203,16 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   if (first_rank)
     preview.emplace(trainer, network, schedule, run.seed, !run.eager, memory_of_rank(ranks, device_memory_limit()),
                     data.label_values);
-  const RunIdentity identity = identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint());
-  check_ranks(ranks, run, identity, newest ? newest->path : "");
+  RunIdentity identity = identity_of(run, component.config, scheduler, trainer.program(), data.fingerprint());
+  identity.same_data = [&data](uint64_t fingerprint) { return data.answers_to(fingerprint); };
+  check_ranks(ranks, run, identity, data, newest ? newest->path : "");
   const StopSignal stop;
   RunFolder folder(run, component, scheduler, identity, ranks);
   const int64_t first = folder.start(trainer);
   print_note(join_text(data.name, ": ", data.count, " images of ", data.height, " x ", data.width, " x ", data.channels,
-                       "; model ", run.init.empty() ? run.model : run.init, ": ", trainer.layout().count(),
-                       " parameters; ", trainer.planned_bytes() >> 20, " MiB planned",
+                       data.source ? ", read as they are needed" : "", "; model ",
+                       run.init.empty() ? run.model : run.init, ": ", trainer.layout().count(), " parameters; ",
+                       trainer.planned_bytes() >> 20, " MiB planned",
                        alone ? "" : join_text(" on each of ", ranks.size(), " ranks"), "; ", trainer.cut()));
   if (run.resume && first)
     print_note("going on from " + folder.latest_checkpoint());
@@ -215,17 +220,21 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
     print_note(run.out + " holds no checkpoint: starting from the beginning");
   warn_of_warmup(run, settings.learning_rate, first);
 
-  BatchFeed feed(data, run.seed, run.batch, trainer.own_images(), labels, first, run.steps);
+  BatchFeed feed(data, run.seed, run.batch, trainer.own_images(), labels, first, run.steps,
+                 run.threads ? run.threads : cores_of_rank(ranks));
   const int64_t sample_every = run.sample_every ? run.sample_every : std::max<int64_t>(1, run.steps / 4);
   Progress progress("training", run.steps, run.batch, "images", first);
   std::string note;
   for (int64_t step = first; step < run.steps; ++step) {
     const int64_t done = step + 1;
-    bool between_steps = false;
+    std::optional<int64_t> whole;
+    if (alone && step > first) whole = step;
     const ProfileWindow::Step profiled(given.profiled, done, trainer.stream());
     try {
       const Range range("step " + std::to_string(done));
-      trainer.step(feed.next(trainer.stream()));
+      const TrainBatch batch = feed.next(trainer.stream());
+      whole.reset();
+      trainer.step(batch);
       if (done % run.log_every == 0 || done == run.steps) {
         const ExchangeTimes exchanged = trainer.exchange_times();
         const std::optional<RankTimes> times = rank_times(ranks, exchanged.seconds, exchanged.seconds_waiting);
@@ -233,7 +242,7 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
         trainer.clear_logged();
       }
       progress.update(done, note);
-      between_steps = alone;
+      if (alone) whole = done;
       if (done % sample_every == 0 || done == run.steps) {
         trainer.gather_ema();
         if (preview) {
@@ -245,9 +254,9 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
     } catch (const RunEnded&) {
       throw;
     } catch (const UserError& e) {
-      throw UserError(with_what_is_left(e, folder, trainer, done, between_steps));
+      throw UserError(with_what_is_left(e, folder, trainer, done, whole));
     } catch (const std::exception& e) {
-      throw Error(with_what_is_left(e, folder, trainer, done, between_steps));
+      throw Error(with_what_is_left(e, folder, trainer, done, whole));
     }
     const int stopped = of_any_rank(ranks, StopSignal::received());
     if ((run.checkpoint_every && done % run.checkpoint_every == 0) || done == run.steps || stopped)

@@ -113,8 +113,7 @@ TEST(DataNames, ForeignFilesAreNamed) {
     EXPECT_EQ(text.substr(0, path.size()), path);
     return text.substr(std::min(path.size(), text.size()));
   };
-  EXPECT_EQ(told("a.zip", "PK\3\4..."), ": is a zip archive (or an .npz); unpack it and give the folder");
-  EXPECT_EQ(told("a.tar", std::string(257, 'x') + "ustar"), ": is a tar archive; unpack it and give the folder");
+  EXPECT_EQ(told("a.tar.gz", "\x1f\x8b..."), ": is a gzip file; unpack it and give the folder");
   EXPECT_EQ(told("a.npy", "\x93NUMPY\1"),
             ": is a NumPy array; write its images as PNG files, or as `samples` of a safetensors file");
   EXPECT_EQ(told("a.png", "\x89PNG\r\n"), ": is one PNG image; give the folder of images");

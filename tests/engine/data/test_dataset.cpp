@@ -310,8 +310,10 @@ TEST(Dataset, UnknownNamesAreSaidSo) {
   EXPECT_EQ(message_of([&] { load_dataset(text); }),
             text +
                 ": is none of the data sets that can be loaded: fashion-mnist, an IDX file of images or a folder of "
-                "them, a safetensors file with a tensor 'samples', an .npz file with an array 'arr_0' of bytes, the "
-                "binary folder or a .bin file of CIFAR-10 or CIFAR-100, a folder of PNG or JPEG images");
+                "them, a packed data set or the .index.json of its shards, a safetensors file with a tensor 'samples', "
+                "an .npz file with an array 'arr_0' of bytes, a zip of images, the binary folder or a .bin file of "
+                "CIFAR-10 or CIFAR-100, a tar of images, a folder of tars, or shards-{000..012}.tar, a folder of PNG "
+                "or JPEG images");
 }
 
 TEST(Dataset, FashionMnistFromTheDataFolder) {

@@ -226,7 +226,7 @@ TEST(Image, DamageIsOneLine) {
   EXPECT_EQ(message_of([&] { decode_jpeg(cut(jpeg, jpeg.size() / 2), "x.jpg"); }),
             "x.jpg: is a JPEG image that cannot be read: Premature end of JPEG file");
   EXPECT_EQ(message_of([&] {
-              decode_jpeg({0xff, 0xd8, 0xff, 0x00}, "x.jpg");
+              decode_jpeg(std::vector<uint8_t>{0xff, 0xd8, 0xff, 0x00}, "x.jpg");
             }).substr(0, 44),
             "x.jpg: is a JPEG image that cannot be read: ");
   EXPECT_EQ(message_of([&] { decode_jpeg(make_jpeg(Image(8, 8, 4), JCS_CMYK, 90), "x.jpg"); }),

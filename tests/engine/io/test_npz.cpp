@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "tests/engine/io/archive_bytes.h"
 #include "tests/engine/io/temp_folder.h"
 
 namespace ito {
@@ -14,57 +15,6 @@ using Bytes = std::vector<uint8_t>;
 
 Bytes bytes_of(std::string_view text) {
   return {text.begin(), text.end()};
-}
-
-std::string little_endian(uint64_t value, int bytes) {
-  std::string text;
-  for (int i = 0; i < bytes; ++i, value >>= 8) text += static_cast<char>(value);
-  return text;
-}
-
-uint32_t checksum(std::string_view data) {
-  uint32_t crc = ~0u;
-  for (const char c : data) {
-    crc ^= static_cast<uint8_t>(c);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-  }
-  return ~crc;
-}
-
-// Deflate's own way of packing nothing: one last block of plain bytes.
-std::string deflated(std::string_view data) {
-  const auto length = static_cast<uint16_t>(data.size());
-  std::string packed(1, '\x01');
-  packed += little_endian(length, 2) + little_endian(static_cast<uint16_t>(~length), 2);
-  return packed.append(data);
-}
-
-// A member as a zip holds it, each claim of which a test may make a lie.
-struct Member {
-  std::string name, packed;
-  uint64_t unpacked = 0;
-  uint32_t crc = 0;
-  int method = 0, flags = 0;
-};
-
-Member stored(const std::string& name, const std::string& data) {
-  return {name, data, data.size(), checksum(data)};
-}
-
-std::string zip(const std::vector<Member>& members) {
-  std::string file, directory;
-  for (const Member& m : members) {
-    const std::string common = little_endian(static_cast<uint64_t>(m.flags), 2) +
-                               little_endian(static_cast<uint64_t>(m.method), 2) + little_endian(0x00210000, 4) +
-                               little_endian(m.crc, 4) + little_endian(m.packed.size(), 4) +
-                               little_endian(m.unpacked, 4) + little_endian(m.name.size(), 2) + little_endian(0, 2);
-    directory += "PK\1\2" + little_endian(20, 2) + little_endian(20, 2) + common + little_endian(0, 10) +
-                 little_endian(file.size(), 4) + m.name;
-    file += "PK\3\4" + little_endian(20, 2) + common + m.name + m.packed;
-  }
-  return file + directory + "PK\5\6" + little_endian(0, 4) + little_endian(members.size(), 2) +
-         little_endian(members.size(), 2) + little_endian(directory.size(), 4) + little_endian(file.size(), 4) +
-         little_endian(0, 2);
 }
 
 // An array with a header that need not be right.
@@ -155,7 +105,7 @@ TEST(Npz, ReadsEveryTypeStoredAndDeflated) {
                                 {"|u1", "\xff", 255},
                                 {"|b1", "\1", 1}};
   const auto read = [&](const std::string& packed, int method, const std::string& whole_array) {
-    const Member member{"x.npy", packed, whole_array.size(), checksum(whole_array), method};
+    const ZipMember member{"x.npy", packed, whole_array.size(), checksum(whole_array), method};
     return NpzFile::open(folder.write("x.npz", zip({member})));
   };
   for (const int version : {1, 2, 3}) {
@@ -188,8 +138,8 @@ TEST(Npz, DamageIsRefusedInOneLine) {
   const std::string path = folder / "x.npz", at = path + ": x.npy: ";
   const std::string good = npy(dictionary("|u1", "(2, 3)"), kSix);
   const auto of = [](const std::string& array) { return zip({stored("x.npy", array)}); };
-  const auto changed = [&](const std::function<void(Member&)>& change) {
-    Member member = stored("x.npy", good);
+  const auto changed = [&](const std::function<void(ZipMember&)>& change) {
+    ZipMember member = stored("x.npy", good);
     change(member);
     return zip({member});
   };
@@ -208,26 +158,27 @@ TEST(Npz, DamageIsRefusedInOneLine) {
       {"no arrays", zip({stored("x.txt", "x")}), path + ": has no array x; it has none"},
       {"another array", zip({stored("y.npy", good)}), path + ": has no array x; it has 'y'"},
       {"twice", zip({stored("x.npy", good), stored("x.npy", good)}), at + "is there twice"},
-      {"encrypted", changed([](Member& m) { m.flags = 1; }), at + "is encrypted; write the archive without a password"},
-      {"method", changed([](Member& m) { m.method = 12; }),
+      {"encrypted", changed([](ZipMember& m) { m.flags = 1; }),
+       at + "is encrypted; write the archive without a password"},
+      {"method", changed([](ZipMember& m) { m.method = 12; }),
        at + "is packed by method 12 of zip; expected stored (0) or deflated (8)"},
-      {"checksum", changed([](Member& m) { m.crc ^= 1; }), at + "its checksum is wrong; it is damaged"},
-      {"sizes differ", changed([](Member& m) { m.unpacked += 1; }),
+      {"checksum", changed([](ZipMember& m) { m.crc ^= 1; }), at + "its checksum is wrong; it is damaged"},
+      {"sizes differ", changed([](ZipMember& m) { m.unpacked += 1; }),
        at + "announces " + std::to_string(good.size() + 1) + " bytes, which its " + std::to_string(good.size()) +
            " packed ones cannot hold; it is damaged"},
-      {"unpacks to a flood", changed([](Member& m) {
+      {"unpacks to a flood", changed([](ZipMember& m) {
          m.packed = deflated(m.packed);
          m.method = 8;
          m.unpacked = 0xfffffff0;
        }),
        at + "announces 4294967280 bytes, which its " + std::to_string(good.size() + 5) +
            " packed ones cannot hold; it is damaged"},
-      {"deflated and cut", changed([](Member& m) {
+      {"deflated and cut", changed([](ZipMember& m) {
          m.packed = deflated(m.packed).substr(0, 70);
          m.method = 8;
        }),
        at + "is damaged, or cut short after 0 of " + std::to_string(good.size()) + " bytes"},
-      {"deflated and damaged", changed([](Member& m) {
+      {"deflated and damaged", changed([](ZipMember& m) {
          m.packed = "\x07" + m.packed;
          m.method = 8;
        }),

@@ -5,6 +5,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include "engine/training/trainer.h"
 #include "tests/models/unet/tiny_unet.h"
 
@@ -67,9 +72,73 @@ TEST(BatchFeed, GivesEveryStepItsImages) {
   }
 }
 
+// Keeps the images of another where it is, some for a moment longer, and fails at some.
+class Elsewhere : public ImageSource {
+ public:
+  Elsewhere(Dataset data, std::vector<int64_t> damaged) : data_(std::move(data)), damaged_(std::move(damaged)) {}
+  void read(int64_t index, uint8_t* out) const override {
+    if (index % 3 == 0) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    ++reads;
+    if (std::ranges::find(damaged_, index) != damaged_.end()) fail<UserError>("image ", index, " is damaged");
+    data_.image_bytes(index, out);
+  }
+  int64_t run() const override { return 3; }
+  mutable std::atomic<int> reads{0};
+
+ private:
+  Dataset data_;
+  std::vector<int64_t> damaged_;
+};
+
+Dataset elsewhere(std::vector<int64_t> damaged = {}) {
+  Dataset data = images(true);
+  data.source = std::make_shared<Elsewhere>(data, std::move(damaged));
+  data.pixels.clear();
+  return data;
+}
+
+TEST(BatchFeed, FetchedByThreadsIsTheSame) {
+  Stream stream;
+  const Dataset held = images(true), fetched = elsewhere();
+  for (const int threads : {1, 2, 7}) {
+    // A rank's part of the batch, of which alone the images are read.
+    BatchFeed want(held, 5, kBatch, {1, 2}, true, 2, 40), got(fetched, 5, kBatch, {1, 2}, true, 2, 40, threads);
+    for (int step = 2; step < 40; ++step) {
+      const TrainBatch a = want.next(stream), b = got.next(stream);
+      ASSERT_TRUE(std::equal(a.bytes, a.bytes + 2 * held.image_size(), b.bytes)) << step << ", " << threads;
+      ASSERT_TRUE(std::equal(a.labels, a.labels + 2, b.labels)) << step;
+    }
+  }
+  EXPECT_EQ(static_cast<const Elsewhere&>(*fetched.source).reads, 3 * 38 * 2);
+}
+
+TEST(BatchFeed, TheFirstDamagedImageIsToldAndThoseBeforeItAreGiven) {
+  Stream stream;
+  DataOrder order(5, kCount);
+  const int64_t step = 2, first = order.index(step * kBatch + 1), second = order.index(step * kBatch + 3);
+  for (int round = 0; round < 20; ++round) {
+    const Dataset data = elsewhere({first, second});
+    BatchFeed feed(data, 5, kBatch, false, step, 10, 4);
+    EXPECT_EQ(
+        [&]() -> std::string {
+          try {
+            feed.next(stream);
+          } catch (const UserError& e) {
+            return e.what();
+          }
+          return "nothing was thrown";
+        }(),
+        join_text("image ", first, " is damaged"));
+  }
+}
+
 TEST(BatchFeed, MayEndAtAnyTime) {
   Stream stream;
-  const Dataset data = images(true);
+  const Dataset data = images(true), fetched = elsewhere();
+  for (int taken = 0; taken < 4; ++taken) {
+    BatchFeed feed(fetched, 5, kBatch, false, 0, 100, 3);
+    for (int i = 0; i < taken; ++i) feed.next(stream);
+  }
   for (int taken = 0; taken < 4; ++taken) {
     BatchFeed feed(data, 5, kBatch, false, 0, 100);
     for (int i = 0; i < taken; ++i) EXPECT_EQ(feed.next(stream).labels, nullptr);
@@ -104,7 +173,7 @@ Outcome train(const Dataset& data, bool flip, bool fed, int steps) {
   settings.batch = kBatch;
   settings.seed = 5;
   settings.learning_rate = {2e-3, learning_rate_of("constant", ""), 0, 100};
-  settings.byte_images = fed && data.pixels_f32.empty();
+  settings.byte_images = fed && data.byte_images();
   settings.flip = fed && flip;
   Trainer trainer(tiny_network(R"({"num_class_embeds": 3})"), NoiseSchedule(schedule), settings);
   trainer.set_weights(busy_weights(trainer.layout(), 5));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ito bench train|sample --against pytorch: our peer script (tools/bench/peer_torch_cpu.py or _gpu.py) as a child,
+// ito bench train|sample|data --against pytorch: our peer script (tools/bench/peer_torch_*.py) as a child,
 // which takes turns with us: one repetition of each, so that both see the same machine. It is set up and warmed by its
 // first command.
 #include <fcntl.h>
@@ -12,9 +12,12 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
+#include "tools/commands/bench/data.h"
 #include "tools/commands/bench/models.h"
 #include "tools/commands/bench/timing.h"
+#include "tools/commands/rank_work.h"
 #include "tools/terminal/results.h"
 
 namespace ito {
@@ -82,7 +85,9 @@ std::string script_of(const BenchOptions& o) {
     ITO_USER_CHECK(fs::exists(o.peer_script), "--peer-script ", o.peer_script, ": no such file");
     return o.peer_script;
   }
-  const char* name = std::string(device_name()) == "cpu" ? "peer_torch_cpu.py" : "peer_torch_gpu.py";
+  const char* name = o.what == "data"                      ? "peer_torch_data.py"
+                     : std::string(device_name()) == "cpu" ? "peer_torch_cpu.py"
+                                                           : "peer_torch_gpu.py";
   const fs::path program = fs::read_symlink("/proc/self/exe").parent_path();
   for (const char* folder : {"../tools/bench", "../../tools/bench", "."})
     if (fs::exists(program / folder / name)) return (program / folder / name).lexically_normal().string();
@@ -95,35 +100,50 @@ std::string script_of(const BenchOptions& o) {
 void check_against(const BenchOptions& o) {
   if (o.against.empty()) return;
   ITO_USER_CHECK(o.against == "pytorch", "--against ", o.against, ": expected pytorch");
-  ITO_USER_CHECK(o.what == "train" || o.what == "sample", "--against: is for train and sample, not for ", o.what);
+  ITO_USER_CHECK(o.what == "train" || o.what == "sample" || o.what == "data",
+                 "--against: is for train, sample and data, not for ", o.what);
   (void)script_of(o);
 }
 
 void measure_against(const BenchOptions& o) {
   const std::string script = script_of(o);
   std::vector<std::string> command{o.peer_python, script};
+  std::optional<ModelBench> model;
+  std::optional<DataBench> data;
+  const auto ours_once = [&] { return data ? data->run() : model->run(o.what, o.batch); };
   // The peer for GPUs knows models and precisions by our names; the one for CPUs runs the demo, or a config.json.
-  if (script.find("_gpu") != std::string::npos)
+  if (o.what == "data")
+    command.insert(command.end(), {"--data", o.peer_data.empty() ? o.data : o.peer_data, "--size",
+                                   std::to_string(o.size), "--threads", std::to_string(loading_threads(o.threads))});
+  else if (script.find("_gpu") != std::string::npos)
     command.insert(command.end(), {"--model", o.model, "--precision", o.precision});
   else if (o.model != "demo")
     command.push_back(o.model);
   Peer peer(command);
-  ModelBench bench(o);
+  if (o.what == "data")
+    data.emplace(o);
+  else
+    model.emplace(o);
   const std::string line = o.what + " " + std::to_string(o.batch);
   Json answer = peer.run(line);
-  bench.run(o.what, o.batch);
+  ours_once();
   std::vector<double> ours, theirs, ratios;
   for (int i = 0; i < o.repetitions; ++i) {
-    ours.push_back(bench.run(o.what, o.batch));
+    ours.push_back(ours_once());
     answer = peer.run(line);
     theirs.push_back(answer.at("seconds").get<double>());
     ratios.push_back(theirs.back() / ours.back());
   }
   const Spread of_ours(ours), of_theirs(theirs), ratio(ratios);
   const double low = ratio.times[ratio.times.size() / 4], high = ratio.times[3 * ratio.times.size() / 4];
+  const std::string how = data ? join_text(data->images(), " images") : o.precision;
   if (o.json) {
     Json all = machine();
-    all.update({{"what", o.what}, {"model", o.model}, {"batch", o.batch}, {"precision", o.precision}});
+    all.update({{"what", o.what}, {"batch", o.batch}});
+    if (data)
+      all["of"] = data->facts();
+    else
+      all.update({{"model", o.model}, {"precision", o.precision}});
     all.update({{"repetitions", o.repetitions}, {"ours", seconds_json(of_ours)}, {"pytorch", seconds_json(of_theirs)}});
     all["pytorch"]["answer"] = answer;
     all["ratio"] = {{"median", ratio.median()},
@@ -136,7 +156,7 @@ void measure_against(const BenchOptions& o) {
   std::printf(
       "%s, batch %d, %s: ours %.2f ms (%.2f to %.2f), PyTorch %.2f ms (%.2f to %.2f); PyTorch / ours %.2f "
       "(quartiles %.2f to %.2f, all %.2f to %.2f, %d pairs in turn)\n",
-      o.what.c_str(), o.batch, o.precision.c_str(), 1e3 * of_ours.median(), 1e3 * of_ours.least(), 1e3 * of_ours.most(),
+      o.what.c_str(), o.batch, how.c_str(), 1e3 * of_ours.median(), 1e3 * of_ours.least(), 1e3 * of_ours.most(),
       1e3 * of_theirs.median(), 1e3 * of_theirs.least(), 1e3 * of_theirs.most(), ratio.median(), low, high,
       ratio.least(), ratio.most(), o.repetitions);
 }

@@ -9,7 +9,7 @@ namespace ito {
 
 struct BenchOptions {
   std::string model = "demo", precision = "fp32", what = "train", name, timeline, against, peer_python = "python3",
-              peer_script, tune;
+              peer_script, peer_data, tune, data;
   int batch = 64, repetitions = 20, threads = 0, size = 0, largest = 0;
   bool serve = false, json = false, counts = false;
   Communicator* ranks = nullptr;  // several, of which each has its images of a training step; null: this process alone
@@ -19,6 +19,7 @@ void measure_ceilings(const BenchOptions& options);
 void measure_rows(const BenchOptions& options);
 void measure_kernels(const BenchOptions& options);
 void count_kernels(const BenchOptions& options);
+void measure_data(const BenchOptions& options);
 void measure_models(const BenchOptions& options);
 void serve_models(const BenchOptions& options);
 void measure_against(const BenchOptions& options);
