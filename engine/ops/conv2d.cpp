@@ -12,7 +12,8 @@ namespace {
 
 class Conv2dOp : public Op {
  public:
-  Conv2dOp(const ConvShape& shape, DType type, int n, float scale) : shape_(shape), type_(type), n_(n), scale_(scale) {}
+  Conv2dOp(const ConvShape& shape, DType type, int n, float scale, bool bias)
+      : shape_(shape), type_(type), n_(n), scale_(scale), bias_(bias) {}
 
   const char* kind() const override { return "conv2d"; }
   void prepare(const WantedGradients& wanted) override {
@@ -42,7 +43,7 @@ class Conv2dOp : public Op {
 
   void forward(Stream& stream, const OpData& data) override {
     ConvEpilogue epilogue;
-    epilogue.bias = data.parameter(1);
+    if (bias_) epilogue.bias = data.parameter(1);
     epilogue.scale = scale_;
     if (inputs.size() > 1) epilogue.residual = data.in(1);
     epilogue.moments = data.moments_out();
@@ -59,7 +60,7 @@ class Conv2dOp : public Op {
       workspace += scaled_bytes();
     }
     if (float* dweight = data.dparameter(0))
-      layer_->backward_weight(stream, dweight, data.dparameter(1), dsum, data.in(0), n_, workspace);
+      layer_->backward_weight(stream, dweight, bias_ ? data.dparameter(1) : nullptr, dsum, data.in(0), n_, workspace);
     if (DataRef dx = data.din(0))
       layer_->backward_data(stream, dx, data.din_write(0), dsum, n_, workspace, data.norm_before(stream));
     if (inputs.size() > 1 && !data.passes_on(1))
@@ -76,6 +77,7 @@ class Conv2dOp : public Op {
   DType type_;
   int n_;
   float scale_;
+  bool bias_;
   std::optional<ConvLayer> layer_;  // tries libraries where it is made, so only once the op is to run
 };
 
@@ -113,9 +115,10 @@ Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOpt
   if (options.residual && options.scale == 1.0f) spec.passed_on = {1};
   if (program.options().mode == Mode::Training) spec.saved = {x};
   spec.parameters = {{name + ".weight", options.linear ? ParameterKind::Linear : ParameterKind::Convolution,
-                      weight_shape, options.initial, fan_in},
-                     {name + ".bias", ParameterKind::Vector, {shape.k}, options.initial, fan_in}};
-  return program.add(std::make_unique<Conv2dOp>(shape, type, in.n, options.scale), std::move(spec));
+                      weight_shape, options.start.initial, fan_in, options.start.scale}};
+  if (options.bias)
+    spec.parameters.push_back({name + ".bias", ParameterKind::Vector, {shape.k}, options.start.of_bias(), fan_in});
+  return program.add(std::make_unique<Conv2dOp>(shape, type, in.n, options.scale, options.bias), std::move(spec));
 }
 
 }  // namespace ito

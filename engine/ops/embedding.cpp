@@ -70,9 +70,10 @@ OpSpec rows_spec(const Program& program, const std::string& name, Value input, i
   return {name, {input}, {program.info(input).n, 1, 1, c, DType::F32}, {input}};
 }
 
-Value look_up(Program& program, const std::string& name, Value index, int rows, int d, bool from_timestep) {
+Value look_up(Program& program, const std::string& name, Value index, int rows, int d, bool from_timestep,
+              Start start = {Initial::Normal}) {
   OpSpec spec = rows_spec(program, name, index, d);
-  spec.parameters = {{name + ".weight", ParameterKind::Table, {rows, d}, Initial::Normal}};
+  spec.parameters = {{name + ".weight", ParameterKind::Table, {rows, d}, start.initial, 1, start.scale}};
   return program.add(std::make_unique<EmbeddingOp>(program.info(index).n, rows, d, from_timestep), std::move(spec));
 }
 
@@ -93,9 +94,9 @@ Value learned_features(Program& program, const std::string& name, Value t, int r
   return look_up(program, name, t, rows, c, true);
 }
 
-Value embedding(Program& program, const std::string& name, Value index, int rows, int d) {
+Value embedding(Program& program, const std::string& name, Value index, int rows, int d, Start start) {
   ITO_CHECK(program.info(index).type == DType::I32, name, ": class numbers expected, got ", program.info(index).name);
-  return look_up(program, name, index, rows, d, false);
+  return look_up(program, name, index, rows, d, false, start);
 }
 
 }  // namespace ito

@@ -33,7 +33,7 @@ class LinearOp : public Op {
 
 }  // namespace
 
-Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input, Initial initial) {
+Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input, Start start) {
   const ValueInfo in = program.info(x);
   ITO_CHECK(in.h == 1 && in.w == 1 && in.type == DType::F32, name, ": rows expected, got ", in.name);
   LinearShape shape;
@@ -42,8 +42,8 @@ Value linear_rows(Program& program, const std::string& name, Value x, int k, boo
   shape.k = k;
   shape.silu_input = silu_input;
   OpSpec spec{name, {x}, {in.n, 1, 1, k, DType::F32}, {x}};
-  spec.parameters = {{name + ".weight", ParameterKind::Linear, {k, in.c}, initial, in.c},
-                     {name + ".bias", ParameterKind::Vector, {k}, initial, in.c}};
+  spec.parameters = {{name + ".weight", ParameterKind::Linear, {k, in.c}, start.initial, in.c, start.scale},
+                     {name + ".bias", ParameterKind::Vector, {k}, start.of_bias(), in.c}};
   return program.add(std::make_unique<LinearOp>(shape), std::move(spec));
 }
 

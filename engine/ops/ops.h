@@ -13,18 +13,27 @@
 
 namespace ito {
 
+// Where a new layer's weight begins; its bias begins with it as PyTorch's default has it (Uniform), else at zero.
+struct Start {
+  constexpr Start(Initial initial = Initial::Uniform, float scale = 1.0f) : initial(initial), scale(scale) {}
+  Initial initial;
+  float scale;  // of Initial::Normal
+  Initial of_bias() const { return initial == Initial::Uniform ? initial : Initial::Zeros; }
+};
+
 struct Conv2dOptions {
   int k = 0;  // output channels
   int kernel = 3, stride = 1;
   int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
-  Value residual = {};                 // added to the result
-  float scale = 1.0f;                  // multiplies the sum
-  bool linear = false;                 // a 1x1 convolution stored as a linear layer (K, C)
-  Initial initial = Initial::Uniform;  // of weight and bias
+  Value residual = {};  // added to the result
+  float scale = 1.0f;   // multiplies the sum
+  bool linear = false;  // a 1x1 convolution stored as a linear layer (K, C)
+  bool bias = true;
+  Start start = {};
 };
 Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
 
-// y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias.
+// y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias (but for the last where there is none).
 Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options);
 
 // One tensor, or two side by side along the channels that are not copied together.
@@ -65,8 +74,7 @@ Value group_norm(Program& program, const std::string& name, const Parts& x, cons
 Value attention(Program& program, const std::string& name, Value q, Value k, Value v, int heads);
 
 // rows -> rows: w f(x) + b, f SiLU or nothing. Parameters name.weight, name.bias.
-Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input,
-                  Initial initial = Initial::Uniform);
+Value linear_rows(Program& program, const std::string& name, Value x, int k, bool silu_input, Start start = {});
 
 Value add(Program& program, const std::string& name, Value a, Value b, float scale = 1.0f);  // scale * (a + b)
 Value affine(Program& program, const std::string& name, Value x, float a, float b);          // a x + b
@@ -122,7 +130,8 @@ Value sinusoidal_features(Program& program, const std::string& name, Value t, in
 Value fourier_features(Program& program, const std::string& name, Value t, int c, float scale, bool flip);
 Value learned_features(Program& program, const std::string& name, Value t, int rows, int c);
 // index (N, int32) -> rows of the table name.weight (rows, D).
-Value embedding(Program& program, const std::string& name, Value index, int rows, int d);
+Value embedding(Program& program, const std::string& name, Value index, int rows, int d,
+                Start start = {Initial::Normal});
 
 // A Gaussian mixture of K components with diagonal covariances over an image's numbers (H, W, C).
 struct MixtureConstants {

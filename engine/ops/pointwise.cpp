@@ -29,6 +29,7 @@ class AffineOp : public Op {
  public:
   AffineOp(int64_t count, float a, float b) : count_(count), a_(a), b_(b) {}
   const char* kind() const override { return "affine"; }
+  bool by_rows() const override { return true; }
   void forward(Stream& stream, const OpData& data) override {
     ito::affine(stream, data.out(0), data.in(0), a_, b_, count_);
   }
@@ -58,6 +59,7 @@ class DivideRowsOp : public Op {
  public:
   DivideRowsOp(int n, int64_t row) : n_(n), row_(row) {}
   const char* kind() const override { return "divide_rows"; }
+  bool by_rows() const override { return true; }
   void forward(Stream& stream, const OpData& data) override {
     ito::divide_rows(stream, data.out(0), Write::Set, data.in(0), data.in(1).as<float>(), n_, row_);
   }

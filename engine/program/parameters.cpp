@@ -32,8 +32,10 @@ float initial_value(const Parameter& p, uint64_t seed, uint32_t index, int64_t e
   const Random4 random =
       philox4x32(seed, static_cast<uint32_t>(element / 4), 0, index, purpose_word(Purpose::InitialWeights));
   const int lane = static_cast<int>(element % 4);
-  if (p.initial == Initial::Uniform) {
-    const double bound = 1.0 / std::sqrt(static_cast<double>(p.fan_in));
+  if (p.initial == Initial::Uniform || p.initial == Initial::Xavier) {
+    const auto fan_in = static_cast<double>(p.fan_in);
+    const double bound = p.initial == Initial::Xavier ? std::sqrt(6.0 / (fan_in + static_cast<double>(p.shape.at(0))))
+                                                      : 1.0 / std::sqrt(fan_in);
     return static_cast<float>((2.0 * uniform01(random.v[lane]) - 1.0) * bound);
   }
   return static_cast<float>(p.scale * host_normal(random, lane));

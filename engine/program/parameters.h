@@ -18,6 +18,7 @@ enum class ParameterKind : uint8_t {
 
 enum class Initial : uint8_t {
   Uniform,  // +-1/sqrt(fan_in): PyTorch's default of convolutions, linears and their biases
+  Xavier,   // +-sqrt(6 / (fan_in + shape[0])): of a matrix of rows by fan_in (Glorot and Bengio 2010, eq. 16)
   Ones,
   Zeros,
   Normal,  // standard deviation `scale`

@@ -2,7 +2,8 @@
 // See dit.h. The order of the ops is that of the forward; names are those of the published checkpoints, in which every
 // block has an embedding of time and class of its own, and the end reads the first block's. A new network begins as
 // the paper's does (adaLN-Zero): what makes shifts, scales and gates is zero, and so is the last layer, so that every
-// block passes on what it reads and the answer is 0.
+// block passes on what it reads and the answer is 0; embeddings begin small, and all other matrices as Glorot and
+// Bengio have them.
 #include "models/dit/dit.h"
 
 #include "engine/ops/ops.h"
@@ -11,7 +12,8 @@ namespace ito {
 namespace {
 
 constexpr int kTimeFeatures = 256;
-constexpr float kModulatedEps = 1e-6f;  // of the norms that are no parameter of the configuration
+constexpr Start kSmall{Initial::Normal, 0.02f};  // embeddings of time and class
+constexpr float kModulatedEps = 1e-6f;           // of the norms that are no parameter of the configuration
 
 struct DiTContext {
   Program& program;
@@ -21,7 +23,9 @@ struct DiTContext {
 };
 
 Value linear(DiTContext& context, const std::string& name, Value x, int k) {
-  return conv2d(context.program, name, x, pointwise_options(k, true));
+  Conv2dOptions options = pointwise_options(k, true);
+  options.start = Initial::Xavier;
+  return conv2d(context.program, name, x, options);
 }
 
 Value dropped(DiTContext& context, const std::string& name, Value x) {
@@ -33,10 +37,10 @@ Value condition(DiTContext& context, const std::string& path) {
   Program& p = context.program;
   const int width = context.config.width();
   const std::string time = path + ".timestep_embedder";
-  const Value h = linear_rows(p, time + ".linear_1", context.time, width, false);
-  const Value of_time = linear_rows(p, time + ".linear_2", h, width, true);
+  const Value h = linear_rows(p, time + ".linear_1", context.time, width, false, kSmall);
+  const Value of_time = linear_rows(p, time + ".linear_2", h, width, true, kSmall);
   const Value of_class = embedding(p, path + ".class_embedder.embedding_table", context.labels,
-                                   *context.config.num_embeds_ada_norm + 1, width);
+                                   *context.config.num_embeds_ada_norm + 1, width, kSmall);
   return add(p, path, of_time, of_class);
 }
 
@@ -80,6 +84,7 @@ Value append_dit(Program& program, const DiTConfig& config, const NetworkInputs&
 
   Conv2dOptions embed = pointwise_options(width, false);
   embed.kernel = embed.stride = patch;
+  embed.start = Initial::Xavier;
   Value x = conv2d(program, "pos_embed.proj", inputs.sample, embed);
   const int base = config.sample_size / patch;
   x = add_table(program, "pos_embed", x, sine_positions(image.h / patch, image.w / patch, width, base, base));
@@ -96,7 +101,7 @@ Value append_dit(Program& program, const DiTConfig& config, const NetworkInputs&
   const Value rows = linear_rows(program, "proj_out_1", first_condition, 2 * width, true, Initial::Zeros);
   x = layer_norm(program, "norm_out", x, {.eps = kModulatedEps, .rows = rows, .scale_at = width, .shift_at = 0});
   Conv2dOptions last = pointwise_options(patch * patch * config.outputs(), true);
-  last.initial = Initial::Zeros;
+  last.start = Initial::Zeros;
   x = conv2d(program, "proj_out_2", x, last);
   return unpatchify(program, "unpatchified", x, patch);
 }

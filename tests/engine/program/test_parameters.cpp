@@ -133,7 +133,8 @@ TEST(InitialWeights, ArePytorchsDefaults) {
                                 {"ones.weight", ParameterKind::Vector, {40}, Initial::Ones},
                                 {"zeros.bias", ParameterKind::Vector, {40}, Initial::Zeros},
                                 normal,
-                                fourier});
+                                fourier,
+                                {"xavier.weight", ParameterKind::Linear, {64, 32}, Initial::Xavier, 32}});
   const std::vector<float> arena = initial_weights(layout, 11);
   const auto tensor = [&](const char* name) { return to_file_layout(layout.find(name), arena.data()); };
 
@@ -153,6 +154,10 @@ TEST(InitialWeights, ArePytorchsDefaults) {
     EXPECT_NEAR(m.variance, sd * sd, 5 * sd * sd * std::sqrt(2 / count)) << name;
     EXPECT_NEAR(m.fourth / std::pow(m.variance, 2), 3, 5 * std::sqrt(24 / count)) << name;
   }
+  const Moments xavier = moments_of(tensor("xavier.weight"));  // +-sqrt(6 / (32 + 64)) = 1/4
+  EXPECT_LE(std::max(xavier.most, -xavier.least), 0.25);
+  EXPECT_GT(std::min(xavier.most, -xavier.least), 0.25 * (1 - 20.0 / 2048));
+  EXPECT_NEAR(xavier.variance, 1.0 / 48, 5.0 / 48 * std::sqrt(0.8 / 2048));
   EXPECT_EQ(tensor("ones.weight"), std::vector<float>(40, 1.0f));
   EXPECT_EQ(tensor("zeros.bias"), std::vector<float>(40, 0.0f));
 }
