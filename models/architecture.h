@@ -14,6 +14,12 @@
 
 namespace ito {
 
+// How a network is published to be trained on the schedule that it is sampled with, where nothing else is asked for.
+struct UsualTraining {
+  std::string loss_weighting, timestep_sampling;  // as options have them; "": what is usual for all
+  double class_dropout = 0;
+};
+
 // What a config.json comes to.
 struct Configured {
   Json config;            // every key spelled out, as it is written again
@@ -23,8 +29,9 @@ struct Configured {
   // ln p of x (H, W, C) = alpha x0 + sigma eps, where the model is a density that is known in closed form; else empty.
   std::function<double(const float* x, double alpha, double sigma)> log_density;
   std::function<Json(int height, int width)> config_for;  // `config`, stated to be for images of this size
-  // What it is sampled with where no file says; of a network that was trained there is nothing to say beforehand.
+  // What it is trained and sampled with where no file says; none: nothing is to be said beforehand.
   std::optional<SchedulerConfig> scheduler;
+  UsualTraining training = {};
 };
 
 // DDPMScheduler's usual configuration without clipping, for answers in closed form, whose data have no range.
@@ -49,6 +56,7 @@ struct Architecture {
   const char* telling_key = nullptr;  // that config.json has in any case: what one without "_class_name" is told by
   Json (*with_variance)(Json config) = nullptr;  // the same with outputs for a learned variance; null: has none
   Json (*with_classes)(Json config, int classes) = nullptr;  // the same with so many classes; null: has none
+  const char* library = "diffusers";                         // that has a class of this name, for model_index.json
 };
 
 using Architectures = std::span<const Architecture* const>;

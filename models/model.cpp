@@ -90,11 +90,13 @@ Network Model::network(int height, int width) const {
 }
 
 Component Model::component() const {
-  return {architecture->folder, architecture->class_name, configured.config, class_names, latents};
+  return {architecture->folder, architecture->class_name, configured.config,
+          class_names,          architecture->library,    latents};
 }
 
 Component Model::component(int height, int width) const {
-  return {architecture->folder, architecture->class_name, configured.config_for(height, width), class_names, latents};
+  return {architecture->folder, architecture->class_name, configured.config_for(height, width),
+          class_names,          architecture->library,    latents};
 }
 
 const std::string& Model::weights_file() const {
@@ -172,7 +174,8 @@ void check_outputs(const Network& network, const SchedulerConfig& scheduler, con
 
 ComponentFolders component_folders(Architectures among) {
   ComponentFolders folders;
-  for (const Architecture* a : among) folders.emplace_back(a->folder);
+  for (const Architecture* a : among)
+    if (std::find(folders.begin(), folders.end(), a->folder) == folders.end()) folders.emplace_back(a->folder);
   return folders;
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "engine/io/option_name.h"
+#include "engine/samplers/sampler.h"
 #include "kernels/error.h"
 #include "models/model.h"
 
@@ -25,6 +26,14 @@ SchedulerConfig read_scheduler_for_training(const RunConfig& run, const std::str
   return config;
 }
 
+// The usual configuration of a family's class; of the straight path with the argument that its users look for.
+SchedulerConfig scheduler_of_family(Family family) {
+  Json file = {{"_class_name", class_of(family)}, {"family", name_of(family)}};
+  if (family == Family::Flow) file["shift"] = 1.0;
+  std::vector<std::string> warnings;
+  return read_scheduler_config(file, "--family", warnings);
+}
+
 }  // namespace
 
 std::string scheduler_file(const std::string& path) {
@@ -41,15 +50,21 @@ std::string scheduler_file(const std::string& path) {
   return of_run;
 }
 
-SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) {
-  SchedulerConfig config;
-  const std::string file = run.scheduler.empty() ? otherwise : scheduler_file(run.scheduler);
+SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise, const SchedulerConfig& usual) {
+  SchedulerConfig config = usual;
+  std::string file = run.scheduler.empty() ? otherwise : scheduler_file(run.scheduler);
   if (!file.empty()) config = read_scheduler_for_training(run, file);
+  if (!run.family.empty() && family_of(run.family, option_name("family")) != config.family) {
+    ITO_USER_CHECK(run.scheduler.empty(), option_name("family"), " ", run.family, ": ", option_name("scheduler"), " ",
+                   run.scheduler, " is of family ", name_of(config.family), "; leave one of them out");
+    config = scheduler_of_family(family_of(run.family, option_name("family")));
+    file.clear();
+  }
   if (!run.prediction_type.empty())
     config.prediction_type = quantity_of(run.prediction_type, option_name("prediction_type"));
   ITO_USER_CHECK(run.beta_schedule.empty() || config.family == Family::Vp, option_name("beta_schedule"), " ",
-                 run.beta_schedule, ": ", file, " is for a ", name_of(config.family),
-                 " model, which has no table of betas; leave one of them out");
+                 run.beta_schedule, ": ", file.empty() ? "the noise schedule" : file, " is for a ",
+                 name_of(config.family), " model, which has no table of betas; leave one of them out");
   if (!run.beta_schedule.empty())
     config.beta_schedule = beta_schedule_of(run.beta_schedule, option_name("beta_schedule"));
   if (!run.reverse.empty()) {
@@ -73,8 +88,19 @@ SchedulerConfig resolve_scheduler(RunConfig& run, const std::string& otherwise) 
   run.reverse = config.reverse;
   run.variance_type = name_of(config.variance_type);
   run.prediction_type = name_of(config.prediction_type);
+  run.family = name_of(config.family);
   run.beta_schedule = config.family == Family::Vp ? name_of(config.beta_schedule) : "";
   return config;
+}
+
+void take_usual_training(RunConfig& run, const Model& model, const SchedulerConfig& scheduler,
+                         bool class_dropout_given) {
+  const std::optional<SchedulerConfig>& usual = model.configured.scheduler;
+  if (!usual || usual->family != scheduler.family || usual->prediction_type != scheduler.prediction_type) return;
+  const UsualTraining& training = model.configured.training;
+  if (run.loss_weighting.empty()) run.loss_weighting = training.loss_weighting;
+  if (run.timestep_sampling.empty()) run.timestep_sampling = training.timestep_sampling;
+  if (!class_dropout_given) run.class_dropout = training.class_dropout;
 }
 
 }  // namespace ito

@@ -12,10 +12,11 @@
 namespace ito {
 
 struct Component {
-  std::string folder;                                     // beside scheduler/, and its key in model_index.json
-  std::string class_name;                                 // in model_index.json
-  Json config;                                            // FOLDER/config.json
-  std::vector<std::string> class_names;                   // by label, of a network with classes; empty: not known
+  std::string folder;                    // beside scheduler/, and its key in model_index.json
+  std::string class_name;                // in model_index.json, as one of `library`
+  Json config;                           // FOLDER/config.json
+  std::vector<std::string> class_names;  // by label, of a network with classes; empty: not known
+  std::string library = "diffusers";
   std::optional<LatentScale> latents = std::nullopt;      // of a network of another one's codes
   std::vector<std::pair<std::string, Json>> beside = {};  // further files of the directory: where a model came from
 };

@@ -17,6 +17,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The class that diffusers is to open the folder with; of a network that it does not have, the general one.
+const char* pipeline_of(const Component& component, const SchedulerConfig& scheduler) {
+  if (component.library != Component{}.library) return "DiffusionPipeline";
+  return scheduler.class_name == "DDPMScheduler" ? "DDPMPipeline" : "DDIMPipeline";
+}
+
 }  // namespace
 
 void write_model(const std::string& directory, const Component& component, const SchedulerConfig& scheduler,
@@ -44,10 +50,10 @@ void write_model(const std::string& directory, const Component& component, const
     fs::create_directories(temporary / component.folder);
     fs::create_directories(temporary / kSchedulerFolder);
     write_json_file((temporary / kModelIndexFile).string(),
-                    {{"_class_name", scheduler.class_name == "DDPMScheduler" ? "DDPMPipeline" : "DDIMPipeline"},
+                    {{"_class_name", pipeline_of(component, scheduler)},
                      {"_diffusers_version", kDiffusersVersion},
                      {kSchedulerFolder, {"diffusers", scheduler.class_name}},
-                     {component.folder, {"diffusers", component.class_name}}});
+                     {component.folder, {component.library, component.class_name}}});
     write_json_file((temporary / component.folder / kConfigFile).string(), component.config);
     write_json_file((temporary / kSchedulerFolder / kSchedulerFile).string(), scheduler_config_json(scheduler));
     if (!component.class_names.empty())

@@ -32,6 +32,10 @@ constexpr ClassFamily kClasses[] = {{"ScoreSdeVpScheduler", Family::VpSde},
 
 }  // namespace
 
+std::vector<std::string> family_names() {
+  return {kNames.begin(), kNames.end()};
+}
+
 std::string_view name_of(Family family) {
   return kNames.at(static_cast<size_t>(family));
 }
@@ -39,7 +43,7 @@ std::string_view name_of(Family family) {
 Family family_of(std::string_view name, const std::string& where) {
   const auto at = std::find(kNames.begin(), kNames.end(), name);
   if (at != kNames.end()) return static_cast<Family>(at - kNames.begin());
-  std::vector<std::string> known(kNames.begin(), kNames.end());
+  const std::vector<std::string> known = family_names();
   fail<UserError>(where, ": family ", quote_name(name), " is not known; use one of ", list_names(known),
                   did_you_mean(name, known));
 }
@@ -48,6 +52,13 @@ Family family_of_class(std::string_view class_name) {
   for (const ClassFamily& one : kClasses)
     if (one.class_name == class_name) return one.family;
   return Family::Vp;
+}
+
+std::string_view class_of(Family family) {
+  if (family == Family::SubVp) family = Family::VpSde;  // has none of its own
+  for (const ClassFamily& one : kClasses)
+    if (one.family == family) return one.class_name;
+  return "DDPMScheduler";
 }
 
 Mixing mixing(Family family, double s) {

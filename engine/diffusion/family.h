@@ -12,15 +12,19 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ito {
 
 enum class Family : uint8_t { Vp, VpSde, SubVp, Ve, Edm, Flow };
 
+std::vector<std::string> family_names();
 std::string_view name_of(Family family);
 Family family_of(std::string_view name, const std::string& where);  // UserError with the names there are
 // What a scheduler class of diffusers is for; Family::Vp for every class that is not for another.
 Family family_of_class(std::string_view class_name);
+// The class that a family's models are usually sampled with.
+std::string_view class_of(Family family);
 
 struct Mixing {
   double alpha, sigma;

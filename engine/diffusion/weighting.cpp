@@ -10,12 +10,13 @@
 
 namespace ito {
 
-extern const Weighting kUnweighted, kSnrWeighting, kMinSnrWeighting, kSoftMinSnrWeighting, kP2Weighting, kEdmWeighting;
+extern const Weighting kUnweighted, kSnrWeighting, kMinSnrWeighting, kSoftMinSnrWeighting, kP2Weighting, kEdmWeighting,
+    kVelocityWeighting;
 
 namespace {
 
-constexpr const Weighting* kWeightings[] = {&kUnweighted,          &kSnrWeighting, &kMinSnrWeighting,
-                                            &kSoftMinSnrWeighting, &kP2Weighting,  &kEdmWeighting};
+constexpr const Weighting* kWeightings[] = {&kUnweighted,  &kSnrWeighting, &kMinSnrWeighting,  &kSoftMinSnrWeighting,
+                                            &kP2Weighting, &kEdmWeighting, &kVelocityWeighting};
 
 double square(double x) {
   return x * x;

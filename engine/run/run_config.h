@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/diffusion/family.h"
 #include "engine/diffusion/options/option.h"
 #include "engine/diffusion/quantity.h"
 #include "engine/diffusion/weighting.h"
@@ -81,12 +82,13 @@ struct RunConfig {
   int64_t ema_snapshots = 0;
   std::string precision = "fp32";
   std::string scheduler;  // "": none
+  std::string family;     // "": the scheduler's, or the model's usual
   std::string reverse;    // "": the scheduler's
   // "": the scheduler's, or DDPMScheduler's (resolve_scheduler)
   std::string prediction_type, beta_schedule, variance_type;
   std::string loss;  // "": as the variance asks (train_loss.h)
-  std::string loss_weighting = "none";
-  std::string timestep_sampling;  // "": the family's usual one
+  // "": as the model is published to be trained, or none; or the family's usual one
+  std::string loss_weighting, timestep_sampling;
   bool flip = false;
   double class_dropout = 0;
   int resolution = 0;
@@ -158,6 +160,9 @@ struct RunConfig {
     visitor(run.scheduler, RunOption{"scheduler",
                                      "a scheduler_config.json, or a model or checkpoint that holds one: the noise "
                                      "schedule to train with, which checkpoints write back"});
+    visitor(run.family,
+            RunOption{"family", "how data and noise are mixed, in place of a scheduler: " + either_of(family_names()) +
+                                    ", which is the straight path; not given: the scheduler's, or the model's, or vp"});
     visitor(run.reverse, RunOption{"reverse", "how the reverse step is modelled: " + reverse_option_names() +
                                                   "; not given: the scheduler's, or posterior"});
     visitor(run.prediction_type, RunOption{"prediction_type",
@@ -186,23 +191,24 @@ struct RunConfig {
     visitor(run.loss_weighting, RunOption{"loss_weighting",
                                           "weight of the squared error by timestep, with its numbers as in "
                                           "min-snr:gamma=5: " +
-                                              either_of(weighting_names()),
+                                              either_of(weighting_names()) + "; not given: the model's, or none",
                                           {},
                                           {},
                                           Numbers,
                                           "none"});
-    visitor(run.timestep_sampling, RunOption{"timestep_sampling",
-                                             "how timesteps are drawn, with its numbers: " +
-                                                 either_of(level_draw_names()) + "; not given: " + usual_level_draws(),
-                                             {},
-                                             {},
-                                             Numbers,
-                                             "uniform"});
+    visitor(run.timestep_sampling,
+            RunOption{"timestep_sampling",
+                      "how timesteps are drawn, with its numbers: " + either_of(level_draw_names()) +
+                          "; not given: the model's, or " + usual_level_draws(),
+                      {},
+                      {},
+                      Numbers,
+                      "uniform"});
     visitor(run.flip, RunOption{"flip", "mirror half of the images at random", {}, {}, Numbers});
     visitor(run.class_dropout,
             RunOption{"class_dropout",
                       "chance of an image to be taken without its class, by the last class embedding, which sampling "
-                      "with guidance then takes for no class",
+                      "with guidance then takes for no class; not given: the model's",
                       from_to_below(0, 1), "never", Numbers, "0.0"});
     visitor(run.resolution, RunOption{"resolution", "resize and crop images to this square", between(0, kMaxImageSide),
                                       "as the model says"});

@@ -43,6 +43,7 @@ TrainSettings train_settings(RunConfig& run) {
 }
 
 LevelChoices resolve_levels(RunConfig& run, const SchedulerConfig& scheduler) {
+  if (run.loss_weighting.empty()) run.loss_weighting = LossWeighting().text();
   const LevelChoices chosen{loss_weighting_of(run.loss_weighting, scheduler, option_name("loss_weighting")),
                             level_draw_of(run.timestep_sampling, scheduler.family, option_name("timestep_sampling"))};
   run.loss_weighting = chosen.weighting.text();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// diffusers' DiTTransformer2DModel among the architectures. None is named: the published ones work on another network's
-// codes, and are read from their own files.
+// diffusers' DiTTransformer2DModel among the architectures, and its named configurations. The published ones work on
+// another network's codes, and are read from their own files; these have their depths and widths, for images of 32 x 32
+// with three channels. dit-xl-2: 28 blocks of width 1152; dit-b-2: 12 of 768.
 #include <nlohmann/json.hpp>
 
 #include "models/architecture.h"
@@ -26,6 +27,25 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
   return configured;
 }
 
+DiTConfig published(int depth, int heads, int head_dim) {
+  DiTConfig c;
+  c.num_layers = depth;
+  c.num_attention_heads = heads;
+  c.attention_head_dim = head_dim;
+  c.in_channels = 3;
+  return c;
+}
+
+constexpr NamedConfig kNamed[] = {
+    {"dit-b-2", [] { return to_json(published(12, 12, 64)); }},
+    {"dit-xl-2", [] { return to_json(published(28, 16, 72)); }},
+};
+
+Json with_variance(Json config) {
+  config["out_channels"] = 2 * config.at("in_channels").get<int>();
+  return config;
+}
+
 Json with_classes(Json config, int classes) {
   config["num_embeds_ada_norm"] = classes;
   return config;
@@ -34,7 +54,7 @@ Json with_classes(Json config, int classes) {
 }  // namespace
 
 extern const Architecture kDiTTransformer2DModel;
-const Architecture kDiTTransformer2DModel{
-    "DiTTransformer2DModel", "transformer", configure, {}, nullptr, nullptr, with_classes};
+const Architecture kDiTTransformer2DModel{"DiTTransformer2DModel", "transformer", configure, kNamed, nullptr,
+                                          with_variance,           with_classes};
 
 }  // namespace ito

@@ -46,6 +46,6 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
 }  // namespace
 
 extern const Architecture kGaussianMixture;
-const Architecture kGaussianMixture{"GaussianMixture", "mixture", configure, {}};
+const Architecture kGaussianMixture{"GaussianMixture", "mixture", configure, {}, nullptr, nullptr, nullptr, "ito"};
 
 }  // namespace ito

@@ -37,6 +37,6 @@ Configured configure(const Json& json, const std::string& where, std::vector<std
 }  // namespace
 
 extern const Architecture kToyNetwork;
-const Architecture kToyNetwork{"ToyNetwork", "toy", configure, {}};
+const Architecture kToyNetwork{"ToyNetwork", "toy", configure, {}, nullptr, nullptr, nullptr, "ito"};
 
 }  // namespace ito

@@ -19,6 +19,7 @@ void fuzz_json(Bytes bytes);
 void fuzz_unet_config(Bytes bytes);
 void fuzz_dit_config(Bytes bytes);
 void fuzz_autoencoder_config(Bytes bytes);
+void fuzz_jit_config(Bytes bytes);
 void fuzz_mixture_config(Bytes bytes);
 void fuzz_toy_config(Bytes bytes);
 void fuzz_scheduler_config(Bytes bytes);
@@ -43,6 +44,7 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"unet_config", fuzz_unet_config},
     {"dit_config", fuzz_dit_config},
     {"autoencoder_config", fuzz_autoencoder_config},
+    {"jit_config", fuzz_jit_config},
     {"mixture_config", fuzz_mixture_config},
     {"toy_config", fuzz_toy_config},
     {"scheduler_config", fuzz_scheduler_config},

@@ -161,6 +161,24 @@ def autoencoder_seeds():
     write("autoencoder_config", "bad-latents", '{"scale": [0, 1e39, 1, 1], "shift": []}')
 
 
+def jit_seeds():
+    def put(name, **changes):
+        write("jit_config", name, json.dumps({"_class_name": "JiTTransformer2DModel", "num_layers": 6, **changes}))
+    put("ok-small", sample_size=[8, 16], patch_size=4, in_channels=1, num_classes=None, dropout=0.1, noise_scale=2)
+    write("jit_config", "ok-defaults", "{}")
+    put("ok-no-context", context_length=0, context_start=40)
+    put("ok-unknown-keys", **{"new\nkey": 1, "k\u009b" + "y" * 2000: 2})
+    put("bad-patch", patch_size=3)
+    put("bad-start", context_start=6)
+    put("bad-head", attention_head_dim=6)
+    put("bad-ratio", mlp_ratio=1e300)
+    put("bad-no-ratio", mlp_ratio=1e-300)
+    put("bad-wrapped", sample_size=4294967297)
+    put("bad-noise", noise_scale=0)
+    put("bad-classes", num_classes="ten\u001b[2J")
+    write("jit_config", "bad-kind", "[]")
+
+
 MIXTURE = {"_class_name": "GaussianMixture", "shape": [2, 1, 1], "weights": [1, 3], "means": [[-1, 0.5], [0.6, -0.3]],
            "variances": [0.05, 0.1]}
 TOY = {"_class_name": "ToyNetwork", "name": "B", "shape": [3, 8, 8]}
@@ -496,7 +514,7 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, autoencoder_seeds, exact_seeds,
-                  scheduler_seeds, idx_seeds, npz_seeds, archive_seeds,
+    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, unet_seeds, dit_seeds, jit_seeds, autoencoder_seeds,
+                  exact_seeds, scheduler_seeds, idx_seeds, npz_seeds, archive_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

@@ -30,12 +30,12 @@ TEST(Model, TheClassChoosesTheArchitecture) {
   EXPECT_EQ(message_of([&] { read_model(folder / "other"); }),
             other +
                 ": _class_name is \"UNet1DModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
-                "GaussianMixture, ToyNetwork");
+                "JiTTransformer2DModel, GaussianMixture, ToyNetwork");
   const std::string number = folder.write("number/config.json", small(R"(, "_class_name": 7)"));
   EXPECT_EQ(message_of([&] { read_model(folder / "number"); }),
             number +
                 ": _class_name is 7, which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
-                "GaussianMixture, ToyNetwork");
+                "JiTTransformer2DModel, GaussianMixture, ToyNetwork");
 }
 
 TEST(Model, ComesWithItsFilesAndItsComponent) {
@@ -68,7 +68,8 @@ TEST(Model, WithoutASizeItMustBeGiven) {
 
 TEST(Model, NamesAreThoseOfTheArchitectures) {
   const std::vector<std::string> names = named_models();
-  EXPECT_EQ(names, (std::vector<std::string>{"demo", "ddpm-cifar10", "ddpm-256"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"demo", "ddpm-cifar10", "ddpm-256", "dit-b-2", "dit-xl-2", "jit-tiny",
+                                             "jit-b-16", "jit-b-32", "jit-l-16", "jit-l-32", "jit-h-16", "jit-h-32"}));
   for (const std::string& name : names) {
     EXPECT_TRUE(is_named_model(name));
     const Model model = named_model(name);
@@ -78,9 +79,10 @@ TEST(Model, NamesAreThoseOfTheArchitectures) {
         << name;
   }
   EXPECT_FALSE(is_named_model("demi"));
-  EXPECT_EQ(message_of([] { model_of("demi"); }),
-            "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json; did you mean "
-            "'demo'?");
+  EXPECT_EQ(
+      message_of([] { model_of("demi"); }),
+      "model demi: no such model; use demo, ddpm-cifar10, ddpm-256, dit-b-2, dit-xl-2, jit-tiny, jit-b-16, jit-b-32, "
+      "jit-l-16, jit-l-32, jit-h-16, jit-h-32 or the path of a config.json; did you mean 'demo'?");
 }
 
 // What a network states of its times, and who asks.

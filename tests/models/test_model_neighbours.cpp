@@ -58,7 +58,7 @@ TEST(ModelNeighbours, OtherJsonFilesAreNamed) {
   EXPECT_EQ(refused("{}"), "has neither _class_name nor block_out_channels, so it is no network's configuration");
   EXPECT_EQ(refused(R"({"_class_name": "AutoencoderKL", "block_out_channels": [8]})"),
             "_class_name is \"AutoencoderKL\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
-            "GaussianMixture, ToyNetwork");
+            "JiTTransformer2DModel, GaussianMixture, ToyNetwork");
 }
 
 TEST(ModelNeighbours, OtherFilesAreNamed) {

@@ -86,7 +86,7 @@ TEST(PlantedArchitecture, IsRefusedWhereItIsNotKnown) {
   EXPECT_EQ(message_of([&] { read_model(config); }),
             config +
                 ": _class_name is \"PlantedModel\", which is not implemented; use UNet2DModel, DiTTransformer2DModel, "
-                "GaussianMixture, ToyNetwork");
+                "JiTTransformer2DModel, GaussianMixture, ToyNetwork");
 }
 
 }  // namespace

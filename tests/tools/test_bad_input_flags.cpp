@@ -66,7 +66,9 @@ TEST_F(BadInput, CommandLine) {
           "--profile-steps '9': expected two steps A:B with 1 <= A <= B, such as 20:29"),
       row({"bench", "train", "--repetitions", "0"}, "--repetitions 0: expected 1 to 1048576"),
       row({"bench", "train", "--model", "demi"},
-          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a config.json*"),
+          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256, dit-b-2, dit-xl-2, jit-tiny, jit-b-16, "
+          "jit-b-32, "
+          "jit-l-16, jit-l-32, jit-h-16, jit-h-32 or the path of a config.json*"),
       row({"bench", "train", "--timeline", images_ + "/none/t.json"},
           images_ + "/none/t.json: cannot be created: No such file or directory; create its directory first"),
       row({"--device", "gpu", "train"}, "--device gpu: expected auto, cuda or cpu"),
@@ -133,9 +135,8 @@ TEST_F(BadInput, TrainingFlags) {
           "--beta-schedule: beta_schedule 'lineal' is not implemented; use one of linear, "
           "scaled_linear, squaredcos_cap_v2, sigmoid; did you mean 'linear'?"),
       row({"--loss-weighting", "minsnr"},
-          "--loss-weighting: 'minsnr' is not known; use one of 'none', 'snr', 'min-snr', 'soft-min-snr', 'p2', 'edm'; "
-          "did "
-          "you mean 'min-snr'?"),
+          "--loss-weighting: 'minsnr' is not known; use one of 'none', 'snr', 'min-snr', 'soft-min-snr', 'p2', 'edm', "
+          "'velocity'; did you mean 'min-snr'?"),
       row({"--loss-weighting", "p2:k=0"}, "--loss-weighting p2: k is 0; expected 1e-06 to 1e+06"),
       row({"--loss-weighting", "snr:gamma=5"}, "--loss-weighting snr: has no number 'gamma'; it has none"),
       row({"--timestep-sampling", "lognormal"},
@@ -183,8 +184,9 @@ TEST_F(BadInput, TrainingFlags) {
           "sampling: timestep 999 is pure noise (rescale_betas_zero_snr), where prediction_type epsilon determines no "
           "image; *"),
       row({"--model", "demi"},
-          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256 or the path of a "
-          "config.json*"),
+          "model demi: no such model; use demo, ddpm-cifar10, ddpm-256, dit-b-2, dit-xl-2, jit-tiny, jit-b-16, "
+          "jit-b-32, "
+          "jit-l-16, jit-l-32, jit-h-16, jit-h-32 or the path of a config.json*"),
       row({"--out", file}, "--out " + file + ": is a file; expected a folder, or the name of one to make"),
       row({"--out", file + "/run"},
           "--out " + file + "/run: cannot be created: Not a directory; choose another folder"),

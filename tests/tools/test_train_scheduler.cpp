@@ -125,6 +125,65 @@ TEST(TrainScheduler, ResumeRefusesAnother) {
   expect_same_files(tiny / "whole/checkpoint-000004", tiny / "run/checkpoint-000004");
 }
 
+// The straight path by one word is the class that diffusers has for it, and a family goes with no other's file.
+TEST(TrainScheduler, AFamilyByNameIsItsUsualClass) {
+  const TinyRun tiny;
+  const std::string file =
+      tiny.folder.write("flow.json", R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 1.0})");
+  train(tiny, "file", {"--scheduler", file});
+  train(tiny, "name", {"--family", "flow"});
+  expect_same_files(tiny / "file/checkpoint-000002", tiny / "name/checkpoint-000002");
+  EXPECT_EQ(read_config(tiny / ("name" + std::string(kSchedulerFile))).prediction_type, Quantity::flow());
+  train(tiny, "sub-vp", {"--family", "sub-vp"});
+  EXPECT_EQ(read_config(tiny / ("sub-vp" + std::string(kSchedulerFile))).family, Family::SubVp);
+  EXPECT_EQ(refusal(tiny.train + Words{"--out", tiny / "no", "--scheduler", file, "--family", "ve"}),
+            "ito: --family ve: --scheduler " + file + " is of family flow; leave one of them out\n");
+  EXPECT_NE(refusal(tiny.train + Words{"--out", tiny / "no", "--family", "flaw"}).find("did you mean 'flow'?"),
+            std::string::npos);
+  EXPECT_FALSE(std::filesystem::exists(tiny / "no"));
+}
+
+// A JiT is trained as it is published to be unless told otherwise, and what it was told goes with the checkpoint.
+TEST(TrainScheduler, AModelComesWithItsTraining) {
+  const TinyRun tiny;
+  const std::string model = tiny.folder.write("jit.json", R"({"_class_name": "JiTTransformer2DModel", "sample_size": 8,
+      "in_channels": 1, "patch_size": 2, "bottleneck_dim": 4, "num_layers": 2, "num_attention_heads": 2,
+      "attention_head_dim": 8, "num_classes": 3, "context_length": 2, "context_start": 1, "noise_scale": 2})");
+  const auto levels = [&](const std::string& run) {
+    const Json config = read_json_file(tiny / (run + "/config.json"));
+    return Json{config.at("family"), config.at("prediction_type"), config.at("loss_weighting"),
+                config.at("timestep_sampling"), config.at("class_dropout")};
+  };
+  const Json published{"flow", "sample", "velocity:least=0.05,noise_scale=2", "logit-normal:mean=1.49315,std=0.8", 0.1};
+  train(tiny, "jit", {"--model", model});
+  EXPECT_EQ(levels("jit"), published);
+  const Json index = read_json_file(tiny / "jit/checkpoint-000002/model_index.json");
+  EXPECT_EQ(index.at("transformer"), Json({"ito", "JiTTransformer2DModel"}));
+  EXPECT_EQ(index.at("scheduler"), Json({"diffusers", "FlowMatchEulerDiscreteScheduler"}));
+  EXPECT_EQ(read_json_file(tiny / ("jit" + std::string(kSchedulerFile))).at("shift"), 2.0);
+  train(tiny, "told", {"--model", model, "--loss-weighting", "none", "--class-dropout", "0"});
+  EXPECT_EQ(levels("told"), (Json{"flow", "sample", "none", "logit-normal:mean=1.49315,std=0.8", 0.0}));
+  train(tiny, "other", {"--model", model, "--family", "vp"});
+  EXPECT_EQ(levels("other"), (Json{"vp", "epsilon", "none", "uniform", 0.0}));
+  // It goes on as it began, and is sampled as its scheduler says, guided by 1 as by nothing.
+  const Words four{"--steps", "4", "--lr-schedule", "constant"};
+  train(tiny, "jit4", four + Words{"--model", model});
+  train(tiny, "jit2", Words{"--model", model, "--lr-schedule", "constant"});
+  ASSERT_EQ(run_ito(Words{"train", "--out", tiny / "jit2", "--resume", "--steps", "4"}).exit_code, 0);
+  expect_same_files(tiny / "jit4/checkpoint-000004", tiny / "jit2/checkpoint-000004");
+  const auto drawn = [&](const Words& more) {
+    const ChildResult result = run_ito(Words{"sample", "--checkpoint", tiny / "jit4", "--steps", "3", "--count", "3",
+                                             "--class", "1", "--out", tiny / "drawn"} +
+                                       more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return SafetensorsFile::open(tiny / "drawn/samples.safetensors").read_f32("samples");
+  };
+  const std::vector<float> plain = drawn({});
+  EXPECT_EQ(drawn({"--guidance", "1", "--batch", "2"}), plain);
+  EXPECT_EQ(drawn({"--sampler", "flow-euler"}), plain);
+  EXPECT_NE(drawn({"--guidance", "3"}), plain);
+}
+
 // A discrete process of the SDEs has betas below 1 from 21 levels on.
 std::string few_steps(const std::string& sampler) {
   return sampler_named(sampler).grid == GridKind::Continuous ? "25" : "5";

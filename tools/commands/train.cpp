@@ -47,7 +47,7 @@ namespace {
 
 // What the command line or --config names; of a run that goes on, the rest is what its checkpoint holds.
 struct Given {
-  bool model = false, scheduler = false;
+  bool model = false, scheduler = false, class_dropout = false;
   ProfileWindow profiled = {};
 };
 
@@ -79,7 +79,8 @@ SchedulerConfig scheduler_to_train(RunConfig& run, const Model& model, const std
                                    const Given& given) {
   const std::string named = run.scheduler;
   if (newest && !given.scheduler) run.scheduler = newest->path;
-  const SchedulerConfig scheduler = resolve_scheduler(run, model.files.scheduler);
+  const SchedulerConfig scheduler =
+      resolve_scheduler(run, model.files.scheduler, model.configured.scheduler.value_or(SchedulerConfig()));
   run.scheduler = named;
   return scheduler;
 }
@@ -100,7 +101,9 @@ std::vector<float> first_weights(const RunConfig& run, const Model& model, const
 void print_weights(RunConfig run, const Given& given, bool json) {
   const std::optional<FoundCheckpoint> newest =
       run.resume && !run.out.empty() ? newest_checkpoint(run.out, component_folders()) : std::nullopt;
-  const SchedulerConfig scheduler = scheduler_to_train(run, model_to_train(run, newest, given), newest, given);
+  const Model model = model_to_train(run, newest, given);
+  const SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
+  take_usual_training(run, model, scheduler, given.class_dropout);
   const LevelChoices chosen = resolve_levels(run, scheduler);
   check_weighting(run, train_loss_of(run.loss, scheduler, "--loss"));
   print_weight_table(NoiseSchedule(scheduler), chosen.weighting, chosen.draw, json);
@@ -160,6 +163,8 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   const Model as_read = model;
   SchedulerConfig scheduler = scheduler_to_train(run, model, newest, given);
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
+  take_usual_training(run, model, scheduler, given.class_dropout);
+  settings.class_dropout = static_cast<float>(run.class_dropout);
   choose_loss(settings, run, scheduler);
   check_out_is_apart(run, model);
   const int channels = model.configured.image.channels;
@@ -318,12 +323,15 @@ void add_train_command(CLI::App& app, Communicator& ranks) {
   command->footer(choices_help);
   command->callback([run, config_file, command, weights, json, profiled, &ranks] {
     if (!config_file->empty()) apply_option_file(*command, *config_file);
-    const Given given{command->count("--model") > 0, command->count("--scheduler") > 0, ProfileWindow(*profiled)};
     const std::string own_config = (std::filesystem::path(run->out) / "config.json").string();
-    if (run->resume && !run->out.empty() && std::filesystem::exists(own_config)) {
+    const bool goes_on = run->resume && !run->out.empty() && std::filesystem::exists(own_config);
+    const Given given{command->count("--model") > 0, command->count("--scheduler") > 0,
+                      goes_on || command->count("--class-dropout") > 0, ProfileWindow(*profiled)};
+    if (goes_on) {
       find_named_files(*run, own_config, apply_option_file(*command, own_config));
       // A run from before there was a choice drew so; what is usual is for new ones.
       if (run->timestep_sampling.empty()) run->timestep_sampling = run->before().at("timestep_sampling");
+      if (run->loss_weighting.empty()) run->loss_weighting = run->before().at("loss_weighting");
       if (run->loss.empty()) run->loss = run->before().at("loss");
     } else if (!run->out.empty()) {
       check_out_is_apart(*run);

@@ -69,8 +69,11 @@ LibraryTrainer::LibraryTrainer(const std::string& path, OptionList options)
       run_.resume ? newest_checkpoint(run_.out, component_folders()) : std::nullopt;
   Model model = model_of(path);
   if (newest) take_kernels_of(find_model(newest->path, component_folders()));
-  const SchedulerConfig scheduler = resolve_scheduler(run_, model.files.scheduler);
+  const SchedulerConfig scheduler =
+      resolve_scheduler(run_, model.files.scheduler, model.configured.scheduler.value_or(SchedulerConfig()));
   if (scheduler.variance_type == VarianceType::LearnedRange) model = with_variance_outputs(std::move(model));
+  take_usual_training(run_, model, scheduler, run_.class_dropout > 0);
+  settings.class_dropout = static_cast<float>(run_.class_dropout);
   choose_loss(settings, run_, scheduler);
   settings.last_term = BoundTerm::Density;  // of numbers, not of bytes
   network_ = model.network();

@@ -51,7 +51,9 @@ TEST(UNet, NamesUnknownKeysInOneWarning) {
 
 TEST(UNet, ConfigurationsRoundTrip) {
   for (const std::string& name : named_models()) {
-    const nlohmann::json written = named_model(name).configured.config;
+    const Model model = named_model(name);
+    if (model.architecture->class_name != std::string("UNet2DModel")) continue;
+    const nlohmann::json& written = model.configured.config;
     EXPECT_EQ(to_json(unet_config_from_json(written, name, nullptr)), written) << name;
   }
 }
