@@ -2,6 +2,7 @@
 // How a training run ends early and what it leaves: signals, steps without finite gradients, checkpoints that are
 // pruned, remains that are removed.
 #include "engine/data/order.h"
+#include "tests/tools/child_process.h"
 #include "tests/tools/training_run.h"
 
 namespace ito {

@@ -371,7 +371,12 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
     parts.begin();
     if (there.empty()) {
       parts.forget_parts();
-      samples.create();
+      try {
+        samples.create();
+      } catch (...) {
+        parts.remove();
+        throw;
+      }
     } else {
       print_note(join_text("going on: ", drawn_before, " of ", o.count, " images are there"));
     }

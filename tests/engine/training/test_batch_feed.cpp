@@ -57,7 +57,7 @@ TEST(BatchFeed, GivesEveryStepItsImages) {
         const TrainBatch batch = feed.next(stream);
         for (int i = 0; i < kBatch; ++i) {
           const int64_t index = order.index(step * kBatch + i), size = data.image_size();
-          EXPECT_EQ(batch.labels[i], data.labels[index]) << step;
+          EXPECT_EQ(batch.labels.classes[i], data.labels[index]) << step;
           for (int64_t k = 0; k < size; ++k) {
             if (bytes)
               ASSERT_EQ(batch.bytes[i * size + k], data.pixels[index * size + k]) << step << ", image " << i;
@@ -106,7 +106,7 @@ TEST(BatchFeed, FetchedByThreadsIsTheSame) {
     for (int step = 2; step < 40; ++step) {
       const TrainBatch a = want.next(stream), b = got.next(stream);
       ASSERT_TRUE(std::equal(a.bytes, a.bytes + 2 * held.image_size(), b.bytes)) << step << ", " << threads;
-      ASSERT_TRUE(std::equal(a.labels, a.labels + 2, b.labels)) << step;
+      ASSERT_TRUE(std::equal(a.labels.classes, a.labels.classes + 2, b.labels.classes)) << step;
     }
   }
   EXPECT_EQ(static_cast<const Elsewhere&>(*fetched.source).reads, 3 * 38 * 2);
@@ -141,7 +141,7 @@ TEST(BatchFeed, MayEndAtAnyTime) {
   }
   for (int taken = 0; taken < 4; ++taken) {
     BatchFeed feed(data, 5, kBatch, false, 0, 100);
-    for (int i = 0; i < taken; ++i) EXPECT_EQ(feed.next(stream).labels, nullptr);
+    for (int i = 0; i < taken; ++i) EXPECT_EQ(feed.next(stream).labels.classes, nullptr);
   }
 }
 

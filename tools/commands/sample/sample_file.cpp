@@ -14,6 +14,7 @@
 #include "engine/io/atomic_file.h"
 #include "engine/io/atomic_folder.h"
 #include "kernels/error.h"
+#include "kernels/types.h"
 
 namespace ito {
 namespace {
@@ -83,7 +84,8 @@ void SampleFile::create() {
   if (!error) return;
   std::error_code ignored;
   std::filesystem::remove(path_, ignored);
-  fail_on_file(join_text(path_, ", of ", places_.end >> 20, " MiB"), "cannot be made", error);
+  fail_on_file(join_text(path_, ", of ", ceil_div(static_cast<int64_t>(places_.end), 1 << 20), " MiB"),
+               "cannot be made", error);
 }
 
 void SampleFile::open() {
