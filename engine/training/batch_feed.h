@@ -43,7 +43,7 @@ class BatchFeed {
     HostBuffer<float> numbers;
     HostBuffer<int32_t> labels;
     HostBuffer<float> values;  // in the place of labels, where the data set has real ones
-    int64_t left = 0;  // images still to be fetched
+    int64_t left = 0;          // images still to be fetched
     Event taken{"batch taken"};
   };
   // A thread's piece of a batch.

@@ -6,13 +6,13 @@
 #include <memory>
 
 #include "engine/data/load_dataset.h"
+#include "engine/inverse/host_operator.h"
 #include "engine/io/atomic_file.h"
 #include "engine/program/memory_check.h"
 #include "kernels/random/host_normal.h"
 #include "kernels/seams/memory_limit.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
-#include "engine/inverse/host_operator.h"
 #include "tools/commands/restore/measurement_file.h"
 #include "tools/terminal/results.h"
 

@@ -3,9 +3,9 @@
 #pragma once
 #include <string>
 
+#include "engine/inverse/host_operator.h"
 #include "engine/io/image.h"
 #include "engine/io/json_file.h"
-#include "engine/inverse/host_operator.h"
 #include "tools/commands/restore/measurement_file.h"
 #include "tools/commands/restore/parts.h"
 
