@@ -44,9 +44,9 @@ add_library(ito_minizip UNKNOWN IMPORTED GLOBAL)
 set_target_properties(ito_minizip PROPERTIES IMPORTED_LOCATION ${ITO_MINIZIP_LIBRARY}
                                              INTERFACE_INCLUDE_DIRECTORIES ${ITO_MINIZIP_INCLUDE}
                                              INTERFACE_LINK_LIBRARIES ZLIB::ZLIB)
-# By hand where archives are asked for: libarchive.a wants every library that it was built with.
+# By hand: its package file asks for every library that it was built with, of which reading a plain tar needs none.
 find_path(ITO_LIBARCHIVE_INCLUDE archive.h)
-find_library(ITO_LIBARCHIVE_LIBRARY NAMES libarchive.so archive)
+find_library(ITO_LIBARCHIVE_LIBRARY archive)
 ito_require(ITO_LIBARCHIVE_LIBRARY libarchive-dev "libarchive (tar archives)")
 add_library(ito_libarchive UNKNOWN IMPORTED GLOBAL)
 set_target_properties(ito_libarchive PROPERTIES IMPORTED_LOCATION ${ITO_LIBARCHIVE_LIBRARY}
