@@ -84,4 +84,14 @@ class JsonReader {
   std::vector<std::string> asked_;
 };
 
+// A value as JsonReader reads it: null for none.
+template <class T>
+Json json_value(const T& value) {
+  return value;
+}
+template <class T>
+Json json_value(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
 }  // namespace ito

@@ -62,15 +62,6 @@ void check(const DiTConfig& c, const std::string& where) {
   within("num_embeds_ada_norm", *c.num_embeds_ada_norm, 1 << 24);
 }
 
-template <class T>
-json as_json(const std::optional<T>& value) {
-  return value ? json(*value) : json(nullptr);
-}
-template <class T>
-json as_json(const T& value) {
-  return value;
-}
-
 }  // namespace
 
 DiTConfig dit_config_from_json(const json& object, const std::string& where, std::vector<std::string>* warnings) {
@@ -86,7 +77,7 @@ DiTConfig dit_config_from_json(const json& object, const std::string& where, std
 
 json to_json(const DiTConfig& c) {
   json object = {{"_class_name", "DiTTransformer2DModel"}, {"_diffusers_version", kDiffusersVersion}};
-  visit_keys(c, [&](const char* key, const auto& value) { object[key] = as_json(value); });
+  visit_keys(c, [&](const char* key, const auto& value) { object[key] = json_value(value); });
   return object;
 }
 

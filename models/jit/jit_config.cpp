@@ -66,15 +66,6 @@ void check(const JiTConfig& c, const std::string& where) {
                  "; expected 0.001 to 1000");
 }
 
-template <class T>
-json as_json(const std::optional<T>& value) {
-  return value ? json(*value) : json(nullptr);
-}
-template <class T>
-json as_json(const T& value) {
-  return value;
-}
-
 }  // namespace
 
 int JiTConfig::hidden() const {
@@ -99,7 +90,7 @@ json to_json(const JiTConfig& c) {
     object["sample_size"] = c.sample_size[0];
   else
     object["sample_size"] = c.sample_size;
-  visit_keys(c, [&](const char* key, const auto& value) { object[key] = as_json(value); });
+  visit_keys(c, [&](const char* key, const auto& value) { object[key] = json_value(value); });
   return object;
 }
 

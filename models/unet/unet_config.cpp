@@ -161,10 +161,6 @@ bool written_in_2022(const json& object) {
   return std::sscanf(it->get<std::string>().c_str(), "%d.%d", &major, &minor) == 2 && major == 0 && minor < 12;
 }
 
-json optional_json(const auto& value) {
-  return value ? json(*value) : json(nullptr);
-}
-
 }  // namespace
 
 UNetBlock UNetConfig::down_block(int i) const {
@@ -233,12 +229,12 @@ json to_json(const UNetConfig& c) {
           {"out_channels", c.out_channels},
           {"center_input_sample", c.center_input_sample},
           {"time_embedding_type", c.time_embedding_type},
-          {"time_embedding_dim", optional_json(c.time_embedding_dim)},
+          {"time_embedding_dim", json_value(c.time_embedding_dim)},
           {"freq_shift",
            c.freq_shift == static_cast<int>(c.freq_shift) ? json(static_cast<int>(c.freq_shift)) : json(c.freq_shift)},
           {"flip_sin_to_cos", c.flip_sin_to_cos},
           {"down_block_types", c.down_block_types},
-          {"mid_block_type", optional_json(c.mid_block_type)},
+          {"mid_block_type", json_value(c.mid_block_type)},
           {"up_block_types", c.up_block_types},
           {"block_out_channels", c.block_out_channels},
           {"layers_per_block", c.layers_per_block},
@@ -248,15 +244,15 @@ json to_json(const UNetConfig& c) {
           {"upsample_type", c.upsample_type},
           {"dropout", c.dropout},
           {"act_fn", c.act_fn},
-          {"attention_head_dim", optional_json(c.attention_head_dim)},
-          {"norm_num_groups", optional_json(c.norm_num_groups)},
-          {"attn_norm_num_groups", optional_json(c.attn_norm_num_groups)},
+          {"attention_head_dim", json_value(c.attention_head_dim)},
+          {"norm_num_groups", json_value(c.norm_num_groups)},
+          {"attn_norm_num_groups", json_value(c.attn_norm_num_groups)},
           {"norm_eps", c.norm_eps},
           {"resnet_time_scale_shift", c.resnet_time_scale_shift},
           {"add_attention", c.add_attention},
-          {"class_embed_type", optional_json(c.class_embed_type)},
-          {"num_class_embeds", optional_json(c.num_class_embeds)},
-          {"num_train_timesteps", optional_json(c.num_train_timesteps)}};
+          {"class_embed_type", json_value(c.class_embed_type)},
+          {"num_class_embeds", json_value(c.num_class_embeds)},
+          {"num_train_timesteps", json_value(c.num_train_timesteps)}};
 }
 
 }  // namespace ito

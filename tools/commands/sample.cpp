@@ -2,11 +2,9 @@
 // ito sample: draws images from a model into samples.png and samples.safetensors, or with --raw numbers alone. What is
 // drawn goes to OUT/parts by the batch, from where the same command goes on (parts_folder.h).
 #include <algorithm>
-#include <cmath>
 #include <exception>
 #include <filesystem>
 #include <memory>
-#include <numeric>
 #include <sstream>
 #include <utility>
 
