@@ -11,7 +11,7 @@ if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then
   echo "fuzz: the seconds per target are '$seconds'; expected a whole number, 1 or more" >&2
   exit 2
 fi
-all=(safetensors dataset json unet_config dit_config jit_config autoencoder_config mixture_config toy_config scheduler_config idx npz zip tar packed cifar png jpeg)
+all=(safetensors weights_index dataset json unet_config dit_config jit_config autoencoder_config mixture_config toy_config scheduler_config idx npz zip tar packed cifar png jpeg)
 targets=("${@:2}")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${all[@]}")
 for target in "${targets[@]}"; do
@@ -44,6 +44,7 @@ longest_input() {
 dictionary_of() {
   local name=$1
   [[ $name != dataset ]] || name=safetensors
+  [[ $name != weights_index ]] || name=json
   local path=tests/fuzz/dictionaries/$name.dict
   [[ ! -f $path ]] || echo "-dict=$path"
 }

@@ -72,8 +72,8 @@ WeightFiles WeightFiles::open(const std::string& path) {
   std::map<std::string, size_t> files;  // by name
   for (const auto& [tensor, shard] : map.items()) {
     const std::string name = shard.is_string() ? shard.get<std::string>() : "";
-    ITO_USER_CHECK(!name.empty() && name.find('/') == std::string::npos, path, ": weight_map: ", quote_name(tensor),
-                   " is in ", printable(shard.dump(), 60), "; expected the name of a file beside the index");
+    ITO_USER_CHECK(is_name_of_file(name), path, ": weight_map: ", quote_name(tensor), " is in ",
+                   printable(shard.dump(), 60), "; expected the name of a file beside the index");
     if (files.emplace(name, files.size()).second)
       weights.files_.push_back(SafetensorsFile::open((fs::path(path).parent_path() / name).string()));
     const SafetensorsFile& file = weights.files_[files.at(name)];

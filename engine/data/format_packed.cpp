@@ -171,8 +171,8 @@ std::vector<Listed> read_index(const std::string& what, Facts& facts) {
                         shard.contains("images") && shard["images"].is_number_integer();
     ITO_USER_CHECK(fields, what, ": shard ", listed.size(), " must be {\"file\": name, \"images\": number}");
     const std::string name = shard["file"].get<std::string>();
-    ITO_USER_CHECK(!name.empty() && name != ".." && name.find('/') == std::string::npos, what, ": shard ",
-                   quote_name(name), " lies outside of the index's folder");
+    ITO_USER_CHECK(is_name_of_file(name), what, ": shard ", quote_name(name),
+                   " is no name of a file in the index's folder");
     listed.push_back({(fs::path(what).parent_path() / name).string(), shard["images"].get<int64_t>()});
   }
   return listed;

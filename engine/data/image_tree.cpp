@@ -7,12 +7,23 @@
 #include <filesystem>
 #include <map>
 
+#include "engine/io/input_file.h"
 #include "kernels/error.h"
 
 namespace ito {
 namespace {
 
 namespace fs = std::filesystem;
+
+// A path for a message: an archive's names may hold any bytes, and be longer than a line. The end says more.
+std::string shown(const fs::path& path) {
+  constexpr size_t kLongest = 200;
+  const std::string text = printable(path.string());
+  if (text.size() <= kLongest) return text;
+  size_t begin = text.size() - kLongest;
+  while (begin < text.size() && (text[begin] & 0xc0) == 0x80) ++begin;  // not within a character
+  return "..." + text.substr(begin);
+}
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -48,11 +59,17 @@ struct Found {
   bool has_other_pictures() const {
     return std::any_of(others.begin(), others.end(), [](const auto& item) { return is_other_picture(item.first); });
   }
-  // "3 .webp, 1 .txt"
+  // "3 .webp, 1 .txt"; the first few, since any name with a dot has an extension
   std::string other_kinds() const {
+    constexpr int kMost = 8;
     std::string text;
-    for (const auto& [extension, n] : others)
-      text += join_text(text.empty() ? "" : ", ", n, " ", extension.empty() ? "without an extension" : extension);
+    int kinds = 0, left = other_count();
+    for (const auto& [extension, n] : others) {
+      if (kinds++ == kMost) return join_text(text, ", ", left, " more");
+      text += join_text(text.empty() ? "" : ", ", n, " ",
+                        extension.empty() ? "without an extension" : printable(extension, 20));
+      left -= n;
+    }
     return text;
   }
   void add(Found more) {
@@ -92,7 +109,7 @@ Listing list_folder(const FileTree& tree, const fs::path& folder) {
 Found everything_below(const FileTree& tree, const fs::path& folder, std::vector<std::string>& above) {
   const std::string real = tree.real(folder.string());
   if (std::find(above.begin(), above.end(), real) != above.end()) {
-    warn(folder.string(), ": is a link to a folder that it is in; passed over");
+    warn(shown(folder), ": is a link to a folder that it is in; passed over");
     return {};
   }
   above.push_back(real);
@@ -130,14 +147,14 @@ fs::path folder_of_split(const FileTree& tree, const fs::path& folder, Split spl
   const bool alone = rest.empty() && top.files.images.empty();
   if (parts.empty() || (!alone && (parts.size() < 2 || !parts.contains(Part::Train)))) return folder;
   for (const fs::path& other : rest)
-    warn(other.string(), ": is passed over, since ", parts.begin()->second.filename().string(),
+    warn(shown(other), ": is passed over, since ", parts.begin()->second.filename().string(),
          " beside it is a split of the data");
   if (!top.files.images.empty())
-    warn(folder.string(), ": ", top.files.images.size(), " images beside the folder ",
+    warn(shown(folder), ": ", top.files.images.size(), " images beside the folder ",
          parts.begin()->second.filename().string(), " are passed over, since that is a split of the data");
-  ITO_USER_CHECK(split == Split::Test || parts.contains(Part::Train), folder.string(), ": has a folder ",
+  ITO_USER_CHECK(split == Split::Test || parts.contains(Part::Train), shown(folder), ": has a folder ",
                  parts.begin()->second.filename().string(), " and none for training; give ",
-                 parts.begin()->second.string(), " itself to train on it");
+                 shown(parts.begin()->second), " itself to train on it");
   if (split == Split::Test)
     for (const Part part : {Part::Test, Part::Validation})
       if (parts.contains(part)) return parts[part];
@@ -158,8 +175,8 @@ fs::path inside_wrapper(const FileTree& tree, fs::path folder) {
 
 void tell_of_others(const fs::path& folder, const Found& found) {
   if (const int count = found.other_count())
-    warn(folder.string(), ": passed over ", count, count == 1 ? " file that is" : " files that are",
-         " no PNG or JPEG by name: ", found.other_kinds(), " (", found.first_other, count > 1 ? ", ...)" : ")");
+    warn(shown(folder), ": passed over ", count, count == 1 ? " file that is" : " files that are",
+         " no PNG or JPEG by name: ", found.other_kinds(), " (", shown(found.first_other), count > 1 ? ", ...)" : ")");
 }
 
 }  // namespace
@@ -182,21 +199,21 @@ ImageTree find_images(const FileTree& files, const std::string& data_folder, Spl
     const Found found = everything_below(files, sub_folder);
     all.add(found);
     if (found.images.empty()) {
-      ITO_USER_CHECK(!found.has_other_pictures(), sub_folder.string(), ": holds pictures (", found.other_kinds(),
+      ITO_USER_CHECK(!found.has_other_pictures(), shown(sub_folder), ": holds pictures (", found.other_kinds(),
                      ") and none that is read; convert them to PNG or JPEG, or take the folder out, since it would be "
                      "a class");
-      warn(sub_folder.string(), ": holds no images, so it is no class");
+      warn(shown(sub_folder), ": holds no images, so it is no class");
       continue;
     }
     tree.labels.insert(tree.labels.end(), found.images.size(), static_cast<int32_t>(tree.class_names.size()));
     tree.class_names.push_back(sub_folder.filename().string());
     tree.images.insert(tree.images.end(), found.images.begin(), found.images.end());
   }
-  ITO_USER_CHECK(top.files.images.empty() || tree.images.empty(), folder.string(), ": has images both directly in it (",
+  ITO_USER_CHECK(top.files.images.empty() || tree.images.empty(), shown(folder), ": has images both directly in it (",
                  top.files.images.size(), ") and in sub-folders (", tree.images.size(),
                  "); with sub-folders as classes every image must be in one");
   if (tree.images.empty()) tree.images = top.files.images;
-  ITO_USER_CHECK(!tree.images.empty(), folder.string(),
+  ITO_USER_CHECK(!tree.images.empty(), shown(folder),
                  ": has no .png, .jpg or .jpeg images, neither in it nor in its sub-folders",
                  all.others.empty() ? "" : "; it holds " + all.other_kinds());
   tell_of_others(folder, all);

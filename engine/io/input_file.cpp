@@ -103,6 +103,12 @@ std::string quote_name(std::string_view text) {
   return out += '\'';
 }
 
+bool is_name_of_file(std::string_view text) {
+  constexpr size_t kLongest = 255;
+  return !text.empty() && text.size() <= kLongest && text != "." && text != ".." &&
+         text.find('/') == std::string_view::npos && printable(text) == text;
+}
+
 std::string list_names(const std::vector<std::string>& names) {
   constexpr size_t kLongest = 400;
   std::string list;

@@ -40,6 +40,9 @@ std::vector<uint8_t> read_file_start(const std::string& path, size_t bytes);
 std::string printable(std::string_view text, size_t longest = SIZE_MAX);
 // The same in quotes and of at most 100 bytes.
 std::string quote_name(std::string_view text);
+// Whether a file's text, such as an index's, may name a file beside it: one part of a path, printable, no longer than a
+// name may be.
+bool is_name_of_file(std::string_view text);
 // Names quoted and joined by commas; a long list ends in "and N more".
 std::string list_names(const std::vector<std::string>& names);
 

@@ -14,6 +14,7 @@ using Bytes = std::span<const uint8_t>;
 
 // Each parses the bytes as if they were a file of its kind, and where that succeeds uses what came out.
 void fuzz_safetensors(Bytes bytes);
+void fuzz_weights_index(Bytes bytes);  // of a model in shards
 void fuzz_dataset(Bytes bytes);  // a safetensors file as a data set
 void fuzz_json(Bytes bytes);
 void fuzz_unet_config(Bytes bytes);
@@ -39,6 +40,7 @@ struct FuzzTarget {
 
 inline constexpr FuzzTarget kFuzzTargets[] = {
     {"safetensors", fuzz_safetensors},
+    {"weights_index", fuzz_weights_index},
     {"dataset", fuzz_dataset},
     {"json", fuzz_json},
     {"unet_config", fuzz_unet_config},

@@ -187,7 +187,8 @@ def npz_seeds():
 def tar_member(name, data, kind=b"0"):
     link = data if kind in b"12" else b""
     size = 0 if link else len(data)
-    header = struct.pack("100s8s8s8s12s12s8s1s100s8s", name.encode(), b"0000644", b"0000000", b"0000000",
+    name = name if isinstance(name, bytes) else name.encode()
+    header = struct.pack("100s8s8s8s12s12s8s1s100s8s", name, b"0000644", b"0000000", b"0000000",
                          b"%011o" % size, b"%011o" % 0, b" " * 8, kind, link, b"ustar\x0000").ljust(512, b"\0")
     header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
     return header if link else header + data + bytes(-len(data) % 512)
@@ -215,6 +216,9 @@ def archive_seeds():
     write("tar", "bad-two", tar(*classes) + tar(*classes))
     write("tar", "bad-empty", b"")
     write("tar", "bad-name", tar(("../\x1b[2J.png", picture)))
+    write("tar", "bad-others", tar(*((b"\xff\x1b/%d.\xe2%d\x07" % (i, i), b"") for i in range(60))))
+    write("tar", "bad-long-others", tar(("././@LongLink", b"\x80/" * 700 + b"1.txt\0", b"L"), ("a", b""), *classes))
+    write("tar", "bad-class-of-others", tar(("a/1.png", picture), ("b\n/1.bmp", b"")))
     write("tar", "bad-link", tar(("a.png", b"/etc/passwd", b"2")))
     write("tar", "bad-class", tar(("1.png", picture), ("1.cls", b"\x07" * 300)))
     write("tar", "bad-size", tar(("a.png", picture)).replace(b"%011o" % len(picture), b"\x80" + b"\xff" * 10))
@@ -227,6 +231,7 @@ def archive_seeds():
     write("zip", "bad-vectors", npz([("1.png", picture), ("dataset.json", '{"labels": [["1.png", [0.5]]]}')]))
     write("zip", "bad-outside", npz([("../1.png", picture)]))
     write("zip", "bad-text", npz([("1.txt", b"hello")]))
+    write("zip", "bad-others", npz([("1.png", picture), ("data\t.js\x02on", b""), ("c\x9b/2.txt", b"")]))
     write("zip", "bad-cut", npz(classes)[:-40])
     facts = {"metadata": {"ito_data_set": "1"},
              "shards": [{"file": f"b-0000{i}-of-00002.safetensors", "images": 1} for i in (1, 2)]}
@@ -234,10 +239,26 @@ def archive_seeds():
     write("packed", "ok-part", json.dumps({**facts, "shards": facts["shards"][1:]}))
     write("packed", "bad-count", json.dumps({**facts, "shards": [{**facts["shards"][0], "images": 2}]}))
     write("packed", "bad-outside", json.dumps({**facts, "shards": [{"file": "../a", "images": 1}]}))
+    write("packed", "bad-name", json.dumps({**facts, "shards": [{"file": "b\n-\x9b2J", "images": 1}]}))
+    write("packed", "bad-long-name", json.dumps({**facts, "shards": [{"file": "b" * 3000, "images": 1}]}))
     write("packed", "bad-none", json.dumps({**facts, "shards": []}))
     write("packed", "bad-hash", json.dumps({**facts, "metadata": {"ito_data_set": "1", "fingerprint": "\x1b"}}))
     write("packed", "bad-names", json.dumps({**facts, "metadata": {"ito_data_set": "1", "class_names": "[\"a\"]"}}))
     write("packed", "bad-weights", json.dumps({"metadata": {}, "weight_map": {}}))
+
+
+def weights_index_seeds():
+    index = lambda map: json.dumps({"metadata": {"total_size": 8}, "weight_map": map})
+    write("weights_index", "ok", index({"a": "b.safetensors"}))
+    write("weights_index", "bad-tensor", index({"a": "b.safetensors", "c": "b.safetensors"}))
+    write("weights_index", "bad-less", index({"c": "b.safetensors"}))
+    write("weights_index", "bad-outside", index({"a": "../b.safetensors"}))
+    write("weights_index", "bad-above", index({"a": ".."}))
+    write("weights_index", "bad-name", index({"a": "b\n\x1b[2J"}))
+    write("weights_index", "bad-long-name", index({"a": "b" * 3000}))
+    write("weights_index", "bad-kind", index({"a": 1}))
+    write("weights_index", "bad-none", index({}))
+    write("weights_index", "bad-no-map", "{}")
 
 
 # ---- PNG and JPEG
@@ -366,6 +387,6 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, dataset_seeds, json_seeds, *config_seeds.ALL, idx_seeds, npz_seeds, archive_seeds,
+    for seeds in (safetensors_seeds, weights_index_seeds, dataset_seeds, json_seeds, *config_seeds.ALL, idx_seeds, npz_seeds, archive_seeds,
                   cifar_seeds, png_seeds, jpeg_seeds):
         seeds()

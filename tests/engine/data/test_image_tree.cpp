@@ -67,6 +67,24 @@ TEST_F(ImageTrees, OneOtherFileIsSingular) {
   EXPECT_EQ(told(), Names{"FOLDER: passed over 1 file that is no PNG or JPEG by name: 1 .csv (FOLDER/captions.csv)"});
 }
 
+// Names of archives may hold any bytes: a message of them is one printable line, and no long one.
+TEST_F(ImageTrees, MessagesArePrintableAndShort) {
+  add({"1.png", "\x1b[2J.a\nb", "\xff.txt"});
+  std::vector<std::string> many;
+  for (char c = 'a'; c <= 'z'; ++c) many.push_back(std::string("x.") + c + c);
+  add(many);
+  found();
+  EXPECT_EQ(
+      told(),
+      Names{"FOLDER: passed over 28 files that are no PNG or JPEG by name: 1 .a\\x0ab, 1 .aa, 1 .bb, 1 .cc, 1 .dd, "
+            "1 .ee, 1 .ff, 1 .gg, 20 more (FOLDER/\\x1b[2J.a\\x0ab, ...)"});
+  NamedTree tree("a.tar");
+  tree.add("1.png");
+  tree.add(std::string(600, 'x') + "/a.txt");
+  find_images(tree, "a.tar", Split::Train);
+  EXPECT_EQ(told().at(1), "..." + std::string(200, 'x') + ": holds no images, so it is no class");
+}
+
 TEST_F(ImageTrees, AClassOfPicturesThatAreNotReadIsRefused) {
   add({"a/1.png", "b/1.bmp", "b/more/2.tif", "b/notes.txt", "c/1.png"});
   EXPECT_EQ(refused(),

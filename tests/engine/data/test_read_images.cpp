@@ -276,7 +276,9 @@ TEST(Forms, DamagedArchivesAreToldInOneLine) {
        ": dataset.json: label 0 is '[\"a.png\",[0,1]]'; [name, class] is expected, the class a whole number"},
       {"x.safetensors.index.json",
        R"({"metadata": {"ito_data_set": "1"}, "shards": [{"file": "../x.safetensors", "images": 1}]})",
-       ": shard '../x.safetensors' lies outside of the index's folder"},
+       ": shard '../x.safetensors' is no name of a file in the index's folder"},
+      {"y.safetensors.index.json", R"({"metadata": {"ito_data_set": "1"}, "shards": [{"file": "x\n", "images": 1}]})",
+       ": shard 'x\\x0a' is no name of a file in the index's folder"},
       {"other.index.json", R"({"weight_map": {}})",
        ": is no index of a packed data set, with \"metadata\" and a list of \"shards\""},
   };
