@@ -217,7 +217,7 @@ def archive_seeds():
     write("tar", "bad-empty", b"")
     write("tar", "bad-name", tar(("../\x1b[2J.png", picture)))
     write("tar", "bad-others", tar(*((b"\xff\x1b/%d.\xe2%d\x07" % (i, i), b"") for i in range(60))))
-    write("tar", "bad-long-others", tar(("././@LongLink", b"\x80/" * 700 + b"1.txt\0", b"L"), ("a", b""), *classes))
+    write("tar", "ok-long-others", tar(("././@LongLink", b"\x80/" * 700 + b"1.txt\0", b"L"), ("a", b""), *classes))
     write("tar", "bad-class-of-others", tar(("a/1.png", picture), ("b\n/1.bmp", b"")))
     write("tar", "bad-link", tar(("a.png", b"/etc/passwd", b"2")))
     write("tar", "bad-class", tar(("1.png", picture), ("1.cls", b"\x07" * 300)))
@@ -231,7 +231,7 @@ def archive_seeds():
     write("zip", "bad-vectors", npz([("1.png", picture), ("dataset.json", '{"labels": [["1.png", [0.5]]]}')]))
     write("zip", "bad-outside", npz([("../1.png", picture)]))
     write("zip", "bad-text", npz([("1.txt", b"hello")]))
-    write("zip", "bad-others", npz([("1.png", picture), ("data\t.js\x02on", b""), ("c\x9b/2.txt", b"")]))
+    write("zip", "ok-others", npz([("1.png", picture), ("data\t.js\x02on", b""), ("c\x9b/2.txt", b"")]))
     write("zip", "bad-cut", npz(classes)[:-40])
     facts = {"metadata": {"ito_data_set": "1"},
              "shards": [{"file": f"b-0000{i}-of-00002.safetensors", "images": 1} for i in (1, 2)]}
@@ -249,7 +249,7 @@ def archive_seeds():
 
 def weights_index_seeds():
     index = lambda map: json.dumps({"metadata": {"total_size": 8}, "weight_map": map})
-    write("weights_index", "ok", index({"a": "b.safetensors"}))
+    write("weights_index", "ok-whole", index({"a": "b.safetensors"}))
     write("weights_index", "bad-tensor", index({"a": "b.safetensors", "c": "b.safetensors"}))
     write("weights_index", "bad-less", index({"c": "b.safetensors"}))
     write("weights_index", "bad-outside", index({"a": "../b.safetensors"}))
