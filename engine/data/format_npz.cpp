@@ -19,10 +19,6 @@ bool recognises(const std::string& what) {
   return what.ends_with(".npz") && std::filesystem::is_regular_file(what, ignored);
 }
 
-bool is_float(TensorType type) {
-  return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::F64;
-}
-
 void read_labels(const NpzFile& file, Dataset& data) {
   if (is_float(file.header(kLabels).type)) {
     const std::vector<double> values = file.read_doubles(kLabels);

@@ -19,10 +19,6 @@ namespace {
 constexpr int kCopies = 2;        // as in the file, and as a Dataset has it
 constexpr int kCodeChannels = 4;  // and more: no picture has as many, the codes of autoencoders have
 
-bool is_float(TensorType type) {
-  return type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16 || type == TensorType::F64;
-}
-
 bool recognises(const std::string& what) {
   std::error_code ignored;
   return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);

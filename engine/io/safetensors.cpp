@@ -161,6 +161,10 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
+bool is_float(TensorType type) {
+  return type == TensorType::F64 || type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
+}
+
 const char* name_of(TensorType type) {
   return kTypes[static_cast<size_t>(type)].name;
 }
@@ -282,18 +286,15 @@ std::vector<float> SafetensorsFile::read_f32(const std::string& name) const {
 
 std::vector<float> SafetensorsFile::read_floats(const std::string& name) const {
   const TensorType type = entry(name).type;
-  const bool is_float =
-      type == TensorType::F64 || type == TensorType::F32 || type == TensorType::F16 || type == TensorType::BF16;
-  ITO_USER_CHECK(is_float, place(name), ": is ", name_of(type), "; expected F32, F16, BF16 or F64");
+  ITO_USER_CHECK(is_float(type), place(name), ": is ", name_of(type), "; expected F32, F16, BF16 or F64");
   return read_f32(name);
 }
 
 std::vector<int64_t> SafetensorsFile::read_i64(const std::string& name, bool accept_f32) const {
   const Entry& found = entry(name);
-  const bool is_float = found.type == TensorType::F64 || found.type == TensorType::F16 ||
-                        found.type == TensorType::BF16 || (found.type == TensorType::F32 && !accept_f32);
+  const bool whole = !is_float(found.type) || (found.type == TensorType::F32 && accept_f32);
   std::vector<int64_t> values(static_cast<size_t>(found.element_count()));
-  const bool converted = !is_float && with_converter(found.type, [&](auto convert) {
+  const bool converted = whole && with_converter(found.type, [&](auto convert) {
     const size_t width = size_of(found.type);
     for_each_chunk(found, [&](const uint8_t* bytes, int64_t first, int64_t elements) {
       for (int64_t i = 0; i < elements; ++i) {

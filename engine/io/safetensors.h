@@ -18,6 +18,7 @@ namespace ito {
 // The element types of the format; those without a conversion can still be read raw.
 enum class TensorType : uint8_t { F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL, U64, U32, U16, F8_E5M2, F8_E4M3 };
 
+bool is_float(TensorType type);  // F64, F32, F16 or BF16
 const char* name_of(TensorType type);
 size_t size_of(TensorType type);
 std::string shape_text(const std::vector<int64_t>& shape);  // [4, 3, 3, 3]

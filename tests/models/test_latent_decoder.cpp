@@ -28,6 +28,18 @@ std::vector<float> codes_of(const LatentDecoder& decoder, int h, int w) {
   return to_interleaved(planar, 2, shape);
 }
 
+std::vector<float> decoded(const LatentDecoder& decoder, const std::vector<float>& codes, int h, int w, int batch) {
+  std::vector<float> all;
+  int64_t next = 0;
+  decoder.decode(codes, h, w, batch, DType::F32, SIZE_MAX, [&](int64_t first, int64_t n, const auto& images) {
+    EXPECT_EQ(first, next);
+    next += n;
+    all.insert(all.end(), images.begin(), images.end());
+  });
+  EXPECT_EQ(next, 2);
+  return all;
+}
+
 TEST(LatentDecoder, ComputesWhatDiffusersDoes) {
   const Golden goldens[] = {{Json::object(),
                              6,
@@ -61,8 +73,9 @@ TEST(LatentDecoder, ComputesWhatDiffusersDoes) {
     EXPECT_EQ(layout.count(), golden.parameters);
     const LatentDecoder decoder = LatentDecoder::open(write_autoencoder(folder, "model", config));
     const std::vector<float> codes = codes_of(decoder, golden.h, golden.w);
-    const std::vector<float> images = decoder.decode(codes, golden.h, golden.w, 2, DType::F32, SIZE_MAX);
-    EXPECT_EQ(decoder.decode(codes, golden.h, golden.w, 1, DType::F32, SIZE_MAX), images);
+    const std::vector<float> images = decoded(decoder, codes, golden.h, golden.w, 2);
+    EXPECT_EQ(decoded(decoder, codes, golden.h, golden.w, 1), images);
+    EXPECT_EQ(decoded(decoder, codes, golden.h, golden.w, 3), images);
     const ImageShape shape{golden.h * decoder.side_factor(), golden.w * decoder.side_factor(),
                            decoder.image_channels()};
     const std::vector<float> out = to_planar(images, 2, shape);

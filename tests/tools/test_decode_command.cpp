@@ -76,6 +76,58 @@ TEST_F(Latents, AreTrainedOnDrawnAndDecoded) {
   EXPECT_EQ(read_json_file(folder_ / "second/checkpoint-000003/latents.json").at("scale"), Json(kScale));
 }
 
+// A decoding that was killed goes on, and makes the file that it would have made at once; its labels may be real.
+TEST_F(Latents, DecodingGoesOnWhereItWasEnded) {
+  SafetensorsWriter writer;
+  constexpr int64_t kCount = 40;
+  std::vector<float> codes(kCount * 4 * 8 * 8), labels;
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = std::sin(0.3f * static_cast<float>(i));
+  for (int64_t i = 0; i < 2 * kCount; ++i) labels.push_back(0.5f * static_cast<float>(i) - 3);
+  writer.add("samples", {kCount, 4, 8, 8}, codes);
+  writer.add("scale", {1}, std::vector<float>{1});
+  writer.add("labels", {kCount, 2}, labels);
+  writer.write(folder_ / "codes.safetensors");
+  const auto words = [&](const char* out, const char* batch) {
+    return Words{"decode", "--vae",       autoencoder_, "--samples", folder_ / "codes.safetensors",
+                 "--out",  folder_ / out, "--batch",    batch,       "--npz"};
+  };
+  ASSERT_EQ(run_ito(words("whole", "7")).exit_code, 0);
+  const auto bytes = [&](const char* file) { return read_whole_file(folder_ / file); };
+  EXPECT_EQ(SafetensorsFile::open(folder_ / "whole/samples.safetensors").read_floats("labels"), labels);
+
+  // As if it had been ended behind image 13: what is there is taken as it is, which other numbers in it show.
+  std::filesystem::create_directories(folder_ / "out/samples.png/in-the-way");  // so that all parts stay
+  EXPECT_EQ(run_ito(words("out", "3")).exit_code, 2);
+  std::filesystem::remove_all(folder_ / "out/samples.png");
+  std::filesystem::rename(folder_ / "out/parts/images-0+40", folder_ / "out/parts/images-0+13");
+  const std::string file = folder_ / "out/parts/samples.safetensors";
+  std::vector<uint8_t> images = read_whole_file(file);
+  EXPECT_EQ(images, bytes("whole/samples.safetensors"));
+  constexpr size_t kImageBytes = 3 * 16 * 16 * sizeof(float);
+  const uint64_t first = SafetensorsFile::open(file).place_of("samples");
+  std::fill_n(images.begin() + static_cast<std::ptrdiff_t>(first), kCount * kImageBytes, 0x3c);
+  std::ofstream(file, std::ios::binary)
+      .write(reinterpret_cast<const char*>(images.data()), static_cast<std::streamsize>(images.size()));
+  const ChildResult other = run_ito(words("out", "5") + Words{"--precision", "bf16"});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("holds parts of a run with --precision \"fp32\", and now it is \"bf16\""), std::string::npos)
+      << other.err;
+  const ChildResult others =
+      run_ito(words("out", "5") + Words{"--samples", write_codes("others.safetensors", {1}, {})});
+  EXPECT_NE(others.err.find("holds parts of a run that did not have the same samples;"), std::string::npos)
+      << others.err;
+  const ChildResult result = run_ito(words("out", "5"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("going on: 13 of 40 images are there\n"), std::string::npos) << result.err;
+  const std::vector<uint8_t> whole = bytes("whole/samples.safetensors"), gone_on = bytes("out/samples.safetensors");
+  ASSERT_EQ(gone_on.size(), whole.size());
+  const size_t end = first + 13 * kImageBytes;
+  EXPECT_TRUE(std::equal(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(first), gone_on.begin()));
+  EXPECT_TRUE(std::all_of(&gone_on[first], &gone_on[end], [](uint8_t b) { return b == 0x3c; }));
+  EXPECT_TRUE(std::equal(&whole[end], whole.data() + whole.size(), &gone_on[end]));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out/parts"));
+}
+
 TEST_F(Latents, WithoutTheirScaleAreRefused) {
   const auto refused = [&](const Words& words, const std::string& out) {
     const ChildResult result = run_ito(words);

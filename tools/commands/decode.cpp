@@ -1,18 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // ito decode: images of what a latent model has drawn, by the decoder of the autoencoder whose codes it was trained on.
+// They go to OUT/parts by the batch, from where the same command goes on (parts_folder.h).
+#include <atomic>
 #include <filesystem>
 #include <memory>
 
 #include "engine/data/latent_scale.h"
+#include "engine/data/load_dataset.h"
 #include "engine/io/layout.h"
-#include "engine/io/npz.h"
-#include "engine/io/sample_grid.h"
 #include "engine/program/compute_type.h"
+#include "kernels/seams/choices.h"
 #include "kernels/seams/memory_limit.h"
 #include "models/latent_decoder.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/output_folder.h"
+#include "tools/commands/parts_folder.h"
+#include "tools/commands/rank_work.h"
+#include "tools/commands/sample/pictures.h"
+#include "tools/terminal/messages.h"
 #include "tools/terminal/progress.h"
 #include "tools/terminal/results.h"
 
@@ -33,8 +39,24 @@ struct Codes {
   int64_t count = 0;
   ImageShape shape;
   std::vector<float> numbers;
-  std::vector<int64_t> labels;
+  SampleFacts beside;
 };
+
+// Written beside the images as they are.
+void read_labels(const SafetensorsFile& file, Codes& codes) {
+  if (!file.has("labels")) return;
+  const SafetensorsFile::Entry& entry = file.entry("labels");
+  if (is_float(entry.type)) {
+    Dataset data;
+    data.count = static_cast<int>(codes.count);
+    take_label_values(data, entry.shape, file.read_floats("labels"), file.path() + ": labels");
+    codes.beside.values = std::move(data.label_values);
+    codes.beside.label_width = data.label_width;
+    return;
+  }
+  file.check_shape("labels", {codes.count});
+  codes.beside.class_of = [labels = file.read_i64("labels")](int64_t i) { return labels[static_cast<size_t>(i)]; };
+}
 
 Codes read_codes(const std::string& path, int channels) {
   const SafetensorsFile file = SafetensorsFile::open(path);
@@ -55,42 +77,48 @@ Codes read_codes(const std::string& path, int channels) {
   if (scale->applied)
     for (size_t i = 0; i < codes.numbers.size(); ++i)
       codes.numbers[i] = scale->scale.code(codes.numbers[i], i % static_cast<size_t>(channels));
-  if (!file.has("labels")) return codes;
-  file.check_shape("labels", {codes.count});
-  codes.labels = file.read_i64("labels", true);
+  read_labels(file, codes);
   return codes;
 }
 
-void write_images(const DecodeOptions& o, const Codes& codes, const std::vector<float>& images,
-                  const ImageShape& shape) {
+// All that the images depend on, save the codes and the decoder; `batch` and `threads` are none of it.
+Json settings_of(const DecodeOptions& o, const LatentDecoder& decoder) {
+  return {{"--precision", o.precision},
+          {"choice of kernels", kernel_choices()},
+          {"decoder", decoder.fingerprint()},
+          {"samples", file_fact("--samples", o.samples).value}};
+}
+
+void write_results(const DecodeOptions& o, SampleFile& images, const PartsFolder& parts) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
-  SafetensorsWriter writer;
-  writer.add("samples", {codes.count, shape.channels, shape.height, shape.width},
-             to_planar(images, codes.count, shape));
-  if (!codes.labels.empty()) writer.add_i64("labels", {codes.count}, codes.labels);
-  writer.write(path(kSamplesFile));
-  const std::vector<uint8_t> bytes = to_bytes(images);
-  write_png(path(kGridFile), sample_grid(bytes, std::min(codes.count, kMostPictured), shape));
-  if (o.npz) {
-    std::vector<NpzArray> arrays{
-        {"arr_0", TensorType::U8, {codes.count, shape.height, shape.width, shape.channels}, bytes}};
-    if (!codes.labels.empty())
-      arrays.push_back(
-          {"arr_1",
-           TensorType::I64,
-           {codes.count},
-           {reinterpret_cast<const uint8_t*>(codes.labels.data()), codes.labels.size() * sizeof(int64_t)}});
-    write_npz(path(kNpzFile), arrays);
-  }
+  write_grid(path(kGridFile), images, kMostPictured);
+  if (o.npz) write_npz_samples(path(kNpzFile), images);
+  images.put_in_place(path(kSamplesFile));
+  parts.remove();
   print_result(path(kGridFile));
   print_result(path(kSamplesFile));
   if (o.npz) print_result(path(kNpzFile));
 }
 
+// Images there .. count-1, each batch to its place in the file.
+void decode_rest(const DecodeOptions& o, const LatentDecoder& decoder, const Codes& codes, IndexRange there,
+                 SampleFile& images, const PartsFolder& parts) {
+  std::atomic<int64_t> done{there.count};
+  Progress progress("decoding", codes.count, 1, "images", there.count);
+  progress.watch([&done] { return done.load(); });
+  const auto rest = std::span(codes.numbers).subspan(static_cast<size_t>(there.count * codes.shape.size()));
+  decoder.decode(rest, codes.shape.height, codes.shape.width, o.batch, compute_type_of(o.precision, "--precision"),
+                 device_memory_limit(), [&](int64_t, int64_t n, const std::vector<float>& decoded) {
+                   images.write(there.count, n, decoded);
+                   parts.extend(there, n);
+                   done = there.count;
+                 });
+}
+
 void run(const DecodeOptions& o) {
   check_batch(o.batch);
   check_threads(o.threads);
-  const DType compute = compute_type_of(o.precision, "--precision");
+  compute_type_of(o.precision, "--precision");
   check_out_is_no_file(o.out);
   std::error_code none_there;
   ITO_USER_CHECK(!std::filesystem::equivalent(std::filesystem::path(o.out) / kSamplesFile, o.samples, none_there),
@@ -99,17 +127,29 @@ void run(const DecodeOptions& o) {
   const LatentDecoder decoder = LatentDecoder::open(o.vae);
   const Codes codes = read_codes(o.samples, decoder.channels());
   const int factor = decoder.side_factor();
-  const ImageShape image{codes.shape.height * factor, codes.shape.width * factor, decoder.image_channels()};
-  std::atomic<int64_t> done{0};
-  std::vector<float> images;
-  {
-    Progress progress("decoding", codes.count, 1, "images");
-    progress.watch([&done] { return done.load(); });
-    make_output_folder(o.out, kSamplesFile);
-    images = decoder.decode(codes.numbers, codes.shape.height, codes.shape.width, o.batch, compute,
-                            device_memory_limit(), &done);
+  PartsFolder parts(o.out, {.item = "images", .suffix = "", .files = {kSamplesFile}}, settings_of(o, decoder));
+  SampleFile images(parts.path(kSamplesFile), codes.count,
+                    {codes.shape.height * factor, codes.shape.width * factor, decoder.image_channels()}, codes.beside);
+  parts.claim();
+  std::vector<IndexRange> found;
+  if (images.is_there()) found = parts.parts(codes.count);
+  const IndexRange there = !found.empty() && found.front().first == 0 ? found.front() : IndexRange{0, 0};
+  make_output_folder(o.out, kSamplesFile);
+  parts.begin();
+  try {
+    if (there.count) {
+      print_note(join_text("going on: ", there.count, " of ", codes.count, " images are there"));
+    } else {
+      parts.forget_parts();
+      images.create();
+    }
+    images.open();
+    if (there.count < codes.count) decode_rest(o, decoder, codes, there, images, parts);
+  } catch (...) {
+    if (parts.parts(codes.count).empty()) parts.remove();
+    throw;
   }
-  write_images(o, codes, images, image);
+  write_results(o, images, parts);
 }
 
 }  // namespace
@@ -123,7 +163,10 @@ void add_decode_command(CLI::App& app) {
                    "safetensors file with `samples` (N, C, h, w) and `scale`, as sample writes it of a latent model")
       ->required();
   command->add_option("--vae", o->vae, "a diffusers directory with vae/ (AutoencoderKL), or that folder")->required();
-  command->add_option("--out", o->out, "folder for samples.png and samples.safetensors")->required();
+  command
+      ->add_option("--out", o->out,
+                   "folder for samples.png and samples.safetensors; a run that was ended goes on from its parts/")
+      ->required();
   command->add_flag("--npz", o->npz, "also write samples.npz: arr_0, bytes (N, H, W, C), and the classes as arr_1");
   command->add_option("--batch", o->batch, "samples at a time");
   command->add_option("--precision", o->precision, "fp32 or bf16");

@@ -105,9 +105,8 @@ void run(const PredictOptions& o, const CLI::App& command, Communicator& ranks) 
     ITO_USER_CHECK(shape[d] <= kMaxImageSide, o.input, ": sample is of images of ", shape[2], " x ", shape[3],
                    "; expected at most ", kMaxImageSide, " a side");
   const TensorType sample_type = file.entry("sample").type;
-  ITO_USER_CHECK(sample_type == TensorType::F32 || sample_type == TensorType::F16 || sample_type == TensorType::BF16 ||
-                     sample_type == TensorType::F64,
-                 o.input, ": sample is ", name_of(sample_type), "; expected F32, F16, BF16 or F64");
+  ITO_USER_CHECK(is_float(sample_type), o.input, ": sample is ", name_of(sample_type),
+                 "; expected F32, F16, BF16 or F64");
   const int64_t n = shape[0];
   const ModelOnDevice model = with_guidance(
       load_model(o.checkpoint, static_cast<int>(shape[2]), static_cast<int>(shape[3]), o.ema), o.guidance);

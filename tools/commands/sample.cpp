@@ -57,6 +57,7 @@ constexpr const char* kSamplesFile = "samples.safetensors";
 constexpr const char* kGridFile = "samples.png";
 constexpr const char* kStripFile = "strip.png";
 constexpr const char* kNpzFile = "samples.npz";
+constexpr int64_t kMostPictured = 1024;
 
 ClassOf classes_of(const SampleOptions& options, const Network& network) {
   if (network.labels != LabelKind::Index) {
@@ -68,9 +69,7 @@ ClassOf classes_of(const SampleOptions& options, const Network& network) {
   ITO_USER_CHECK(options.class_number < network.classes, "--class ", options.class_number,
                  ": the model has classes 0 to ", network.classes - 1);
   if (options.class_number >= 0) return [one = options.class_number](int64_t) { return one; };
-  return [first = options.first, classes = network.classes](int64_t i) {
-    return static_cast<int32_t>((first + i) % classes);
-  };
+  return [first = options.first, classes = network.classes](int64_t i) { return (first + i) % classes; };
 }
 
 // What needs no model.
@@ -159,7 +158,7 @@ Json settings_of(const SampleOptions& o, const Sampler& sampler, const SamplingS
 void write_results(const SampleOptions& o, SampleFile& samples, const PartsFolder& parts) {
   const auto path = [&](const char* name) { return (std::filesystem::path(o.out) / name).string(); };
   remove_older_pictures(o);
-  if (!o.raw) write_grid(path(kGridFile), samples);
+  if (!o.raw) write_grid(path(kGridFile), samples, kMostPictured);
   if (o.strip) {
     const std::vector<uint8_t> strip = read_whole_file(parts.path(kStripFile));
     write_file_atomically(path(kStripFile), strip.data(), strip.size());
@@ -196,7 +195,8 @@ struct Drawing {
   void for_each_gap(const DrawGap& draw_gap) const {
     for (const IndexRange& gap : missing) {
       std::vector<int32_t> classes;
-      for (int64_t i = gap.first; facts.class_of && i < gap.end(); ++i) classes.push_back(facts.class_of(i));
+      for (int64_t i = gap.first; facts.class_of && i < gap.end(); ++i)
+        classes.push_back(static_cast<int32_t>(facts.class_of(i)));
       LabelRows labels(classes.empty() ? nullptr : classes.data());
       if (!facts.values.empty()) labels.values = facts.values.data() + gap.first * facts.label_width;
       draw_gap(gap, noise ? noise + (gap.first - missing.front().first) * image : nullptr, labels);

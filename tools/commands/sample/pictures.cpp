@@ -10,7 +10,6 @@
 namespace ito {
 namespace {
 
-constexpr int64_t kMostPictured = 1024;
 constexpr int64_t kPiece = 1 << 22;  // numbers
 
 // Calls use(bytes) for pieces of images 0 .. count-1, in their order.
@@ -22,8 +21,8 @@ void for_each_piece(const SampleFile& samples, int64_t count, const Use& use) {
 
 }  // namespace
 
-void write_grid(const std::string& path, const SampleFile& samples) {
-  const int64_t count = std::min(samples.count(), kMostPictured);
+void write_grid(const std::string& path, const SampleFile& samples, int64_t most) {
+  const int64_t count = std::min(samples.count(), most);
   std::vector<uint8_t> all;
   for_each_piece(samples, count,
                  [&](const std::vector<uint8_t>& bytes) { all.insert(all.end(), bytes.begin(), bytes.end()); });

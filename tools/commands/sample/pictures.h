@@ -7,7 +7,7 @@
 
 namespace ito {
 
-void write_grid(const std::string& path, const SampleFile& samples);  // of the first 1024
+void write_grid(const std::string& path, const SampleFile& samples, int64_t most);  // of the first, `most` at most
 // As guided-diffusion's evaluator reads samples: `arr_0`, bytes (N, H, W, C), and the labels as `arr_1`. A piece of
 // them is in memory at a time.
 void write_npz_samples(const std::string& path, const SampleFile& samples);

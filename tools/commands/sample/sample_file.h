@@ -15,7 +15,7 @@
 namespace ito {
 
 // The class of each image of the file, or nothing for a model without classes.
-using ClassOf = std::function<int32_t(int64_t index)>;
+using ClassOf = std::function<int64_t(int64_t index)>;
 
 // What stands in the file beside its images.
 struct SampleFacts {
