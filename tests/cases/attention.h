@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attentions: ragged tokens and widths, several heads, the UNets' own widths.
+// Attentions: ragged tokens and widths, several heads, the UNets' own widths, jit-tiny's.
 #pragma once
 #include <cmath>
 #include <vector>
@@ -16,13 +16,13 @@ inline AttentionShape attention(int n, int tokens, int heads, int head_dim) {
 }
 
 inline std::vector<AttentionShape> attention_shapes() {
-  return {attention(1, 1, 1, 1),   attention(2, 5, 3, 3),    attention(2, 33, 2, 17), attention(1, 49, 4, 8),
-          attention(2, 49, 1, 64), attention(1, 70, 1, 130), attention(1, 40, 1, 512)};
+  return {attention(1, 1, 1, 1),   attention(2, 5, 3, 3),    attention(2, 33, 2, 17),  attention(1, 49, 4, 8),
+          attention(2, 49, 1, 64), attention(1, 70, 1, 130), attention(1, 40, 1, 512), attention(2, 53, 2, 64)};
 }
 
-// ddpm-cifar10's; n images.
+// ddpm-cifar10's, jit-b-16's, dit-xl-2's; n images.
 inline std::vector<AttentionShape> model_attention_shapes(int n) {
-  return {attention(n, 256, 1, 256), attention(n, 16, 1, 256)};
+  return {attention(n, 256, 1, 256), attention(n, 16, 1, 256), attention(n, 288, 12, 64), attention(n, 256, 16, 72)};
 }
 
 }  // namespace ito::cases

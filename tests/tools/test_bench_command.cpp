@@ -71,7 +71,7 @@ TEST(BenchCommand, OpsOfTheTestsCases) {
   EXPECT_EQ(all.at("what"), "kernels");
   EXPECT_GT(all.at("roofline").at("copy_bytes_moved_per_second").get<double>(), 0);
   const Json& first = all.at("kernels_timed").at(0);
-  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 12u) << "eight shapes and four of a larger model, both passes";
+  EXPECT_EQ(all.at("kernels_timed").size(), 2 * 15u) << "nine shapes and six of larger models, both passes";
   EXPECT_EQ(first.at("op"), "linear");
   EXPECT_EQ(first.at("pass"), "forward");
   EXPECT_EQ(first.at("flop"), 2) << "one number by one";
@@ -96,6 +96,38 @@ TEST(BenchCommand, CountsAreThoseOfTheTable) {
         << "python3 tools/static_bars figures --counts-of build/ito-cpu renews docs/kernel_counts.json";
   }
   EXPECT_NE(refusal({"bench", "rows", "--counts"}).find("only kernels has counts"), std::string::npos);
+}
+
+// Two images of jit-b-16 and dit-xl-2, the first of each op's sizes: numbers of 4 bytes, each tensor once. What the
+// backward was left by the forward counts too, a parameter beside its gradient, a table of positions once.
+TEST(BenchCommand, CountsOfTransformersByHand) {
+  const double tokens = 2 * 288, x = tokens * 768, row = 2 * 768, gelu = 2 * 256 * 4608.0, hidden = tokens * 2048;
+  const double image = 2 * 256 * 256 * 3.0, own = 2 * 256 * 768.0, front = 2 * 32 * 768.0, table = 32 * 768;
+  struct Expected {
+    const char *op, *sizes;
+    double forward, backward;
+  };
+  const Expected all[] = {
+      {"layer_norm", "288x768, weight, scale and shift", 2 * x + 2 * row + 768 + tokens,
+       3 * x + 2 * (2 * row) + 2 * 768 + tokens},
+      {"gated_sum", "288x768", 3 * x + row, 3 * x + 2 * row},
+      {"gelu", "256x4608, tanh", 2 * gelu, 3 * gelu},
+      {"gated_silu", "4096 to 2048", 3 * hidden, 5 * hidden},
+      {"rope", "288 tokens, 12 heads of 64", 2 * x + 288 * 64, 2 * x + 288 * 64},
+      {"add_table", "256x768", 2 * own + 256 * 768, 2 * own},
+      {"patchify", "256x256x3 in 16x16", 2 * image, 2 * image},
+      {"unpatchify", "256x256x3 in 16x16", 2 * image, 2 * image},
+      {"add_context", "32 before 256x768", own + row + table + own + front, own + front + own + row + 2 * table},
+      {"drop_context", "32 before 256x768", own + front + own, own + own + front},
+  };
+  for (const Expected& e : all) {
+    const Json counted = bench_json({"kernels", e.op, "--counts", "--batch", "2"}).at("counted");
+    EXPECT_EQ(counted.at(0).at("sizes"), e.sizes);
+    EXPECT_EQ(counted.at(0).at("bytes").get<double>(), 4 * e.forward) << e.op;
+    EXPECT_EQ(counted.at(1).at("pass"), "backward");
+    EXPECT_EQ(counted.at(1).at("bytes").get<double>(), 4 * e.backward) << e.op;
+    EXPECT_EQ(counted.at(0).at("flop"), 0) << "no product of matrices";
+  }
 }
 
 // In place of the peer: a program that answers every line in 3 seconds of its own account.

@@ -18,10 +18,11 @@ DEVICES = {"sm_80": "sm_80", "sm_90a": "sm_90"}  # of an architecture's code, th
 HEAD = """# Figures of the kernels
 
 Made by `python3 tools/static_bars figures`; do not edit. Nothing here was timed. Bytes and operations are those of
-`ito bench kernels --counts` at ddpm-cifar10's sizes and {images} images: every tensor once, a multiply and an add as two. The
-floor is the larger of bytes at {bandwidth:.1f} TB/s and operations at {bf16:.0f} TFLOP/s in bf16, {fp32:.0f} in fp32 (linear layers always) and
-{fp64:.0f} in fp64 (mixtures always), assumed of an H100: no measurement. A case may launch each of the kernels that name it, or
-a library's in their place: which, the [kernel table](../kernels/seams/kernel_table.h) and the layer's rule say.
+`ito bench kernels --counts` at sizes of ddpm-cifar10, jit-b-16 and dit-xl-2 and {images} images: every tensor once, a
+multiply and an add as two. The floor is the larger of bytes at {bandwidth:.1f} TB/s and operations at {bf16:.0f} TFLOP/s in bf16,
+{fp32:.0f} in fp32 (linear layers always) and {fp64:.0f} in fp64 (mixtures always), assumed of an H100: no measurement. A case may
+launch each of the kernels that name it, or a library's in their place: which, the
+[kernel table](../kernels/seams/kernel_table.h) and the layer's rule say.
 
 """
 

@@ -5,6 +5,7 @@
 // terms, of which the second is at most 1.
 #include "kernels/nn/activations.h"
 
+#include "tests/cases/tokens.h"
 #include "tests/kernels/op_test.h"
 #include "tests/ref/pointwise.h"
 
@@ -80,15 +81,15 @@ TYPED_TEST(Activations, GeluOfNoNumberIsNoneAndOfALargeOneItself) {
 
 TYPED_TEST(Activations, GatedSilu) {
   using T = TypeParam;
-  const std::vector<std::pair<int, int>> cases{{1, 1}, {3, 7}, {9, 24}, {17, 64}};
   for (const bool gate_first : {false, true}) {
-    for_each_case(cases, [&](Stream& stream, const std::pair<int, int>& c) {
-      const GatedSiluShape shape{c.first, c.second, gate_first};
-      const size_t count = size_t(c.first) * c.second;
+    for_each_case(cases::gated_silu_shapes(), [&](Stream& stream, GatedSiluShape shape) {
+      shape.gate_first = gate_first;
+      const int c = shape.c;
+      const size_t count = size_t(shape.rows) * c;
       const Values x = stored<T>(random_values(2 * count, 3, 2.0)), dy = stored<T>(random_values(count, 4));
       Values want(count), want_dx(2 * count);
       for (size_t i = 0; i < count; ++i) {
-        const size_t first = i / c.second * 2 * c.second + i % c.second, second = first + c.second;
+        const size_t first = i / c * 2 * c + i % c, second = first + c;
         const size_t a = gate_first ? second : first, b = gate_first ? first : second;
         want[i] = x[a] * ref::silu(x[b]);
         want_dx[a] = dy[i] * ref::silu(x[b]), want_dx[b] = dy[i] * x[a] * ref::silu_derivative(x[b]);
@@ -98,8 +99,7 @@ TYPED_TEST(Activations, GatedSilu) {
       expect_close("y", y.values(), want, kRound<T> + 10 * u, 0);
       // The derivative is a sum of two terms of at most 1 and |x| / 4.
       Values size = absolute(want_dx);
-      for (size_t i = 0; i < size.size(); ++i)
-        size[i] += std::fabs(dy[i / (2 * c.second) * c.second + i % c.second]) * 8;
+      for (size_t i = 0; i < size.size(); ++i) size[i] += std::fabs(dy[i / (2 * c) * c + i % c]) * 8;
       expect_set_and_added<T>(stream, "dx", want_dx, kRound<T>, 12 * u, size, [&](DeviceArray<T>& dx, Write write) {
         gated_silu_backward(stream, dx.data(), write, device_dy.data(), device_x.data(), shape);
       });

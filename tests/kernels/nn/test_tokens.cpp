@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What transformers do to tokens beside norms and products: gated residual sums, rotary embedding, patches, an added
 // table. u is one fp32 rounding; a result stored in T adds one rounding of T.
-#include "kernels/nn/context.h"
-#include "kernels/nn/gate.h"
-#include "kernels/nn/patches.h"
-#include "kernels/nn/rope.h"
+#include "tests/cases/tokens.h"
 #include "tests/kernels/op_test.h"
 
 namespace ito::test {
@@ -18,8 +15,7 @@ TYPED_TEST_SUITE(Tokens, StorageTypes);
 
 TYPED_TEST(Tokens, GatedSumAndItsGradients) {
   using T = TypeParam;
-  const std::vector<GateShape> cases{{1, 1, 1, 1}, {3, 5, 7, 9}, {2, 70, 24, 28}, {2, 9, 64, 64}, {1, 600, 33, 33}};
-  for_each_case(cases, [](Stream& stream, const GateShape& s) {
+  for_each_case(cases::gate_shapes(), [](Stream& stream, const GateShape& s) {
     const size_t count = size_t(s.n) * s.rows * s.c;
     const Values residual = stored<T>(random_values(count, 1)), y = stored<T>(random_values(count, 2)),
                  dout = stored<T>(random_values(count, 3)), gate = stored<float>(random_values(s.n * s.stride, 4));
@@ -71,8 +67,7 @@ TYPED_TEST(Tokens, AGatesGradientDoesNotDependOnTheOthers) {
 
 TYPED_TEST(Tokens, RopeTurnsPairsAndBack) {
   using T = TypeParam;
-  const std::vector<RopeShape> cases{{1, 1, 1, 2}, {2, 5, 3, 6}, {2, 9, 2, 24}, {3, 4, 2, 64}};
-  for_each_case(cases, [](Stream& stream, const RopeShape& s) {
+  for_each_case(cases::rope_shapes(), [](Stream& stream, const RopeShape& s) {
     const int c = s.heads * s.head_dim;
     const size_t count = size_t(s.n) * s.tokens * c;
     const Values x = stored<T>(random_values(count, 1)),
@@ -100,9 +95,7 @@ TYPED_TEST(Tokens, RopeTurnsPairsAndBack) {
 
 TYPED_TEST(Tokens, PatchesAreCopiesThereAndBack) {
   using T = TypeParam;
-  const std::vector<PatchShape> cases{
-      {1, 1, 1, 1, 1}, {2, 4, 6, 3, 2}, {2, 6, 3, 5, 3}, {1, 8, 16, 4, 2}, {1, 8, 8, 16, 4}};
-  for_each_case(cases, [](Stream& stream, const PatchShape& s) {
+  for_each_case(cases::patch_shapes(), [](Stream& stream, const PatchShape& s) {
     const size_t count = size_t(s.n) * s.h * s.w * s.c;
     const Values image = stored<T>(random_values(count, 1)), old = stored<T>(random_values(count, 2));
     Values tokens(count), sum_image(count), sum_tokens(count);
@@ -132,22 +125,21 @@ TYPED_TEST(Tokens, PatchesAreCopiesThereAndBack) {
 
 TYPED_TEST(Tokens, ATableForEveryImage) {
   using T = TypeParam;
-  for (const int row : {1, 7, 72, 4096 + 64, 9000}) {
-    Stream stream;
-    const Values x = stored<T>(random_values(size_t(3) * row, 1)), table = stored<float>(random_values(row, 2));
+  for_each_case(cases::placed_tokens(), [](Stream& stream, const cases::Rows& p) {
+    const int row = p.hw * p.c;
+    const Values x = stored<T>(random_values(size_t(p.n) * row, 1)), table = stored<float>(random_values(row, 2));
     Values want(x.size());
     for (size_t i = 0; i < x.size(); ++i) want[i] = x[i] + table[i % row];
     DeviceArray<T> y(stream, x);
     DeviceArray<float> device_table(stream, table);
-    add_table(stream, y.data(), y.data(), device_table, 3, row);
+    add_table(stream, y.data(), y.data(), device_table, p.n, row);
     expect_close("sum", y.values(), want, kRound<T> + u, 0);
-  }
+  });
 }
 
 TYPED_TEST(Tokens, OfAContextInFront) {
   using T = TypeParam;
-  const std::vector<ContextShape> cases{{1, 1, 1, 1}, {3, 2, 5, 7}, {2, 70, 3, 24}, {2, 3, 9, 64}};
-  for_each_case(cases, [](Stream& stream, const ContextShape& s) {
+  for_each_case(cases::context_shapes(), [](Stream& stream, const ContextShape& s) {
     const int all = s.before + s.tokens;
     const size_t count = size_t(s.n) * all * s.c;
     const auto numbers = [&](size_t tokens, uint64_t seed) {

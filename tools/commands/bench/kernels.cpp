@@ -18,7 +18,8 @@ namespace {
 // Every family's.
 std::vector<BenchedOp> benched_ops() {
   std::vector<BenchedOp> ops;
-  for (const auto family : {convolutional_ops}) ops.insert(ops.end(), family().begin(), family().end());
+  for (const auto family : {convolutional_ops, transformer_ops})
+    ops.insert(ops.end(), family().begin(), family().end());
   return ops;
 }
 constexpr const char* kGemm = "gemm";  // no op: a product that attention is made of

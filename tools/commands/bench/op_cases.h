@@ -25,6 +25,7 @@ struct BenchedOp {
 };
 
 std::span<const BenchedOp> convolutional_ops();
+std::span<const BenchedOp> transformer_ops();
 
 inline Value differentiable(Program& p, const char* name, int h, int w, int c, DType type) {
   return p.input(name, h, w, c, type, true);
