@@ -27,8 +27,8 @@ def read_images(path):
 
 
 def make_batch(images, batch, alpha_bar):
-    """Random images x0, steps t, noise and the noised x_t."""
-    x0 = images[torch.randint(len(images), (batch,))].float().unsqueeze(1) / 127.5 - 1
+    """Random images x0 of images (N, H, W) or (N, C, H, W), steps t, noise and the noised x_t."""
+    x0 = images[torch.randint(len(images), (batch,))].float().reshape(batch, -1, *images.shape[-2:]) / 127.5 - 1
     t = torch.randint(len(alpha_bar), (batch,))
     noise = torch.randn_like(x0)
     a = alpha_bar[t].reshape(-1, 1, 1, 1)

@@ -147,6 +147,23 @@ TEST(BenchCommand, TakesTurnsWithAPeer) {
             std::string::npos);
 }
 
+// A peer is told the network itself, at the size that ours has, whatever its architecture.
+TEST(BenchCommand, TellsThePeerTheNetwork) {
+  const TempFolder folder;
+  const std::string peer = folder.write("peer.py",
+                                        "import json, sys\nfor line in sys.stdin:\n"
+                                        "    told = {'config': json.loads(sys.argv[1]), 'more': sys.argv[2:]}\n"
+                                        "    print(json.dumps(dict(told, seconds=1)), flush=True)\n");
+  for (const std::string model : {"jit-tiny", "demo"}) {
+    const Json all = bench_json({"sample", "--model", model, "--size", "8", "--batch", "1", "--repetitions", "1",
+                                 "--precision", "bf16", "--against", "pytorch", "--peer-script", peer});
+    const Json& told = all.at("pytorch").at("answer");
+    EXPECT_EQ(told.at("config").at("_class_name"), model == "demo" ? "UNet2DModel" : "JiTTransformer2DModel");
+    EXPECT_EQ(told.at("config").at("sample_size"), 8);
+    EXPECT_EQ(told.at("more"), Json({"--precision", "bf16"}));
+  }
+}
+
 TEST(BenchCommand, StepsOfTrainingAndSampling) {
   for (const char* what : {"train", "sample"}) {
     const Json line = bench_json({what, "--batch", "2", "--repetitions", "3", "--largest", "64"});

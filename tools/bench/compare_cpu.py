@@ -3,11 +3,13 @@
 """Times our CPU engine against PyTorch, one repetition of each in turn, and prints a Markdown table.
 
   compare_cpu.py [--peer-python PATH] [--precision fp32|bf16] [--what "train 64,sample 1,sample 16,sample 64"]
-                 [--repetitions 20] [--ours "build/ito bench --serve"] [--peer "python3 tools/bench/peer_torch_cpu.py"]
+                 [--model CONFIG] [--repetitions 20] [--ours "build/ito bench --serve"]
+                 [--peer "python3 tools/bench/peer_torch_cpu.py"]
 
---peer-python is the Python whose PyTorch is to be the peer, of a virtual environment for example. Both sides speak the line protocol of peer_torch_cpu.py. Each case is warmed up, then timed A-B-A-B...; the table
-has medians with min and max, and the ratio peer/ours as the median of the pairs with its quartiles. Seconds per
-command become images per second (or image steps per second) by the batch size.
+--peer-python is the Python whose PyTorch is to be the peer, of a virtual environment for example; --model is the path of
+a config.json, which both sides run in place of the demo. Both sides speak the line protocol of peer_torch_cpu.py. Each
+case is warmed up, then timed A-B-A-B...; the table has medians with min and max, and the ratio peer/ours as the median of
+the pairs with its quartiles. Seconds per command become images per second (or image steps per second) by the batch size.
 """
 import argparse
 import json
@@ -63,6 +65,7 @@ def main():
     parser.add_argument("--ours", default="build/ito bench --serve")
     parser.add_argument("--peer-python", default=sys.executable)
     parser.add_argument("--peer", help="in place of peer_torch_cpu.py under --peer-python")
+    parser.add_argument("--model", help="a config.json; the demo without one")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--what", default="train 64,sample 1,sample 16,sample 64")
     parser.add_argument("--repetitions", type=int, default=20)
@@ -72,8 +75,11 @@ def main():
     env = dict(os.environ, OMP_NUM_THREADS=str(args.threads))
     peer_env = {name: value for name, value in env.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     peer = args.peer or f"{shlex.quote(args.peer_python)} {shlex.quote(HERE)}/peer_torch_cpu.py"
+    ours = args.ours
+    if args.model:
+        ours, peer = f"{ours} --model {shlex.quote(args.model)}", f"{peer} {shlex.quote(args.model)}"
     ours, peer = (Server(f"{command} --precision {args.precision}", environment)
-                  for command, environment in ((args.ours, env), (peer, peer_env)))
+                  for command, environment in ((ours, env), (peer, peer_env)))
     print(f"{processor()}; {args.precision}; {args.threads} threads a side; {args.repetitions} repetitions of each, "
           f"alternating; load average before {os.getloadavg()[0]:.2f}\n")
     print("| case | ours ms (min to max) | PyTorch ms (min to max) | ours img/s | PyTorch img/s | ratio (quartiles) "

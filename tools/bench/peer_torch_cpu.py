@@ -4,15 +4,17 @@
 
   peer_torch_cpu.py [CONFIG] [--precision fp32|bf16] [--variants eager,compile]
 
+CONFIG is a config.json of ours, or its text: a UNet (tests/parity/unet_reference.py), a DiT or a JiT
+(peer_transformers.py).
 Commands: `train B` (one training step at batch B), `sample B` (one DDPM reverse step at batch B), `sample-ddim B`,
 `quit`. Each runs ONE timed repetition and answers one JSON line {"what", "layout", "variant", "seconds"}.
 The first command of a kind makes every candidate, times them in turn and keeps the fastest for good: the peer's best
-counts. Candidates are both memory layouts, each eager and compiled by torch.compile (for sampling with the weights
-frozen); a PyTorch from before torch.compile has TorchScript in its place. bf16 is autocast over fp32 weights, and for
+counts. Candidates are both memory layouts of a UNet's images (tokens have one), each eager and compiled by torch.compile (for
+sampling with the weights frozen); a PyTorch from before torch.compile has TorchScript in its place. bf16 is autocast over fp32 weights, and for
 sampling a network of bf16 weights as well.
 
-A training step: batch gathered from memory, noise, q-sample, forward, backward, gradients clipped to norm 1, AdamW,
-EMA; the last three over lists of tensors, fused where this PyTorch has that.
+A training step: batch gathered from memory, noise, q-sample, forward, squared error of the noise, backward, gradients
+clipped to norm 1, AdamW, EMA; the last three over lists of tensors, fused where this PyTorch has that.
 A reverse step: the network, x0 from eps, clip to [-1, 1], the DDPM or DDIM update.
 """
 import argparse
@@ -30,17 +32,29 @@ if any(pin in os.environ for pin in PINS):
               {name: value for name, value in os.environ.items() if name not in PINS})
 
 THREADS = int(os.environ.setdefault("OMP_NUM_THREADS", "2"))
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "parity"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "..", "tests", "parity")]
 
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
+from peer_config import image_shape, is_transformer, labels_of, numbers_of, read_config  # noqa: E402
+from peer_transformers import transformer_of  # noqa: E402
 from train_reference import linear_alpha_bar, make_batch, update_ema  # noqa: E402
 from unet_reference import UNet2DModel, demo_config  # noqa: E402
 
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 ALPHA_BAR = linear_alpha_bar()
 STEP = 500  # the reverse step that is timed; all cost the same
+DATA_BYTES = 64 << 20  # of images that batches are gathered from, at most
+
+
+def make_network(config):
+    return transformer_of(config) or UNet2DModel(**config)
+
+
+def layouts_of(config):
+    return {"tokens": torch.contiguous_format} if is_transformer(config) else LAYOUTS
 
 
 def arithmetic(precision):
@@ -58,9 +72,10 @@ def make_optimizer(model):
 
 def make_train(config, batch, layout, variant, precision):
     """A function that takes one training step."""
-    size = config["sample_size"]
-    images = torch.randint(0, 256, (8192, size, size), dtype=torch.uint8)
-    model = UNet2DModel(**config).to(memory_format=layout)
+    count = max(batch, min(8192, DATA_BYTES // numbers_of(config)))
+    images = torch.randint(0, 256, (count, *image_shape(config)), dtype=torch.uint8)
+    labels = labels_of(config, batch)
+    model = make_network(config).to(memory_format=layout)
     ema = copy.deepcopy(model)
     optimizer = make_optimizer(model)
     weights, averages = list(model.parameters()), list(ema.parameters())
@@ -68,7 +83,7 @@ def make_train(config, batch, layout, variant, precision):
 
     def loss_of(x_t, t, noise):
         with arithmetic(precision):
-            return F.mse_loss(model(x_t, t).float(), noise)
+            return F.mse_loss(model(x_t, t, *labels).float(), noise)
 
     if variant == "compile":
         loss_of = torch.compile(loss_of)
@@ -91,22 +106,22 @@ def make_train(config, batch, layout, variant, precision):
 
 def make_sample(config, batch, layout, variant, precision, ddim):
     """A function that takes one reverse step. The state is fp32, whatever the network's arithmetic."""
-    size = config["sample_size"]
-    model = UNet2DModel(**config).to(memory_format=layout).eval()
+    labels = labels_of(config, batch)
+    model = make_network(config).to(memory_format=layout).eval()
     if precision == "bf16 weights":
         model = model.bfloat16()
-    x = torch.randn(batch, config["in_channels"], size, size).contiguous(memory_format=layout)
+    x = torch.randn(batch, *image_shape(config)).contiguous(memory_format=layout)
     t = torch.full((batch,), STEP)
     if variant in ("freeze", "optimize_for_inference"):
         with torch.no_grad():
-            traced = torch.jit.trace(model, (x, t))
+            traced = torch.jit.trace(model, (x, t, *labels))
             model = torch.jit.freeze(traced) if variant == "freeze" else torch.jit.optimize_for_inference(traced)
     a, a_prev = ALPHA_BAR[STEP].item(), ALPHA_BAR[STEP - 1].item()
     alpha, beta = a / a_prev, 1 - a / a_prev
 
     def update(x, t, z):
         with arithmetic(precision):
-            eps = model(x.to(model_type), t).float()
+            eps = model(x.to(model_type), t, *labels).float()
         x0 = ((x - (1 - a) ** 0.5 * eps) / a ** 0.5).clamp(-1, 1)
         if ddim:
             return a_prev ** 0.5 * x0 + (1 - a_prev) ** 0.5 * eps
@@ -136,7 +151,7 @@ def choose(config, what, batch, variants, precision):
     if what != "train" and not hasattr(torch, "compile"):
         variants = ["eager", "freeze", "optimize_for_inference"] if precision == "fp32" else ["eager"]
     candidates = []
-    for layout, memory_format in LAYOUTS.items():
+    for layout, memory_format in layouts_of(config).items():
         for variant in variants:
             for kind in precisions:
                 name = variant if kind == "fp32" else f"{variant} {kind}"
@@ -160,16 +175,13 @@ def choose(config, what, batch, variants, precision):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config", nargs="?", help="our side's unet/config.json; the demo's network without one")
+    parser.add_argument("config", nargs="?", help="our side's config.json, or its text; the demo's without one")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--variants", default="eager,compile" if hasattr(torch, "compile") else "eager")
     args = parser.parse_args()
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    config = demo_config()
-    if args.config:
-        with open(args.config) as file:
-            config.update(json.load(file))
+    config = read_config(args.config) if args.config else demo_config()
     print(f"PyTorch {torch.__version__}, {args.precision}", file=sys.stderr)
     chosen = {}
     for line in sys.stdin:

@@ -14,6 +14,8 @@ torch.compile, then the whole step in one CUDA graph; `autotune`, the same with 
 minutes. Memory is channels_last, attention is the fused one where PyTorch
 has it, AdamW is fused. In bf16 training keeps fp32 masters (autocast), as ours does; sampling has a bf16 network.
 
+CONFIG is a config.json of ours, or its text: a UNet, or a DiT or JiT (peer_transformers.py).
+
 A training step: the batch from page-locked memory, noise, q-sample, forward, backward, clip to norm 1, AdamW, EMA.
 A reverse step: the network, x0 from eps, clip to [-1, 1], the DDPM update with its noise.
 """
@@ -32,6 +34,7 @@ import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 import unet_reference  # noqa: E402
+from peer_config import image_shape, is_transformer, labels_of, read_config  # noqa: E402
 
 STEPS = 1000
 # Steps of a repetition; ito bench has the same.
@@ -71,20 +74,35 @@ class FusedAttention(unet_reference.Attention):
         return h if self.scale == 1 else h / self.scale
 
 
-def make_network(name, device):
-    config = unet_reference.demo_config() if name == "demo" else unet_reference.complete_config(DDPM_CIFAR10)
+def make_unet(config):
     network = unet_reference.UNet2DModel(**config)
-    network.time_proj = Sinusoid(config["block_out_channels"][0], config)
+    if network.cfg["time_embedding_type"] == "positional":
+        network.time_proj = Sinusoid(network.cfg["block_out_channels"][0], network.cfg)
     if hasattr(F, "scaled_dot_product_attention"):
         for module in network.modules():
             if type(module) is unet_reference.Attention:
                 module.__class__ = FusedAttention
-    return config, network.to(device).to(memory_format=torch.channels_last)
+    return network
+
+
+def make_network(config, device):
+    if is_transformer(config):
+        from peer_transformers import transformer_of  # which a pack for another machine leaves out
+        network = transformer_of(config, device)
+    else:
+        network = make_unet(config)
+    return network.to(device).to(memory_format=torch.channels_last)
+
+
+def config_of(args):
+    if args.config:
+        return read_config(args.config)
+    return unet_reference.demo_config() if args.model == "demo" else unet_reference.complete_config(DDPM_CIFAR10)
 
 
 class Peer:
     def __init__(self, args):
-        self.args, self.device = args, args.device
+        self.args, self.device, self.config = args, args.device, config_of(args)
         self.alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, STEPS), 0).to(self.device)
         self.ready = {}
 
@@ -92,10 +110,8 @@ class Peer:
     def on_gpu(self):
         return self.device == "cuda"
 
-    def images(self, config, batch):
-        size = config["sample_size"]
-        shape = (batch, config["in_channels"], size, size)
-        return torch.rand(shape).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
+    def images(self, batch):
+        return torch.rand(batch, *image_shape(self.config)).mul(2).sub(1).contiguous(memory_format=torch.channels_last)
 
     def compiled(self, function):
         if self.args.variant not in ("compile", "autotune"):
@@ -103,18 +119,18 @@ class Peer:
         return torch.compile(function, mode="max-autotune-no-cudagraphs" if self.args.variant == "autotune" else None)
 
     def train_step(self, batch):
-        config, network = make_network(self.args.model, self.device)
+        network, labels = make_network(self.config, self.device), labels_of(self.config, batch, self.device)
         ema = copy.deepcopy(network).requires_grad_(False)
         parameters, averages = list(network.parameters()), list(ema.parameters())
         options = dict(fused=True, capturable=self.args.variant != "eager") if self.on_gpu else {}
         optimizer = torch.optim.AdamW(parameters, 1e-4, betas=(0.95, 0.999), weight_decay=1e-6, **options)
-        source = self.images(config, batch)
+        source = self.images(batch)
         source = source.pin_memory() if self.on_gpu else source
         x0 = torch.empty_like(source, device=self.device)
 
         def loss_of(x_t, t, noise):
             with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.args.precision == "bf16"):
-                prediction = network(x_t, t)
+                prediction = network(x_t, t, *labels)
             return F.mse_loss(prediction.float(), noise)
 
         loss_function = self.compiled(loss_of)
@@ -135,18 +151,18 @@ class Peer:
         return step
 
     def sample_step(self, batch):
-        config, network = make_network(self.args.model, self.device)
+        network, labels = make_network(self.config, self.device), labels_of(self.config, batch, self.device)
         network.eval().requires_grad_(False)
         dtype = torch.bfloat16 if self.args.precision == "bf16" else torch.float32
         network = self.compiled(network.to(dtype))
-        x = self.images(config, batch).to(self.device)
+        x = self.images(batch).to(self.device)
         t = torch.full((batch,), STEPS // 2, device=self.device)
         a, before = self.alpha_bar[STEPS // 2].item(), self.alpha_bar[STEPS // 2 - 1].item()
         alpha, beta = a / before, 1 - a / before
 
         def step():
             with torch.no_grad():
-                eps = network(x.to(dtype), t).float()
+                eps = network(x.to(dtype), t, *labels).float()
                 x0 = ((x - (1 - a) ** 0.5 * eps) / a ** 0.5).clamp_(-1, 1)
                 mean = before ** 0.5 * beta / (1 - a) * x0 + alpha ** 0.5 * (1 - before) / (1 - a) * x
                 x.copy_(mean + (beta * (1 - before) / (1 - a)) ** 0.5 * torch.randn_like(x))
@@ -197,6 +213,7 @@ class Peer:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config", nargs="?", help="our side's config.json, or its text; --model's without one")
     parser.add_argument("--model", default="ddpm-cifar10", choices=["demo", "ddpm-cifar10"])
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
     parser.add_argument("--variant", default="eager", choices=["eager", "graph", "compile", "autotune"])

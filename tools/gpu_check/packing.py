@@ -17,7 +17,8 @@ LIMIT = 60 << 20  # bytes
 # libc's own libraries, and the loader: all that the programs may need.
 SYSTEM = {"libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "ld-linux-x86-64.so.2"}
 ARCHITECTURES = {"sm_80", "sm_90a"}
-PEER = ["tools/bench/peer_torch_gpu.py", "tests/parity/unet_reference.py", "tests/parity/safetensors_io.py"]
+PEER = ["tools/bench/peer_torch_gpu.py", "tools/bench/peer_config.py", "tests/parity/unet_reference.py",
+        "tests/parity/safetensors_io.py"]
 RANKS = "ito-mpi.so"  # which a program opens beside itself where it is one of several ranks
 MPI = {"libmpi.so.40"}  # what that may need besides: Open MPI's, of the other machine
 BUILT = ["ito-cuda", "tests.cuda", "ito-cpu"]

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "models/model.h"
 #include "tools/commands/bench/data.h"
 #include "tools/commands/bench/models.h"
 #include "tools/commands/bench/timing.h"
@@ -95,6 +96,12 @@ std::string script_of(const BenchOptions& o) {
                   name, " of the sources, with --peer-script");
 }
 
+// Of the network that we run, at the size that we run it at.
+Json config_of(const BenchOptions& o) {
+  const Configured configured = model_of(o.model).configured;
+  return o.size ? configured.config_for(o.size, o.size) : configured.config;
+}
+
 }  // namespace
 
 void check_against(const BenchOptions& o) {
@@ -111,14 +118,11 @@ void measure_against(const BenchOptions& o) {
   std::optional<ModelBench> model;
   std::optional<DataBench> data;
   const auto ours_once = [&] { return data ? data->run() : model->run(o.what, o.batch); };
-  // The peer for GPUs knows models and precisions by our names; the one for CPUs runs the demo, or a config.json.
   if (o.what == "data")
     command.insert(command.end(), {"--data", o.peer_data.empty() ? o.data : o.peer_data, "--size",
                                    std::to_string(o.size), "--threads", std::to_string(loading_threads(o.threads))});
-  else if (script.find("_gpu") != std::string::npos)
-    command.insert(command.end(), {"--model", o.model, "--precision", o.precision});
-  else if (o.model != "demo")
-    command.push_back(o.model);
+  else
+    command.insert(command.end(), {config_of(o).dump(), "--precision", o.precision});
   Peer peer(command);
   if (o.what == "data")
     data.emplace(o);
