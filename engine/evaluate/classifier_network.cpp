@@ -43,10 +43,10 @@ ClassifierValues append_classifier(Program& program, const ImageShape& image, in
   x = norm_and_silu(program, "last.norm", x);
   Conv2dOptions all;  // of the pixels, padded to a square
   all.k = kClassifierFeatures;
-  all.kernel = side();
+  all.r = all.s = side();
   all.pad_top = all.pad_left = 0;
-  all.pad_bottom = all.kernel - program.info(x).h;
-  all.pad_right = all.kernel - program.info(x).w;
+  all.pad_bottom = all.r - program.info(x).h;
+  all.pad_right = all.s - program.info(x).w;
   v.features = silu(program, "features", conv2d(program, "last.conv", x, all));
   v.logits = linear_rows(program, "classes", v.features, classes, false);
   return v;

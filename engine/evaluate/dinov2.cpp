@@ -111,7 +111,7 @@ Values append_dinov2(Program& p, const Shape& s, const std::vector<float>& table
   v.image = p.input("image", kSide, kSide, 3, DType::F32);
   v.nothing = p.input("nothing", 1, 1, s.width, DType::F32);
   Conv2dOptions embed = pointwise_options(s.width, false);
-  embed.kernel = embed.stride = s.patch;
+  embed.r = embed.s = embed.stride = s.patch;
   Value x = add_table(p, "positions", conv2d(p, "patch", v.image, embed), table);
   x = add_context(p, "first", x, v.nothing, 1);
   for (int i = 0; i < s.layers; ++i) {

@@ -86,7 +86,7 @@ class Conv2dOp : public Op {
 Conv2dOptions pointwise_options(int k, bool linear) {
   Conv2dOptions options;
   options.k = k;
-  options.kernel = 1;
+  options.r = options.s = 1;
   options.pad_top = options.pad_left = options.pad_bottom = options.pad_right = 0;
   options.linear = linear;
   return options;
@@ -99,7 +99,8 @@ Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOpt
   shape.w = in.w;
   shape.c = in.c;
   shape.k = options.k;
-  shape.r = shape.s = options.kernel;
+  shape.r = options.r;
+  shape.s = options.s;
   shape.stride = options.stride;
   shape.pad_top = options.pad_top;
   shape.pad_left = options.pad_left;

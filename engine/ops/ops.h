@@ -22,8 +22,8 @@ struct Start {
 };
 
 struct Conv2dOptions {
-  int k = 0;  // output channels
-  int kernel = 3, stride = 1;
+  int k = 0;                     // output channels
+  int r = 3, s = 3, stride = 1;  // rows and columns of a filter
   int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
   Value residual = {};  // added to the result
   float scale = 1.0f;   // multiplies the sum
@@ -31,7 +31,7 @@ struct Conv2dOptions {
   bool bias = true;
   Start start = {};
 };
-Conv2dOptions pointwise_options(int k, bool linear);  // kernel 1, no padding
+Conv2dOptions pointwise_options(int k, bool linear);  // 1x1 filters, no padding
 
 // y = scale * (conv(x) + bias + residual). Parameters name.weight, name.bias (but for the last where there is none).
 Value conv2d(Program& program, const std::string& name, Value x, const Conv2dOptions& options);

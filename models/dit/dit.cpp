@@ -83,7 +83,7 @@ Value append_dit(Program& program, const DiTConfig& config, const NetworkInputs&
   context.time = sinusoidal_features(program, "time_proj", inputs.timestep, kTimeFeatures, 1.0f, true);
 
   Conv2dOptions embed = pointwise_options(width, false);
-  embed.kernel = embed.stride = patch;
+  embed.r = embed.s = embed.stride = patch;
   embed.start = Initial::Xavier;
   Value x = conv2d(program, "pos_embed.proj", inputs.sample, embed);
   const int base = config.sample_size / patch;

@@ -110,7 +110,7 @@ Value append_jit(Program& program, const JiTConfig& config, const NetworkInputs&
   }
 
   Conv2dOptions embed = pointwise_options(config.bottleneck_dim, false);
-  embed.kernel = embed.stride = patch;
+  embed.r = embed.s = embed.stride = patch;
   embed.bias = false;
   embed.start = Initial::Xavier;
   Value x = conv2d(program, "x_embedder.proj1", own.z, embed);

@@ -32,6 +32,8 @@ const Case kSmall[] = {
     {{6, 6, 4, 4, 3, 3, 1, 0, 0, 0, 0}, "no padding"},
     {{7, 6, 18, 3, 2, 3, 2, 1, 2, 0, 1}, "2x3 filters, every padding another"},
     {{6, 7, 32, 3, 3, 3, 1, 0, 1, 2, 1}, "32 to 3, paddings above and below"},
+    {{5, 9, 16, 24, 1, 7, 1, 0, 3, 0, 3}, "1x7"},
+    {{9, 5, 24, 16, 7, 1, 1, 3, 0, 3, 0}, "7x1"},
 };
 const Case kLarge[] = {
     {{16, 16, 64, 64, 3, 3, 1, 1, 1, 1, 1}, "bands"},

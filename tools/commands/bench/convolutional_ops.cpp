@@ -16,9 +16,8 @@ namespace {
 std::vector<OpCase> conv_ops(int n) {
   std::vector<OpCase> ops;
   for (const auto& [s, images] : joined(cases::conv_cases(), cases::model_conv_cases(n))) {
-    if (s.r != s.s || s.pad_top != s.pad_left || s.pad_bottom != s.pad_right) continue;  // no op has these
     Conv2dOptions options;
-    options.k = s.k, options.kernel = s.r, options.stride = s.stride;
+    options.k = s.k, options.r = s.r, options.s = s.s, options.stride = s.stride;
     options.pad_top = s.pad_top, options.pad_left = s.pad_left;
     options.pad_bottom = s.pad_bottom, options.pad_right = s.pad_right;
     ops.push_back({images, join_text(s.h, "x", s.w, "x", s.c, " to ", s.k, ", ", s.r, "x", s.s, " stride ", s.stride),
