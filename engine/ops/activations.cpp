@@ -1,11 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// GELU and SwiGLU. Both save x.
+// ReLU, GELU and SwiGLU. All save x.
 #include "kernels/nn/activations.h"
 
 #include "engine/ops/ops.h"
 
 namespace ito {
 namespace {
+
+class ReluOp : public Op {
+ public:
+  explicit ReluOp(int64_t count) : count_(count) {}
+  const char* kind() const override { return "relu"; }
+  void forward(Stream& stream, const OpData& data) override { relu_forward(stream, data.out(0), data.in(0), count_); }
+  void backward(Stream& stream, const OpData& data) override {
+    if (DataRef dx = data.din(0)) relu_backward(stream, dx, data.din_write(0), data.dout(0), data.in(0), count_);
+  }
+
+ private:
+  int64_t count_;
+};
 
 class GeluOp : public Op {
  public:
@@ -39,6 +52,11 @@ class GatedSiluOp : public Op {
 };
 
 }  // namespace
+
+Value relu(Program& program, const std::string& name, Value x) {
+  const ValueInfo in = program.info(x);
+  return program.add(std::make_unique<ReluOp>(in.count()), {name, {x}, in, {x}});
+}
 
 Value gelu(Program& program, const std::string& name, Value x, Gelu form) {
   const ValueInfo in = program.info(x);

@@ -85,6 +85,15 @@ Value dropout(Program& program, const std::string& name, Value x, float p, uint3
 Value concat_channels(Program& program, const std::string& name, Value a, Value b);
 Value upsample_nearest(Program& program, const std::string& name, Value x);  // to twice the size
 Value average_pool(Program& program, const std::string& name, Value x);      // 2x2, to half the size
+
+// Of size x size windows, `stride` apart, that begin `pad` pixels outside the image; only its own pixels count.
+struct WindowOptions {
+  int size = 3, stride = 1, pad = 0;
+};
+// For inference: a window's gradient is not computed, and an x that wants one is refused.
+Value window_max(Program& program, const std::string& name, Value x, const WindowOptions& options);
+Value window_mean(Program& program, const std::string& name, Value x, const WindowOptions& options);
+
 // The same two through the filter (1, 3, 3, 1) of both axes; even sizes to go down from.
 Value fir_upsample(Program& program, const std::string& name, Value x);
 Value fir_downsample(Program& program, const std::string& name, Value x);
@@ -103,6 +112,7 @@ Value layer_norm(Program& program, const std::string& name, Value x, const Layer
 // residual + gate y, the gate as many numbers of an image's rows (N, W) from gate_at on as y has channels.
 Value gated_sum(Program& program, const std::string& name, Value residual, Value y, Value rows, int gate_at);
 
+Value relu(Program& program, const std::string& name, Value x);
 Value gelu(Program& program, const std::string& name, Value x, Gelu form);
 // x = [a, b] by channels, or [b, a]: a silu(b), of half the channels.
 Value gated_silu(Program& program, const std::string& name, Value x, bool gate_first);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// GELU in both forms, and SwiGLU; formulas in activations.h.
+// ReLU, GELU in both forms, and SwiGLU; formulas in activations.h.
 // Phi(-|x|) = exp(-x^2 / 2) t P(t) with t = 1 / (1 + |x| / 4): what is left beside the exponential is smooth in t, and
 // P of degree 8 is within 6e-8 of it, relatively, for |x| up to 14 (fitted here, reweighted least squares at Chebyshev
 // points); beyond that both the tail and its density are below 1e-40. The tanh form is x sigmoid(2u), the same number.
 // Elements: map.cuh. Gated: a block walks kRowsPerBlock rows and spreads over packs of channels, so that nothing
-// divides. Bytes: gelu 2 s forward and 3 s backward an element, gated 3 s and 5 s an element of y; + 1 or 2 s added.
-// Refused: the derivative kept from the forward, which is a tensor more to write and to read.
+// divides. Bytes: relu and gelu 2 s forward and 3 s backward an element, gated 3 s and 5 s an element of y; + 1 or 2 s
+// added. Refused: the derivative kept from the forward, which is a tensor more to write and to read.
 #include "kernels/nn/activations.h"
 
 #include "dialect.h"
@@ -39,6 +39,12 @@ struct NormalTail {
 DEVICE float unless_nan(float value, float x) {
   return x == x ? value : x;
 }
+
+struct Relu {
+  static constexpr int kOperands = 1;
+  DEVICE float operator()(float x) const { return x < 0.0f ? 0.0f : x; }
+  static DEVICE float slope(float x) { return unless_nan(x > 0.0f ? 1.0f : 0.0f, x); }
+};
 
 struct GeluErf {
   static constexpr int kOperands = 1;
@@ -128,6 +134,33 @@ KERNEL void gated_silu_backward_kernel(T* dx, const T* dy, const T* x, GatedSilu
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+void relu_forward(Stream& stream, DataRef y, ConstDataRef x, int64_t count) {
+  check_count("relu_forward", count);
+  check_same_type("relu_forward", y.type, x.type);
+  by_type(y.type, [&](auto tag) {
+    using T = decltype(tag);
+    map("relu_forward", stream, count, Relu{}, y.as<T>(), x.as<T>());
+  });
+}
+
+template <class F, class T>
+static void map_slopes(const char* name, Stream& stream, T* dx, Write write, const T* dy, const T* x, int64_t count) {
+  if (write == Write::Add)
+    map(name, stream, count, SlopeOnto<F>{}, dx, dy, x, dx);
+  else
+    map(name, stream, count, Slope<F>{}, dx, dy, x);
+}
+
+void relu_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, ConstDataRef x, int64_t count) {
+  check_count("relu_backward", count);
+  check_same_type("relu_backward", dx.type, dy.type);
+  check_same_type("relu_backward", dx.type, x.type);
+  by_type(dx.type, [&](auto tag) {
+    using T = decltype(tag);
+    map_slopes<Relu>("relu_backward", stream, dx.as<T>(), write, dy.as<T>(), x.as<T>(), count);
+  });
+}
+
 void gelu_forward(Stream& stream, DataRef y, ConstDataRef x, Gelu form, int64_t count) {
   check_count("gelu_forward", count);
   check_same_type("gelu_forward", y.type, x.type);
@@ -140,14 +173,6 @@ void gelu_forward(Stream& stream, DataRef y, ConstDataRef x, Gelu form, int64_t 
   });
 }
 
-template <class F, class T>
-static void gelu_slopes(Stream& stream, T* dx, Write write, const T* dy, const T* x, int64_t count) {
-  if (write == Write::Add)
-    map("gelu_backward", stream, count, SlopeOnto<F>{}, dx, dy, x, dx);
-  else
-    map("gelu_backward", stream, count, Slope<F>{}, dx, dy, x);
-}
-
 void gelu_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, ConstDataRef x, Gelu form, int64_t count) {
   check_count("gelu_backward", count);
   check_same_type("gelu_backward", dx.type, dy.type);
@@ -155,9 +180,9 @@ void gelu_backward(Stream& stream, DataRef dx, Write write, ConstDataRef dy, Con
   by_type(dx.type, [&](auto tag) {
     using T = decltype(tag);
     if (form == Gelu::Tanh)
-      gelu_slopes<GeluTanh>(stream, dx.as<T>(), write, dy.as<T>(), x.as<T>(), count);
+      map_slopes<GeluTanh>("gelu_backward", stream, dx.as<T>(), write, dy.as<T>(), x.as<T>(), count);
     else
-      gelu_slopes<GeluErf>(stream, dx.as<T>(), write, dy.as<T>(), x.as<T>(), count);
+      map_slopes<GeluErf>("gelu_backward", stream, dx.as<T>(), write, dy.as<T>(), x.as<T>(), count);
   });
 }
 

@@ -228,10 +228,22 @@ TEST(OpGradients, TokensInContext) {
   check("context", build, kRows, 2);
 }
 
+TEST(OpGradients, WindowsHaveNone) {
+  for (const auto pool : {window_max, window_mean}) {
+    Program inference({1, Mode::Inference, DType::F32}), gradient({1, Mode::InputGradient, DType::F32});
+    const Value plain = inference.input("x", 5, 7, 3, DType::F32, true);
+    const ValueInfo pooled = inference.info(pool(inference, "pool", plain, {.size = 3, .stride = 2, .pad = 1}));
+    EXPECT_EQ(TensorShape(pooled), (TensorShape{1, 3, 4, 3, DType::F32}));
+    const Value wanting = gradient.input("x", 5, 7, 3, DType::F32, true);
+    EXPECT_THROW(pool(gradient, "pool", wanting, {}), Error);
+  }
+}
+
 TEST(OpGradients, ActivationsPatchesAndTables) {
   const auto build = [](Program& p, const auto& x) {
     const Value patches = patchify(p, "patches", x[0], 2);
-    const Value a = unpatchify(p, "image", gelu(p, "tanh", patches, Gelu::Tanh), 2);
+    const Value positive = relu(p, "relu", patches);
+    const Value a = unpatchify(p, "image", add(p, "both", positive, gelu(p, "tanh", patches, Gelu::Tanh)), 2);
     const Value b =
         add_table(p, "table", gelu(p, "erf", x[1], Gelu::Erf), sine_positions(kSize, kSize, kChannels, 4, 4));
     const Value c =

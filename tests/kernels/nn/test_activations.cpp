@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// GELU in both forms and SwiGLU against fp64. u is one fp32 rounding. Phi(x) is off by 16 u at most, which is what its
-// polynomial, its exponential (of a rounded x^2 / 2, where that matters times Phi's own smallness) and their product
-// come to; the tanh form's sigmoid has 4 and its argument 4, of which |z| sigmoid'(z) is a quarter. A slope is two such
-// terms, of which the second is at most 1.
+// ReLU exactly, GELU in both forms and SwiGLU against fp64. u is one fp32 rounding. Phi(x) is off by 16 u at most,
+// which is what its polynomial, its exponential (of a rounded x^2 / 2, where that matters times Phi's own smallness)
+// and their product come to; the tanh form's sigmoid has 4 and its argument 4, of which |z| sigmoid'(z) is a quarter. A
+// slope is two such terms, of which the second is at most 1.
 #include "kernels/nn/activations.h"
 
 #include "tests/cases/tokens.h"
@@ -44,6 +44,30 @@ class Activations : public ::testing::Test {
   Stream stream;
 };
 TYPED_TEST_SUITE(Activations, StorageTypes);
+
+TYPED_TEST(Activations, ReluAndItsSlope) {
+  using T = TypeParam;
+  const Values x = inputs<T>(), dy = stored<T>(random_values(x.size(), 2));
+  Values want, want_dx;
+  for (size_t i = 0; i < x.size(); ++i) want.push_back(std::max(x[i], 0.0)), want_dx.push_back(x[i] > 0 ? dy[i] : 0);
+  const auto count = static_cast<int64_t>(x.size());
+  DeviceArray<T> device_x(this->stream, x), y(this->stream, x.size()), device_dy(this->stream, dy);
+  relu_forward(this->stream, y.data(), device_x.data(), count);
+  EXPECT_EQ(y.values(), want);
+  // What is added is rounded once more.
+  expect_set_and_added<T>(this->stream, "dx", want_dx, kRound<T>, 0, want_dx, [&](DeviceArray<T>& dx, Write write) {
+    relu_backward(this->stream, dx.data(), write, device_dy.data(), device_x.data(), count);
+  });
+}
+
+TYPED_TEST(Activations, ReluOfNoNumberIsNone) {
+  using T = TypeParam;
+  DeviceArray<T> x(this->stream, Values{NAN}), y(this->stream, 1), dy(this->stream, Values{1});
+  relu_forward(this->stream, y.data(), x.data(), 1);
+  EXPECT_TRUE(std::isnan(y.values()[0]));
+  relu_backward(this->stream, y.data(), Write::Set, dy.data(), x.data(), 1);
+  EXPECT_TRUE(std::isnan(y.values()[0]));
+}
 
 TYPED_TEST(Activations, GeluAndItsSlope) {
   using T = TypeParam;
