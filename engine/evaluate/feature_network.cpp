@@ -14,10 +14,10 @@
 
 namespace ito {
 
-extern const FeatureNetworkKind kDinov2;
+extern const FeatureNetworkKind kDinov2, kInception;
 
 const std::vector<const FeatureNetworkKind*>& feature_networks() {
-  static const std::vector<const FeatureNetworkKind*> all{&kDinov2};
+  static const std::vector<const FeatureNetworkKind*> all{&kDinov2, &kInception};
   return all;
 }
 
@@ -31,16 +31,20 @@ const FeatureNetworkKind* feature_network_of(const std::string& text, std::strin
   return nullptr;
 }
 
-std::vector<float> seen_images(const std::vector<float>& images, const ImageShape& image, int64_t first, int64_t n,
-                               int side, const Normalisation& normalisation) {
+Image rounded_image(const std::vector<float>& images, const ImageShape& image, int64_t i) {
   ITO_USER_CHECK(image.channels == 1 || image.channels == 3, "features of images of ", image.channels,
                  " channels: the network takes 1 or 3");
+  const std::vector<uint8_t> bytes =
+      to_bytes(std::span(images).subspan(static_cast<size_t>(i * image.size()), static_cast<size_t>(image.size())));
+  return to_picture(bytes.data(), image);
+}
+
+std::vector<float> seen_images(const std::vector<float>& images, const ImageShape& image, int64_t first, int64_t n,
+                               int side, const Normalisation& normalisation) {
   std::vector<float> seen;
   seen.reserve(static_cast<size_t>(n) * static_cast<size_t>(side) * static_cast<size_t>(side) * 3);
   for (int64_t i = first; i < first + n; ++i) {
-    const std::vector<uint8_t> bytes =
-        to_bytes(std::span(images).subspan(static_cast<size_t>(i * image.size()), static_cast<size_t>(image.size())));
-    const Image whole = convert_channels(resize_bicubic(to_picture(bytes.data(), image), side, side), 3);
+    const Image whole = convert_channels(resize_bicubic(rounded_image(images, image, i), side, side), 3);
     for (size_t k = 0; k < whole.pixels.size(); ++k)
       seen.push_back((static_cast<float>(whole.pixels[k]) / 255 - normalisation.mean[k % 3]) /
                      normalisation.deviation[k % 3]);

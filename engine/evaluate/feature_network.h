@@ -3,9 +3,10 @@
 // beside this one, which defines a FeatureNetworkKind, and its name in the list of feature_network.cpp.
 //
 // The three usual mistakes, by which numbers of two programs differ that should be the same: the weights (features of
-// another training, or of another port of it, are other features), the resize (to the network's size, with a filter
-// that is widened when it shrinks, on whole levels), and the rounding (images that nobody saved have to be rounded to
-// the 8 bits that saved ones have). Every network here sees images rounded to 8 bits, and says what it does besides.
+// another training, or of another port of it, are other features), the resize (to the network's size: the filter,
+// whether it is widened when it shrinks, where pixels lie, whether levels are whole), and the rounding (images that
+// nobody saved have to be rounded to the 8 bits that saved ones have). Every network here sees images rounded to 8
+// bits, resizes them as who published its numbers did, and says both, and which weights it has.
 #pragma once
 #include <memory>
 #include <string>
@@ -37,6 +38,9 @@ struct FeatureNetworkKind {
 const std::vector<const FeatureNetworkKind*>& feature_networks();
 // The one that NAME:WEIGHTS names, or null for another text; weights becomes what follows the colon.
 const FeatureNetworkKind* feature_network_of(const std::string& text, std::string& weights);
+
+// Image i of (N, H, W, C) in [-1, 1], rounded to 8 bits. UserError unless it has one channel or three.
+Image rounded_image(const std::vector<float>& images, const ImageShape& image, int64_t i);
 
 // Images first .. first+n-1 as a network of `side` pixels and three channels sees them: rounded to 8 bits, resized by
 // cubic convolution on whole levels, grey as RGB, and (level / 255 - mean) / deviation by channel. (N, side, side, 3).

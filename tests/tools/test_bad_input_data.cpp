@@ -189,7 +189,14 @@ TEST_F(BadInput, Evaluation) {
        "--metrics ssim: no metric is called 'ssim'; use all, or some of sliced-wasserstein, frechet, mmd-polynomial, "
        "kid, mmd-rbf, precision-recall, density-coverage"},
       {"features", eval(good, good, {"--features", "pixel"}),
-       "--features pixel: expected pixels, classifier, dinov2:WEIGHTS or given; did you mean 'pixels'?"},
+       "--features pixel: expected pixels, classifier, dinov2:WEIGHTS, inception:WEIGHTS or given; did you mean "
+       "'pixels'?"},
+      {"weights of no DINOv2", eval(good, good, {"--features", "dinov2:" + good}),
+       good + ": has no patch_embed.proj.weight; expected DINOv2's weights as its release or transformers names them"},
+      {"weights of no Inception", eval(good, good, {"--features", "inception:" + good}),
+       good +
+           ": has no Conv2d_1a_3x3.conv.weight; expected Inception-v3's weights under the names of its PyTorch ports"},
+      {"no weights", eval(good, good, {"--features", "inception:" + path("none")}), path("none") + ": *"},
       {"neighbours", eval(good, good, {"--neighbours", "-1"}),
        "--neighbours -1: expected at least 0 (0: as the metric's paper has it)"},
       {"many neighbours", eval(good, good, {"--metrics", "precision-recall"}),

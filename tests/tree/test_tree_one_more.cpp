@@ -84,7 +84,7 @@ TEST(OneMore, AMetricIsAFileAndItsPlaceInTheList) {
 }
 
 TEST(OneMore, AFeatureNetworkIsAFileAndItsPlaceInTheList) {
-  expect_one_list("engine/evaluate/", "FeatureNetworkKind", "engine/evaluate/feature_network.cpp", 1);
+  expect_one_list("engine/evaluate/", "FeatureNetworkKind", "engine/evaluate/feature_network.cpp", 2);
 }
 
 TEST(OneMore, AWeightingIsAFileAndItsPlaceInTheList) {
