@@ -153,14 +153,22 @@ TEST(BenchCommand, TellsThePeerTheNetwork) {
   const std::string peer = folder.write("peer.py",
                                         "import json, sys\nfor line in sys.stdin:\n"
                                         "    told = {'config': json.loads(sys.argv[1]), 'more': sys.argv[2:]}\n"
-                                        "    print(json.dumps(dict(told, seconds=1)), flush=True)\n");
+                                        "    told.update(seconds=1, processor_seconds=2)\n"
+                                        "    print(json.dumps(told), flush=True)\n");
   for (const std::string model : {"jit-tiny", "demo"}) {
-    const Json all = bench_json({"sample", "--model", model, "--size", "8", "--batch", "1", "--repetitions", "1",
-                                 "--precision", "bf16", "--against", "pytorch", "--peer-script", peer});
+    const Json all =
+        bench_json({"sample", "--model", model, "--size", "8", "--batch", "1", "--repetitions", "1", "--precision",
+                    "bf16", "--threads", "1", "--against", "pytorch", "--peer-script", peer});
     const Json& told = all.at("pytorch").at("answer");
     EXPECT_EQ(told.at("config").at("_class_name"), model == "demo" ? "UNet2DModel" : "JiTTransformer2DModel");
     EXPECT_EQ(told.at("config").at("sample_size"), 8);
     EXPECT_EQ(told.at("more"), Json({"--precision", "bf16"}));
+    const Json& processor = all.at("processor");  // ours of one thread is its time at most; 1.1: and of one step
+    EXPECT_EQ(processor.at("pytorch").at("seconds"), 2);
+    EXPECT_NEAR(processor.at("ratio").at("median").get<double>() * processor.at("ours").at("seconds").get<double>(), 2,
+                1e-9);
+    EXPECT_GT(processor.at("ours").at("seconds").get<double>(), 0);
+    EXPECT_LE(processor.at("ours").at("seconds").get<double>(), 1.1 * all.at("ours").at("seconds").get<double>());
   }
 }
 

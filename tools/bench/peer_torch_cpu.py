@@ -7,7 +7,8 @@
 CONFIG is a config.json of ours, or its text: a UNet (tests/parity/unet_reference.py), a DiT or a JiT
 (peer_transformers.py).
 Commands: `train B` (one training step at batch B), `sample B` (one DDPM reverse step at batch B), `sample-ddim B`,
-`quit`. Each runs ONE timed repetition and answers one JSON line {"what", "layout", "variant", "seconds"}.
+`quit`. Each runs ONE timed repetition and answers one JSON line {"what", "layout", "variant", "seconds",
+"processor_seconds"}, the last of all threads together.
 The first command of a kind makes every candidate, times them in turn and keeps the fastest for good: the peer's best
 counts. Candidates are both memory layouts of a UNet's images (tokens have one), each eager and compiled by torch.compile (for
 sampling with the weights frozen); a PyTorch from before torch.compile has TorchScript in its place. bf16 is autocast over fp32 weights, and for
@@ -139,10 +140,11 @@ def make_sample(config, batch, layout, variant, precision, ddim):
     return step
 
 
-def seconds(step):
-    start = time.perf_counter()
+def times(step):
+    """Seconds by the clock and of the processors."""
+    start, work = time.perf_counter(), time.process_time()
     step()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - work
 
 
 def choose(config, what, batch, variants, precision):
@@ -163,11 +165,11 @@ def choose(config, what, batch, variants, precision):
                     candidates.append((layout, name, step))
                 except Exception as error:  # a compiler raises what it likes
                     print(f"{layout} {name} left out: {str(error).splitlines()[0]}", file=sys.stderr)
-    times = [[] for _ in candidates]
+    columns = [[] for _ in candidates]
     for repetition in range(5):
-        for (_, _, step), column in zip(candidates, times):
-            column.append(seconds(step))
-    best = [min(column) for column in times]
+        for (_, _, step), column in zip(candidates, columns):
+            column.append(times(step)[0])
+    best = [min(column) for column in columns]
     for (layout, name, _), value in zip(candidates, best):
         print(f"{what} {batch} {layout} {name}: {1e3 * value:.2f} ms", file=sys.stderr)
     return candidates[best.index(min(best))]
@@ -198,8 +200,9 @@ def main():
         if key not in chosen:
             chosen[key] = choose(config, *key, args.variants.split(","), args.precision)
         layout, variant, step = chosen[key]
-        print(json.dumps({"what": line.strip(), "layout": layout, "variant": variant, "seconds": seconds(step)}),
-              flush=True)
+        seconds, work = times(step)
+        print(json.dumps({"what": line.strip(), "layout": layout, "variant": variant, "seconds": seconds,
+                          "processor_seconds": work}), flush=True)
 
 
 if __name__ == "__main__":

@@ -65,8 +65,8 @@ class RMSNorm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.ones(width)), eps
 
     def forward(self, x):
-        if hasattr(F, "rms_norm"):
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        if hasattr(F, "rms_norm"):  # fused where both are of one type, which autocast does not see to
+            return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
         return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.eps) * self.weight
 
 

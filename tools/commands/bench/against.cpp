@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -102,6 +103,24 @@ Json config_of(const BenchOptions& o) {
   return o.size ? configured.config_for(o.size, o.size) : configured.config;
 }
 
+Json ratio_json(const Spread& ratio) {
+  return {{"median", ratio.median()},
+          {"lower_quartile", ratio.times[ratio.times.size() / 4]},
+          {"upper_quartile", ratio.times[3 * ratio.times.size() / 4]},
+          {"least", ratio.least()},
+          {"most", ratio.most()}};
+}
+
+// One side after the other, in milliseconds, and their ratio.
+void print_pairs(const std::string& what, const Spread& ours, const Spread& theirs, const Spread& ratio) {
+  std::printf(
+      "%s: ours %.2f ms (%.2f to %.2f), PyTorch %.2f ms (%.2f to %.2f); PyTorch / ours %.2f (quartiles %.2f to %.2f, "
+      "all %.2f to %.2f, %zu pairs in turn)\n",
+      what.c_str(), 1e3 * ours.median(), 1e3 * ours.least(), 1e3 * ours.most(), 1e3 * theirs.median(),
+      1e3 * theirs.least(), 1e3 * theirs.most(), ratio.median(), ratio.times[ratio.times.size() / 4],
+      ratio.times[3 * ratio.times.size() / 4], ratio.least(), ratio.most(), ratio.times.size());
+}
+
 }  // namespace
 
 void check_against(const BenchOptions& o) {
@@ -131,16 +150,21 @@ void measure_against(const BenchOptions& o) {
   const std::string line = o.what + " " + std::to_string(o.batch);
   Json answer = peer.run(line);
   ours_once();
-  std::vector<double> ours, theirs, ratios;
+  // Seconds, and those of the processors, all threads together: what others on the machine change less. A peer may not
+  // tell the latter.
+  std::vector<double> ours, theirs, ratios, our_work, their_work, work_ratios;
+  const int steps = o.what == "sample" ? kReverseSteps : 1;
   for (int i = 0; i < o.repetitions; ++i) {
+    const std::clock_t begin = std::clock();
     ours.push_back(ours_once());
+    our_work.push_back(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / steps);
     answer = peer.run(line);
     theirs.push_back(answer.at("seconds").get<double>());
     ratios.push_back(theirs.back() / ours.back());
+    if (!answer.contains("processor_seconds")) continue;
+    their_work.push_back(answer.at("processor_seconds").get<double>());
+    work_ratios.push_back(their_work.back() / our_work.back());
   }
-  const Spread of_ours(ours), of_theirs(theirs), ratio(ratios);
-  const double low = ratio.times[ratio.times.size() / 4], high = ratio.times[3 * ratio.times.size() / 4];
-  const std::string how = data ? join_text(data->images(), " images") : o.precision;
   if (o.json) {
     Json all = machine();
     all.update({{"what", o.what}, {"batch", o.batch}});
@@ -148,21 +172,20 @@ void measure_against(const BenchOptions& o) {
       all["of"] = data->facts();
     else
       all.update({{"model", o.model}, {"precision", o.precision}});
-    all.update({{"repetitions", o.repetitions}, {"ours", seconds_json(of_ours)}, {"pytorch", seconds_json(of_theirs)}});
+    all.update({{"repetitions", o.repetitions},
+                {"ours", seconds_json(Spread(ours))},
+                {"pytorch", seconds_json(Spread(theirs))},
+                {"ratio", ratio_json(Spread(ratios))}});
     all["pytorch"]["answer"] = answer;
-    all["ratio"] = {{"median", ratio.median()},
-                    {"lower_quartile", low},
-                    {"upper_quartile", high},
-                    {"least", ratio.least()},
-                    {"most", ratio.most()}};
+    if (!work_ratios.empty())
+      all["processor"] = {{"ours", seconds_json(Spread(our_work))},
+                          {"pytorch", seconds_json(Spread(their_work))},
+                          {"ratio", ratio_json(Spread(work_ratios))}};
     return print_json(all);
   }
-  std::printf(
-      "%s, batch %d, %s: ours %.2f ms (%.2f to %.2f), PyTorch %.2f ms (%.2f to %.2f); PyTorch / ours %.2f "
-      "(quartiles %.2f to %.2f, all %.2f to %.2f, %d pairs in turn)\n",
-      o.what.c_str(), o.batch, how.c_str(), 1e3 * of_ours.median(), 1e3 * of_ours.least(), 1e3 * of_ours.most(),
-      1e3 * of_theirs.median(), 1e3 * of_theirs.least(), 1e3 * of_theirs.most(), ratio.median(), low, high,
-      ratio.least(), ratio.most(), o.repetitions);
+  const std::string how = data ? join_text(data->images(), " images") : o.precision;
+  print_pairs(join_text(o.what, ", batch ", o.batch, ", ", how), Spread(ours), Spread(theirs), Spread(ratios));
+  if (!work_ratios.empty()) print_pairs("processor time", Spread(our_work), Spread(their_work), Spread(work_ratios));
 }
 
 }  // namespace ito
