@@ -150,11 +150,12 @@ TEST(BenchCommand, TakesTurnsWithAPeer) {
 // A peer is told the network itself, at the size that ours has, whatever its architecture.
 TEST(BenchCommand, TellsThePeerTheNetwork) {
   const TempFolder folder;
-  const std::string peer = folder.write("peer.py",
-                                        "import json, sys\nfor line in sys.stdin:\n"
-                                        "    told = {'config': json.loads(sys.argv[1]), 'more': sys.argv[2:]}\n"
-                                        "    told.update(seconds=1, processor_seconds=2)\n"
-                                        "    print(json.dumps(told), flush=True)\n");
+  const std::string peer =
+      folder.write("peer.py",
+                   "import json, os, sys\nfor line in sys.stdin:\n"
+                   "    told = {'config': json.loads(sys.argv[1]), 'more': sys.argv[2:]}\n"
+                   "    told.update(seconds=1, processor_seconds=2, threads=os.environ['OMP_NUM_THREADS'])\n"
+                   "    print(json.dumps(told), flush=True)\n");
   for (const std::string model : {"jit-tiny", "demo"}) {
     const Json all =
         bench_json({"sample", "--model", model, "--size", "8", "--batch", "1", "--repetitions", "1", "--precision",
@@ -163,6 +164,7 @@ TEST(BenchCommand, TellsThePeerTheNetwork) {
     EXPECT_EQ(told.at("config").at("_class_name"), model == "demo" ? "UNet2DModel" : "JiTTransformer2DModel");
     EXPECT_EQ(told.at("config").at("sample_size"), 8);
     EXPECT_EQ(told.at("more"), Json({"--precision", "bf16"}));
+    EXPECT_EQ(told.at("threads"), "1");
     const Json& processor = all.at("processor");  // ours of one thread is its time at most; 1.1: and of one step
     EXPECT_EQ(processor.at("pytorch").at("seconds"), 2);
     EXPECT_NEAR(processor.at("ratio").at("median").get<double>() * processor.at("ours").at("seconds").get<double>(), 2,

@@ -142,6 +142,9 @@ void measure_against(const BenchOptions& o) {
                                    std::to_string(o.size), "--threads", std::to_string(loading_threads(o.threads))});
   else
     command.insert(command.end(), {config_of(o).dump(), "--precision", o.precision});
+  // As many threads as we have, but for a number in the environment where none was asked for.
+  const bool asked = o.threads > 0;
+  setenv("OMP_NUM_THREADS", std::to_string(loading_threads(o.threads)).c_str(), asked);
   Peer peer(command);
   if (o.what == "data")
     data.emplace(o);
