@@ -25,9 +25,9 @@ target_compile_options(ito_options INTERFACE
   "$<$<COMPILE_LANGUAGE:CUDA>:--Werror=all-warnings;-lineinfo;--compress-mode=size;--fmad=false>"
   "$<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr;--expt-extended-lambda>")
 # ito_relocatable(<targets>...): what programs and shared libraries are both made of (tools/library): compiled once, for
-# any address, its names its own. Not under sanitizers, where there are no such libraries.
+# any address, its names its own. Not under ThreadSanitizer or for fuzzing, where there are no such libraries.
 function(ito_relocatable)
-  if(NOT ITO_SANITIZE AND NOT ITO_FUZZ)
+  if(NOT ITO_SANITIZE STREQUAL "thread" AND NOT ITO_FUZZ)
     set_target_properties(${ARGN} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
                                              CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   endif()
