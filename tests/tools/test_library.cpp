@@ -96,7 +96,7 @@ TEST_F(Library, DenoisesAsTheClosedFormDoes) {
   const std::vector<double> s{0.3, 0, 2.5, 40, 0.02};
   const Noisy x = noisy(density_, s);
   const auto n = static_cast<int64_t>(s.size());
-  const Opened model = open(mixture_, {"batch=2"});
+  const Opened model = open(mixture_, {"batch=3"});  // then one of two, which a third row fills up
   std::vector<float> v, x0(x.planar.size()), again(x0.size()), gradient(x0.size());
   for (size_t i = 0; i < x0.size(); ++i) v.push_back(static_cast<float>(i % 7) / 3 - 1);
   ASSERT_EQ(ito_denoise(model.get(), n, x.planar.data(), s.data(), nullptr, x0.data()), ITO_OK) << ito_last_error();
@@ -173,6 +173,44 @@ TEST_F(Library, KnowsHowProbableImagesAre) {
       << ito_last_error();
   for (size_t i = 0; i < 2; ++i)  // of a relative tolerance of 1e-5 a step, over a few hundred steps
     EXPECT_NEAR(nats[i], density_.log_density(x.interleaved[i], 1, 0), 5e-3);
+}
+
+// Batches that are full, one that is not, and every image alone, each with a class of its own: the same bits.
+TEST_F(Library, AnImageIsTheSameInAnyBatch) {
+  const std::string classes = folder_.write("classes.json", json_text(test::images_of_two_classes()));
+  constexpr int64_t kImages = 5, kFirst = 2;
+  const std::vector<double> s{0.3, 0.7, 2.5, 1.1, 0.2};
+  const std::vector<int32_t> labels{1, 0, 1, 2, 0};
+  const std::vector<float> x = noisy(density_, s).planar;
+  const std::string op = "inpaint:box";
+  const auto all = [&](const Options& batch, int64_t at_once) {
+    const Opened model = open(classes, batch);
+    int64_t m = 0;
+    EXPECT_EQ(ito_measurements(model.get(), op.c_str(), &m), ITO_OK);
+    std::vector<float> drawn(kImages * kSize), x0(drawn), gradient(drawn), y(kImages * m);
+    std::vector<float> samples(2 * kImages * kSize), mean(drawn), deviation(drawn);
+    std::vector<double> nats(kImages);
+    for (int64_t i = 0; i < kImages; i += at_once) {
+      const int32_t* const of = &labels[i];
+      const int64_t at = i * kSize, first = kFirst + i;
+      const ito_status all_of_it[] = {
+          ito_sample(model.get(), "ddpm", Options{"steps=4"}, 3, first, at_once, of, &drawn[at]),
+          ito_denoise_vjp(model.get(), at_once, &x[at], &s[i], of, &x[at], &x0[at], &gradient[at]),
+          ito_measure(model.get(), op.c_str(), at_once, &x[at], &y[i * m]),
+          ito_restore(model.get(), op.c_str(), 0.1, "ddrm", Options{"steps=3"}, 4, first, at_once, &y[i * m], of, 2,
+                      &samples[2 * at], &mean[at], &deviation[at]),
+          ito_log_likelihood(model.get(), nullptr, first, at_once, &x[at], of, &nats[i])};
+      for (const ito_status status : all_of_it) EXPECT_EQ(status, ITO_OK) << ito_last_error();
+    }
+    std::vector<std::vector<float>> found{drawn, x0, gradient, y, samples, mean, deviation};
+    found.emplace_back(nats.begin(), nats.end());
+    return found;
+  };
+  const std::vector<std::vector<float>> alone = all({"batch=1"}, 1), together = all({"batch=3"}, kImages);
+  for (size_t k = 0; k < alone.size(); ++k) EXPECT_EQ(together[k], alone[k]) << "result " << k;
+  for (size_t i = 1; i < kImages; ++i)
+    for (size_t k : {0, 1, 2, 5, 6})
+      EXPECT_FALSE(std::equal(&alone[k][i * kSize], &alone[k][(i + 1) * kSize], alone[k].data())) << k << ", " << i;
 }
 
 TEST_F(Library, TrainsAsTheCommandDoes) {
