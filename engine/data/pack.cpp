@@ -24,7 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kEnding = ".safetensors";
-constexpr uint64_t kStretchBytes = uint64_t{64} << 20;
 
 struct Metadata {
   const Dataset& data;
@@ -55,7 +54,7 @@ class PackedFile {
   // All images, hash: of the whole data set.
   void fill(const PackOptions& options, PixelHash& hash) {
     const int64_t size = data_.image_size();
-    const int64_t stretch = std::clamp<int64_t>(static_cast<int64_t>(kStretchBytes) / size, 1, count_);
+    const int64_t stretch = std::clamp<int64_t>(options.stretch_bytes / size, 1, count_);
     PixelHash own(count_, data_.height, data_.width, data_.channels);
     std::vector<uint8_t> images(static_cast<size_t>(stretch * size));
     for (int64_t done = 0; done < count_; done += stretch) {

@@ -19,6 +19,7 @@ struct PackOptions {
   int shards = 1;                              // of as many images as there are, or one less
   int threads = 1;                             // that fetch images
   std::function<void(int64_t)> progress = {};  // images done
+  int64_t stretch_bytes = int64_t{64} << 20;   // of images that are in memory at once
 };
 
 struct Packed {

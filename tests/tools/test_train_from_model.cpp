@@ -68,11 +68,23 @@ TEST(TrainFromModel, FineTunesWithOtherClasses) {
       << tuned.err;
   EXPECT_NE(tuned.err.find("; 8 images a step in one pass\n"), std::string::npos) << tuned.err;
   const std::string out = tiny / "tuned/checkpoint-000001/";
-  const SafetensorsFile state = SafetensorsFile::open(out + kState);
+  const SafetensorsFile state = SafetensorsFile::open(out + kState), average = SafetensorsFile::open(out + kWeights);
   for (const std::string& name : given.names())
     if (name != table) {
       EXPECT_LT(largest_difference(given.read_f32(name), state.read_f32("weights." + name)), 2e-6) << name;
+      EXPECT_LT(largest_difference(given.read_f32(name), average.read_f32(name)), 2e-6) << name;
+      if (!state.has("first_moment." + name)) continue;
+      // Of one step's gradient: (1 - 0.95) g, |g| at most 1 by the clipping.
+      const std::vector<float> moment = state.read_f32("first_moment." + name);
+      EXPECT_LE(largest_difference(moment, std::vector<float>(moment.size())), 0.0501) << name;
     }
+  // The table is what the seed draws for such a network.
+  const ChildResult anew = run_ito(
+      train + Words{"--out", tiny / "anew", "--model", out + "unet/config.json", "--prediction-type", "v_prediction"});
+  ASSERT_EQ(anew.exit_code, 0) << anew.err;
+  const SafetensorsFile drawn = SafetensorsFile::open(tiny / ("anew/checkpoint-000001/" + kState));
+  EXPECT_LT(largest_difference(drawn.read_f32("weights." + table), state.read_f32("weights." + table)), 3e-6);
+  EXPECT_GT(largest_difference(std::vector<float>(32), state.read_f32("weights." + table)), 0.1);
   EXPECT_EQ(read_json_file(out + "unet/config.json").at("num_class_embeds"), 1);
   EXPECT_EQ(read_json_file(out + "scheduler/scheduler_config.json").at("prediction_type"), "v_prediction");
   EXPECT_EQ(state.read_i64("state.step").at(0), 1);

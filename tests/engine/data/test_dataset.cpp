@@ -9,6 +9,7 @@
 
 #include "engine/io/cifar.h"
 #include "engine/io/image.h"
+#include "engine/io/npz.h"
 #include "engine/io/safetensors.h"
 #include "tests/engine/io/temp_folder.h"
 
@@ -300,6 +301,45 @@ TEST(Dataset, LabelsMayBeRealValued) {
   bare.name = "bare";
   EXPECT_EQ(message_of([&] { bare.want_values(1); }),
             "bare: has no labels, and the model takes real-valued ones (class_embed_type); give it data with labels");
+}
+
+// The same of an npz archive, by the type of its second array.
+TEST(Dataset, LabelsOfAnNpzMayBeRealValued) {
+  TempFolder folder;
+  const std::string path = folder / "x.npz";
+  const std::vector<uint8_t> pixels{1, 2};
+  const auto with = [&](TensorType type, const std::vector<int64_t>& shape, const auto& labels) {
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(labels.data());
+    write_npz(path, {{"arr_0", TensorType::U8, {2, 1, 1, 1}, pixels},
+                     {"arr_1", type, shape, {bytes, labels.size() * sizeof(labels[0])}}});
+    return load_dataset(path);
+  };
+  Dataset data = with(TensorType::F64, {2}, std::vector<double>{0.25, -3});
+  EXPECT_EQ(data.pixels, pixels);
+  EXPECT_EQ(data.label_values, (std::vector<float>{0.25f, -3}));
+  EXPECT_EQ(data.label_width, 1);
+  EXPECT_TRUE(data.labels.empty());
+  data.want_values(1);
+  data = with(TensorType::F32, {2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6.5f});
+  EXPECT_EQ(data.label_values, (std::vector<float>{1, 2, 3, 4, 5, 6.5f}));
+  EXPECT_EQ(data.label_width, 3);
+  EXPECT_EQ(data.class_count(), 0);
+  data = with(TensorType::F16, {2}, std::vector<uint16_t>{0x4500, 0x3c00});  // 5 and 1: classes, too
+  EXPECT_EQ(data.label_values, (std::vector<float>{5, 1}));
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{5, 1}));
+  data = with(TensorType::I64, {2}, std::vector<int64_t>{4, 0});
+  EXPECT_EQ(data.labels, (std::vector<int32_t>{4, 0}));
+  EXPECT_EQ(data.label_width, 0);
+  EXPECT_EQ(message_of([&] { with(TensorType::F64, {1}, std::vector<double>{1}); }),
+            path + ": arr_1 has shape [1]; [2] or [2, numbers of an image] is expected");
+  EXPECT_EQ(message_of([&] {
+              with(TensorType::F64, {2}, std::vector<double>{1, NAN});
+            }),
+            path + ": arr_1: nan is no label; finite numbers are expected");
+  EXPECT_EQ(message_of([&] {
+              with(TensorType::I64, {2, 1}, std::vector<int64_t>{1, 2});
+            }),
+            path + ": arr_1 has the shape [2, 1]; [2] is expected, a class an image");
 }
 
 TEST(Dataset, UnknownNamesAreSaidSo) {

@@ -83,6 +83,28 @@ TEST(ReadImages, AreFetchedOneByOneWhereTheMemoryIsShort) {
   EXPECT_TRUE(fetched.source);
   EXPECT_EQ(fetched.bytes(), 0u);
   expect_same_images(fetched, held, "fetched");
+  // One of another shape is met when it is asked for, and what stands beside the room for it is left alone.
+  write_png(folder / "3.png", Image(600, 801, 3, 77));
+  const Dataset odd = load_dataset(folder.path(), {.stream = true});
+  std::vector<uint8_t> image(600 * 801 * 3, 5);
+  EXPECT_EQ(message_of([&] { odd.image_bytes(3, image.data()); }),
+            (folder / "3.png") +
+                ": is 801x600, the images before it are 800x600; give a resolution to bring them to one size");
+  EXPECT_EQ(image, std::vector<uint8_t>(image.size(), 5));
+}
+
+// Files of one name and length are told apart by what is in them.
+TEST(ReadImages, AreKnownByTheirBytes) {
+  TempFolder folder;
+  const auto fingerprint = [&](uint8_t grey) {
+    write_png(folder / "0.png", Image(2, 2, 1, grey));
+    return load_dataset(folder.path(), {.stream = true}).fingerprint();
+  };
+  const uint64_t before = fingerprint(100);
+  const auto size = std::filesystem::file_size(folder / "0.png");
+  EXPECT_NE(fingerprint(101), before);
+  EXPECT_EQ(std::filesystem::file_size(folder / "0.png"), size);
+  EXPECT_EQ(fingerprint(100), before);
 }
 
 // ---- the same images by every way of keeping them
@@ -145,8 +167,11 @@ struct Forms {
              folder.write("edm.zip", zip(edm_zip)),
              folder / "edm"};
     const Dataset data = load_dataset(images, {.height = 6, .width = 4, .channels = 3, .stream = true});
-    for (const int shards : {1, 3})
-      paths.push_back(pack_dataset(data, {folder / join_text("packed", shards, ".safetensors"), shards, 2}).path);
+    for (const int shards : {1, 3}) {  // two images at a time, of which 7, 3 and 2 leave some over or none
+      const std::string name = folder / join_text("packed", shards, ".safetensors");
+      paths.push_back(
+          pack_dataset(data, {.path = name, .shards = shards, .threads = 2, .stretch_bytes = 2 * 6 * 4 * 3 + 1}).path);
+    }
     paths.push_back(folder / "packed3-00002-of-00003.safetensors");
   }
 };
@@ -170,7 +195,9 @@ TEST(Forms, AllHaveTheSameImages) {
       EXPECT_TRUE(data.answers_to(want.fingerprint())) << path;
       EXPECT_FALSE(data.answers_to(want.fingerprint() + 1)) << path;
       EXPECT_TRUE(want.answers_to(load_dataset(forms.images, how).fingerprint())) << "in memory or not";
-      if (mapped) EXPECT_TRUE(data.answers_to(want.listing_hash)) << path;
+      if (mapped) {
+        EXPECT_TRUE(data.answers_to(want.listing_hash)) << path;
+      }
       const bool named = path.find("wds") == std::string::npos && path.find("edm") == std::string::npos;
       EXPECT_EQ(data.class_names, named ? want.class_names : std::vector<std::string>{}) << path;
     }
@@ -181,10 +208,21 @@ TEST(Forms, AllHaveTheSameImages) {
   part.image_bytes(1, image.data());
   want.image_bytes(3, other.data());
   EXPECT_EQ(image, other);
+  // A shard's own fingerprint is of its own images.
+  Dataset held = part;
+  held.source = nullptr;
+  for (int i = 0; i < part.count; ++i) {
+    part.image_bytes(i, image.data());
+    held.pixels.insert(held.pixels.end(), image.begin(), image.end());
+  }
+  EXPECT_EQ(part.fingerprint(), held.fingerprint());
+  // What is resized and made grey as it is fetched.
   LoadOptions small{.height = 3, .width = 3, .channels = 1};
   const Dataset grey = load_dataset(forms.folder / "packed1.safetensors", small);
-  EXPECT_EQ(grey.image_size(), 9);
   EXPECT_FALSE(grey.answers_to(want.fingerprint())) << "other pixels";
+  Dataset all = want;
+  fit_to_options(all, small);
+  expect_same_images(grey, all, "grey");
 }
 
 // A packed file for everybody else: what a reader of safetensors finds in it.
