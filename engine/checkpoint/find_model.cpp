@@ -28,7 +28,7 @@ std::string read_latest(const fs::path& file) {
   const std::vector<uint8_t> bytes = read_whole_file(file.string(), 4096);
   std::string name(bytes.begin(), bytes.end());
   while (!name.empty() && (name.back() == '\n' || name.back() == '\r')) name.pop_back();
-  ITO_USER_CHECK(!name.empty() && name.find('/') == std::string::npos, file.string(), ": names ", quote_name(name),
+  ITO_USER_CHECK(is_name_of_file(name), file.string(), ": names ", quote_name(name),
                  ", expected the name of a checkpoint folder beside it");
   return name;
 }

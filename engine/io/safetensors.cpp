@@ -156,9 +156,10 @@ void check_tiling(const std::map<std::string, SafetensorsFile::Entry>& entries, 
 }  // namespace
 
 std::string shape_text(const std::vector<int64_t>& shape) {
+  constexpr size_t kShown = 8;  // a line has room for them; files may have hundreds
   std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + "]";
+  for (size_t i = 0; i < std::min(kShown, shape.size()); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + (shape.size() > kShown ? join_text(", ... ", shape.size(), " in all]") : "]");
 }
 
 bool is_float(TensorType type) {

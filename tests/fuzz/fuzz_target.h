@@ -15,7 +15,7 @@ using Bytes = std::span<const uint8_t>;
 // Each parses the bytes as if they were a file of its kind, and where that succeeds uses what came out.
 void fuzz_safetensors(Bytes bytes);
 void fuzz_weights_index(Bytes bytes);  // of a model in shards
-void fuzz_dataset(Bytes bytes);  // a safetensors file as a data set
+void fuzz_dataset(Bytes bytes);        // a safetensors file as a data set
 void fuzz_json(Bytes bytes);
 void fuzz_unet_config(Bytes bytes);
 void fuzz_dit_config(Bytes bytes);
@@ -32,6 +32,14 @@ void fuzz_packed(Bytes bytes);  // the index of its shards
 void fuzz_cifar(Bytes bytes);
 void fuzz_png(Bytes bytes);
 void fuzz_jpeg(Bytes bytes);
+void fuzz_features(Bytes bytes);          // features or statistics that a user brings
+void fuzz_kernel_table(Bytes bytes);      // kernels.json
+void fuzz_level_statistics(Bytes bytes);  // statistics.json
+void fuzz_label_rows(Bytes bytes);        // real-valued labels of images to draw
+void fuzz_run_options(Bytes bytes);       // a run's options in a file
+void fuzz_snapshot(Bytes bytes);          // what training goes on from
+void fuzz_measurements(Bytes bytes);
+void fuzz_samples(Bytes bytes);  // that are judged or decoded
 
 struct FuzzTarget {
   const char* name;  // the corpus is tests/fuzz/corpus/<name>
@@ -58,6 +66,14 @@ inline constexpr FuzzTarget kFuzzTargets[] = {
     {"cifar", fuzz_cifar},
     {"png", fuzz_png},
     {"jpeg", fuzz_jpeg},
+    {"features", fuzz_features},
+    {"kernel_table", fuzz_kernel_table},
+    {"level_statistics", fuzz_level_statistics},
+    {"label_rows", fuzz_label_rows},
+    {"run_options", fuzz_run_options},
+    {"snapshot", fuzz_snapshot},
+    {"measurements", fuzz_measurements},
+    {"samples", fuzz_samples},
 };
 
 enum class Outcome { Accepted, Refused, Fault };

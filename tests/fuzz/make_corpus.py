@@ -5,7 +5,6 @@
 Only the standard library is used and the same bytes come out every time. found-* files, which came from fuzzing, are
 left alone.
 """
-import io
 import json
 import struct
 import warnings
@@ -13,19 +12,12 @@ import zipfile
 import zlib
 
 import config_seeds
+import reader_seeds
 from corpus_file import write
+from tensor_files import entry, npy, npz, safetensors
 
 
-# ---- safetensors: u64 header length, JSON header, data
-
-def safetensors(header, data):
-    text = header if isinstance(header, str) else json.dumps(header)
-    return struct.pack("<Q", len(text)) + text.encode() + data
-
-
-def entry(dtype, shape, begin, end):
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
+# ---- safetensors
 
 def safetensors_seeds():
     floats = struct.pack("<4f", 0.5, -1.0, 2.0, 1e-40)
@@ -139,20 +131,6 @@ def cifar_seeds():
 
 
 # ---- npz
-
-def npy(descr, shape, data, version=1, order="False"):
-    text = f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n"
-    length = struct.pack("<H" if version == 1 else "<I", len(text))
-    return b"\x93NUMPY" + bytes([version, 0]) + length + text.encode() + data
-
-
-def npz(members, method=zipfile.ZIP_STORED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in members:
-            archive.writestr(zipfile.ZipInfo(name), data, method)
-    return out.getvalue()
-
 
 def npz_seeds():
     warnings.simplefilter("ignore", UserWarning)  # of a name that is there twice
@@ -387,6 +365,6 @@ def jpeg_seeds():
 
 
 if __name__ == "__main__":
-    for seeds in (safetensors_seeds, weights_index_seeds, dataset_seeds, json_seeds, *config_seeds.ALL, idx_seeds, npz_seeds, archive_seeds,
-                  cifar_seeds, png_seeds, jpeg_seeds):
+    for seeds in (safetensors_seeds, weights_index_seeds, dataset_seeds, json_seeds, *config_seeds.ALL, idx_seeds,
+                  npz_seeds, archive_seeds, cifar_seeds, png_seeds, jpeg_seeds, *reader_seeds.ALL):
         seeds()

@@ -320,6 +320,7 @@ TEST(TrainCommand, RefusesOptionFilesThatDoNotFit) {
   EXPECT_EQ(message(R"({"stepz": 3})"), "ito: " + path + ": unknown key stepz; did you mean 'steps'?\n");
   EXPECT_EQ(message(R"({"warm-up": 3})"), "ito: " + path + ": unknown key warm-up; did you mean 'warmup'?\n");
   EXPECT_EQ(message(R"({"steps": "many"})"), "ito: " + path + ": steps is \"many\"; expected a whole number\n");
+  EXPECT_EQ(message(R"({"a\n\u001b[2J": 3})"), "ito: " + path + ": unknown key a\\x0a\\x1b[2J\n");
   EXPECT_EQ(message("[1]"), "ito: " + path + ": found array, expected a JSON object of options\n");
   EXPECT_NE(message(R"({"config": "x.json"})").find("unknown key config"), std::string::npos);
   EXPECT_NE(message("{").find(path + ": not valid JSON"), std::string::npos);

@@ -6,7 +6,8 @@
 #include <cmath>
 #include <filesystem>
 
-#include "engine/io/safetensors.h"
+#include "engine/data/label_rows.h"
+#include "engine/io/input_file.h"
 #include "kernels/error.h"
 
 namespace ito {
@@ -26,20 +27,6 @@ std::vector<float> numbers_of(const std::string& text) {
   }
 }
 
-std::vector<float> rows_of_file(const std::string& path, int64_t width) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  ITO_USER_CHECK(file.has("labels"), path, ": has no tensor 'labels'");
-  const std::vector<int64_t>& shape = file.entry("labels").shape;
-  const bool fits =
-      !shape.empty() && shape[0] >= 1 && (shape.size() == 2 ? shape[1] == width : shape.size() == 1 && width == 1);
-  ITO_USER_CHECK(fits, path, ": tensor 'labels' has shape ", shape_text(shape), "; the model takes [M, ", width, "]",
-                 width == 1 ? " or [M]" : "");
-  std::vector<float> rows = file.read_f32("labels");
-  for (const float value : rows)
-    ITO_USER_CHECK(std::isfinite(value), path, ": labels holds ", value, "; expected finite numbers");
-  return rows;
-}
-
 }  // namespace
 
 std::vector<float> label_values_of(const std::string& text, const Network& network, int64_t first, int64_t count) {
@@ -54,7 +41,7 @@ std::vector<float> label_values_of(const std::string& text, const Network& netwo
   if (rows.empty()) {
     ITO_USER_CHECK(std::filesystem::is_regular_file(text), "--labels ", quote_name(text),
                    ": is neither numbers with commas between nor a file");
-    rows = rows_of_file(text, static_cast<int64_t>(width));
+    rows = read_label_rows(text, static_cast<int64_t>(width));
   }
   ITO_USER_CHECK(width == 1 || rows.size() % width == 0, "--labels ", quote_name(text), ": has ", rows.size(),
                  " numbers, the model takes ", width, " an image");

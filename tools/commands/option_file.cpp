@@ -52,7 +52,7 @@ std::vector<std::string> apply_option_file(CLI::App& command, const std::string&
   for (const auto& [key, value] : file.items()) {
     if (key == kStartedIn) continue;
     ITO_USER_CHECK(key != "config" && std::find(known.begin(), known.end(), key) != known.end(), path, ": unknown key ",
-                   key, did_you_mean(key, known));
+                   printable(key, 100), did_you_mean(key, known));
     const std::string name = flag_of(key);
     CLI::Option* option = command.get_option(name);
     if (defaults.contains(key)) check_config_value(path, key, value, defaults[key]);

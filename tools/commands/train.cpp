@@ -32,6 +32,7 @@
 #include "tools/commands/option_file.h"
 #include "tools/commands/profile_window.h"
 #include "tools/commands/rank_work.h"
+#include "tools/commands/run_options.h"
 #include "tools/commands/weight_table.h"
 #include "tools/init_model.h"
 #include "tools/run_paths.h"
@@ -281,17 +282,6 @@ int train(RunConfig run, const Given& given, Communicator& ranks) {
   return 0;
 }
 
-template <class T>
-void add_run_option(CLI::App& command, T& value, const RunOption& option) {
-  const std::string help = option.help + (option.zero.empty() ? "" : "; 0: " + option.zero);
-  if constexpr (std::is_same_v<T, bool>) {
-    command.add_flag(flag_of(option.key), value, help);
-  } else {
-    CLI::Option* added = command.add_option(flag_of(option.key), value, help);
-    if constexpr (std::is_same_v<T, std::vector<double>>) added->expected(static_cast<int>(value.size()));
-  }
-}
-
 // Every weighting and draw with its numbers, for --help.
 std::string choices_help() {
   std::string text = "Loss weightings, and the numbers that each takes behind a colon:\n";
@@ -310,7 +300,7 @@ void add_train_command(CLI::App& app, Communicator& ranks) {
   auto run = std::make_shared<RunConfig>();
   auto config_file = std::make_shared<std::string>();
   command->option_defaults()->always_capture_default();
-  RunConfig::visit(*run, [&](auto& value, const RunOption& option) { add_run_option(*command, value, option); });
+  add_run_options(*command, *run);
   CLI::Option* model = command->get_option("--model");
   model->description(model->get_description() + "; names: " + list_names(named_models()));
   command->add_option("--config", *config_file, "JSON file of these options (underscores for dashes)");

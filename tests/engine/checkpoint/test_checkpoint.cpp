@@ -373,6 +373,10 @@ TEST(Checkpoint, FollowsLatest) {
   folder.write("latest", "../elsewhere\n");
   EXPECT_EQ(message_of([&] { find_model(folder.path(), kFolders); }),
             (folder / "latest") + ": names '../elsewhere', expected the name of a checkpoint folder beside it");
+  folder.write("latest", "checkpoint-000003\x1b[2J");
+  EXPECT_EQ(
+      message_of([&] { find_model(folder.path(), kFolders); }),
+      (folder / "latest") + ": names 'checkpoint-000003\\x1b[2J', expected the name of a checkpoint folder beside it");
   EXPECT_EQ(checkpoint_name(600), "checkpoint-000600");
   EXPECT_EQ(checkpoint_name(12345678), "checkpoint-12345678");
 }
