@@ -2,6 +2,7 @@
 // See denoiser.h: a network and its program, for inference or with the gradient of its input.
 #include "engine/program/denoiser.h"
 
+#include <algorithm>
 #include <bit>
 #include <map>
 
@@ -57,6 +58,10 @@ void Denoiser::take_lines(Stream& stream, const int64_t* calls, bool of_images) 
   if (!of_times_) return;
   const TimeRows rows{.of_calls = rows_.data(), .call = calls, .of_images = of_images};
   take_time_lines(stream, copies_.data(), static_cast<int>(copies_.count()), rows, batch());
+}
+
+void Denoiser::expect_times(std::span<const float> times) {
+  program_.leave_out_aside(network_.aside_idle && !times.empty() && std::ranges::all_of(times, network_.aside_idle));
 }
 
 DataRef Denoiser::labels() const {

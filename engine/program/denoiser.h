@@ -4,6 +4,7 @@
 // ask for. All calls enqueue work and can be captured. The bits of an image do not depend on the others of its batch.
 #pragma once
 #include <optional>
+#include <span>
 
 #include "engine/program/network.h"
 #include "kernels/diffusion/time_lines.h"
@@ -38,6 +39,10 @@ class Denoiser {
   // those of image n at times[calls[n]]; in device memory. They do nothing without.
   void take_time(Stream& stream, const int64_t* call) { take_lines(stream, call, false); }
   void take_times(Stream& stream, const int64_t* calls) { take_lines(stream, calls, true); }
+  // The times of the following evaluations, and of their pull-backs, where the host knows them: what counts for nothing
+  // at any of them is left out (Network::aside_idle), with the same bits in the answer. Known of one launch or capture,
+  // and said anew for the next; none: not known, and all is made.
+  void expect_times(std::span<const float> times);
   void evaluate(Stream& stream) { program_.forward(stream); }
   ConstDataRef prediction() const { return program_.data(program_.output()); }  // (N, H, W, out_channels), compute type
 

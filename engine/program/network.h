@@ -41,6 +41,9 @@ struct Network {
   int real_classes() const { return null_class >= 0 ? classes : classes - 1; }  // but for that one
   bool wide() const { return out_channels != image.channels; }  // a variance beside the answer, pixel by pixel
   bool asks_level = false;                                      // for the sample's alpha and sigma, as exact answers do
+  // Whether the ops that it sets aside (Program::set_aside) count for nothing at a time: a call at it may leave them
+  // out. None: no op is set aside.
+  std::function<bool(float time)> aside_idle;
   // Appends the network's ops and returns the answer (N, H, W, out_channels). It makes no inputs and finishes nothing.
   std::function<Value(Program&, const NetworkInputs&)> append;
 };

@@ -143,6 +143,7 @@ class Op {
   std::vector<Value> saved;     // of inputs and outputs: what the backward reads
   std::vector<int> set_only;    // inputs whose gradient the op can only set
   std::vector<int> passed_on;   // inputs whose gradient is the result's
+  bool aside = false;           // a pass may leave it out (Program::set_aside)
 };
 
 // An op's place in a program: what it reads, what it makes, what its backward reads again.

@@ -18,6 +18,10 @@ void Program::derive_gradients() {
     for (Value v : op.inputs) {
       op_plans_[i].din_wanted.push_back(wants_gradient(v));
       op_plans_[i].din_writes.push_back(written[v.id] ? Write::Add : Write::Set);
+      const int producer = values_[v.id].producer;
+      ITO_CHECK(!op.aside || !wants_gradient(v) || written[v.id] || (producer >= 0 && ops_[producer]->aside), op.name,
+                ": is set aside, and first to write the gradient of ", info(v).name,
+                ", which nobody would when it is left out; append it before the others that read that");
       written[v.id] = true;
     }
     pass_gradient_on(i);

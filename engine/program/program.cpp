@@ -49,6 +49,7 @@ Value Program::add(std::unique_ptr<Op> op, OpSpec spec) {
   op->saved = std::move(spec.saved);
   op->saved.insert(op->saved.end(), op->outputs.begin() + (spec.saves_result ? 0 : 1), op->outputs.end());
   op->name = std::move(spec.name);
+  op->aside = aside_;
   op->inputs = std::move(spec.inputs);
   op->set_only = std::move(spec.set_only);
   op->passed_on = std::move(spec.passed_on);
@@ -119,8 +120,10 @@ void Program::forward(Stream& stream) {
   in_backward_ = false;
   const Range pass("forward");
   for (int i = 0; i < static_cast<int>(ops_.size()); ++i) {
-    const Range range(ops_[i]->name);
-    ops_[i]->forward(stream, OpData(*this, i));
+    if (!left_out(i)) {
+      const Range range(ops_[i]->name);
+      ops_[i]->forward(stream, OpData(*this, i));
+    }
     poison_expired(stream, forward_time(i));
   }
 }
@@ -143,7 +146,7 @@ void Program::backward(Stream& stream, const std::function<void(int)>& after_op)
   for (int i = static_cast<int>(ops_.size()) - 1; i >= 0; --i) {
     const bool wanted =
         std::any_of(ops_[i]->outputs.begin(), ops_[i]->outputs.end(), [&](Value v) { return wants_gradient(v); });
-    if (wanted) {
+    if (wanted && !left_out(i)) {
       const Range range(ops_[i]->name);
       ops_[i]->backward(stream, OpData(*this, i));
       add_what_was_set(stream, i);

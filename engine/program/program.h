@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/program/device_buffer.h"
@@ -39,6 +40,9 @@ class Program {
   Value add(std::unique_ptr<Op> op, OpSpec spec);  // appends the op; returns its result
   // Begins the names of the ops and parameters appended from here on: for a network beside one of the same names.
   void set_prefix(std::string prefix) { prefix_ = std::move(prefix); }
+  // Whether the ops appended from here on may be left out of a pass (leave_out_aside): whoever reads what they make
+  // knows at which passes it counts for nothing. Returns what held before.
+  bool set_aside(bool aside) { return std::exchange(aside_, aside); }
   void set_output(Value value);
   // Before finish(). Tells the ops that make rows of `cause` alone, each row of its own (Op::by_rows), from the rest,
   // and drops one of the two; parameters stay declared. Returns what the former make and the latter read: inputs if the
@@ -73,6 +77,9 @@ class Program {
   // the last to the first; after each one's launches after_op is called with its number, for launches of the caller's
   // that read the gradients that are finished (each is one op's).
   void backward(Stream& stream, const std::function<void(int)>& after_op = {});
+  // Whether the following passes leave out the ops that were set aside: what these make is not defined then, nor is
+  // their part of a gradient, which no op before them may set (a backward adds theirs to what is there).
+  void leave_out_aside(bool leave_out) { leaves_out_aside_ = leave_out; }
   // Another arena for the gradients of the following backwards: passes over one batch are joined by the caller.
   void set_gradients(float* gradients);
 
@@ -120,6 +127,7 @@ class Program {
   void add_what_was_set(Stream& stream, int op);
   void* address(int block) const;
   const bf16* bf16_weights() const;
+  bool left_out(int op) const { return leaves_out_aside_ && ops_[op]->aside; }
   void poison_expired(Stream& stream, int time);
   int forward_time(int op) const { return 1 + op; }
   int loss_time() const { return 1 + static_cast<int>(ops_.size()); }
@@ -127,6 +135,7 @@ class Program {
 
   ProgramOptions options_;
   std::string prefix_;
+  bool aside_ = false, leaves_out_aside_ = false;
   std::vector<Stored> values_;
   std::vector<Parameter> declared_;
   std::vector<int64_t> parameter_offsets_;

@@ -95,6 +95,7 @@ void PosteriorMean::run_batch(const NoisyImages& images, int64_t first, const st
   if (network.asks_level) copy_to_device(stream_, denoiser_.level(), levels.data(), levels.size() * sizeof(float));
   if (network.labels == LabelKind::Index)
     copy_to_device(stream_, denoiser_.labels().as<int32_t>(), labels.data(), labels.size() * sizeof(int32_t));
+  denoiser_.expect_times(times);
   denoiser_.evaluate(stream_);
   // number(slot, i, at): number i of a slot's image, at its place among the answers.
   const auto each = [&](int64_t slots, const auto& number) {

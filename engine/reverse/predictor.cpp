@@ -63,6 +63,7 @@ std::vector<float> predict(const Network& network, const float* weights, DType c
       const std::vector<float> rows = padded_rows(labels, network.label_width, first, n, batch);
       copy_to_device(stream, denoiser.labels().as<float>(), rows.data(), rows.size() * sizeof(float));
     }
+    denoiser.expect_times(t);
     denoiser.evaluate(stream);
     convert(stream, staging.data(), denoiser.prediction(), static_cast<int64_t>(part.size()));
     copy_to_host(stream, part.data(), staging.data(), part.size() * sizeof(float));

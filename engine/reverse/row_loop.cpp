@@ -2,6 +2,8 @@
 // The loop's body and its capture: inputs from the row, network, update, the row's number.
 #include "engine/reverse/row_loop.h"
 
+#include <algorithm>
+
 #include "kernels/diffusion/gauge.h"
 #include "kernels/diffusion/noising.h"
 #include "kernels/nn/pointwise.h"
@@ -20,6 +22,11 @@ RowLoop::RowLoop(Denoiser& denoiser, const ReverseTable& table, uint64_t seed, b
     : denoiser_(denoiser), table_(table), seed_(seed), capture_(capture), hooks_(hooks) {
   const Network& network = denoiser.network();
   ITO_CHECK(!table_.rows.empty(), "a reverse process of no steps");
+  for (const ReverseRow& row : table_.rows) {
+    const bool idle = network.aside_idle && network.aside_idle(row.timestep);
+    if (stretches_.empty() || stretches_.back().idle != idle) stretches_.push_back({0, row.timestep, idle});
+    ++stretches_.back().rows;
+  }
   const int channels = network.image.channels;
   ITO_USER_CHECK(network.out_channels == channels || network.out_channels == 2 * channels, "the network has ",
                  network.out_channels, " output channels for ", channels, " of data; sampling expects as many, or ",
@@ -66,7 +73,7 @@ LoopState RowLoop::view() {
   return state;
 }
 
-void RowLoop::launch_row() {
+void RowLoop::launch_row(float time) {
   const LoopState state = view();
   const Network& network = denoiser_.network();
   const int64_t count = static_cast<int64_t>(x_.count());
@@ -75,6 +82,7 @@ void RowLoop::launch_row() {
   denoiser_.take_time(stream_, state.row);
   if (network.asks_level)
     set_levels(stream_, denoiser_.level(), state.rows, state.row, state.first_input_scale, state.n);
+  denoiser_.expect_times({&time, 1});
   denoiser_.evaluate(stream_);
   if (hooks_) hooks_->after_estimate(stream_, state);
   if (hooks_ && hooks_->update(stream_, state)) {
@@ -119,43 +127,51 @@ void RowLoop::begin(const BatchStart& start) {
   scale_input(stream_, state.x_network, state.x, static_cast<float>(table_.first_input_scale), count);
 }
 
-// Runs one row so that code and libraries are loaded, then prepares the batch again.
+// Runs a row of every kind so that code and libraries are loaded, then prepares the batch again.
 void RowLoop::warm(const BatchStart& start) {
+  if (!loops_.empty()) return;
   const int64_t done = rows_done();
-  stream_.warm([this] { launch_row(); });
+  stream_.warm([this] {
+    for (size_t i = 0; i < std::min<size_t>(stretches_.size(), 2); ++i) launch_row(stretches_[i].time);
+  });
   if (rows_done() == done) return;  // nothing ran
   __atomic_store_n(rows_done_.data(), done, __ATOMIC_RELAXED);
   begin(start);
 }
 
+// Captured at the first use.
+const Graph& RowLoop::loop_of(const Stretch& stretch, int turns) {
+  Graph& loop = loops_[{stretch.idle, turns}];
+  if (!loop) loop = stream_.capture_loop(turns, [&] { launch_row(stretch.time); });
+  return loop;
+}
+
 void RowLoop::run(const BatchStart& start) {
   begin(start);
   if (capture_) {
-    if (!loop_) {
-      warm(start);
-      loop_ = stream_.capture_loop(rows(), [this] { launch_row(); });
-    }
-    stream_.replay(loop_);
+    warm(start);
+    for (const Stretch& s : stretches_) loop_of(s, s.rows);
+    for (const Stretch& s : stretches_) stream_.replay(loop_of(s, s.rows));
   } else {
-    for (int i = 0; i < rows(); ++i) launch_row();
+    for (const Stretch& s : stretches_)
+      for (int i = 0; i < s.rows; ++i) launch_row(s.time);
   }
   ++batches_;
 }
 
 void RowLoop::run_by_rows(const BatchStart& start, const RowWatch& watch) {
   begin(start);
-  if (capture_ && !row_) {
-    warm(start);
-    row_ = stream_.capture([this] { launch_row(); });
-  }
-  for (int i = 0; i < rows(); ++i) {
-    if (watch.before) watch.before(i);
-    if (capture_)
-      stream_.replay(row_);
-    else
-      launch_row();
-    if (watch.after) watch.after(i);
-  }
+  if (capture_) warm(start);
+  int row = 0;
+  for (const Stretch& s : stretches_)
+    for (const int end = row + s.rows; row < end; ++row) {
+      if (watch.before) watch.before(row);
+      if (capture_)
+        stream_.replay(loop_of(s, 1));
+      else
+        launch_row(s.time);
+      if (watch.after) watch.after(row);
+    }
   ++batches_;
 }
 

@@ -2,9 +2,13 @@
 // The network along a table of rows: call it at row i, then update the state. Sampling is this with the row kernel as
 // the update; what else walks levels (encoding, restoring, bounds, statistics) puts hooks around it. A whole run is
 // captured once as a loop: the row's number, the rows and the images' numbers live on the device, so that nothing comes
-// from the host between the first row and the last. Image i is a function of (seed, i) alone.
+// from the host between the first row and the last. A guided network whose weight is 1 at some rows has a loop for
+// every stretch of rows that are all guided or all not, enqueued one behind the other. Image i is a function of (seed,
+// i) alone.
 #pragma once
 #include <functional>
+#include <map>
+#include <utility>
 #include <vector>
 
 #include "engine/program/buffer_list.h"
@@ -82,10 +86,18 @@ class RowLoop {
   int64_t rows_done() const;
 
  private:
+  // Rows in a row of which all leave out the same of the network.
+  struct Stretch {
+    int rows = 0;
+    float time = 0;  // of its first row
+    bool idle = false;
+  };
+
   LoopState view();
   void begin(const BatchStart& start);
   void warm(const BatchStart& start);
-  void launch_row();
+  const Graph& loop_of(const Stretch& stretch, int turns);
+  void launch_row(float time);  // of a row asked at that time, or at one that leaves out the same
 
   Denoiser& denoiser_;
   ReverseTable table_;
@@ -93,8 +105,9 @@ class RowLoop {
   bool capture_;
   LoopHooks* hooks_;
   Stream stream_{"sampling"};
-  bool measures_ = false;  // a row of the table asks for a gauge
-  Graph loop_, row_;
+  bool measures_ = false;                        // a row of the table asks for a gauge
+  std::vector<Stretch> stretches_;               // all rows, in order
+  std::map<std::pair<bool, int>, Graph> loops_;  // by whether they leave out, and turns
   int64_t batches_ = 0;
   HostBuffer<int64_t> rows_done_;
   DeviceBuffer<ReverseRow> rows_;

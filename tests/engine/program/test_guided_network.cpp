@@ -5,11 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
+#include "engine/ops/ops.h"
 #include "engine/program/denoiser.h"
 #include "engine/reverse/predictor.h"
+#include "kernels/seams/ranges.h"
 #include "tests/models/unet/tiny_unet.h"
 
 namespace ito::test {
@@ -111,9 +114,9 @@ TEST_F(GuidedNetwork, IsLedAwayFromAWorseOne) {
   EXPECT_EQ(time.why, "its guide: it has ten");
 }
 
-// (d answer / d sample)^T v, with the answer; times, if any, made ahead.
+// (d answer / d sample)^T v, with the answer; times, if any, made ahead. known: told that the calls are at kTimes.
 std::pair<Floats, Floats> pulled(const Network& network, const float* weights, const std::vector<int32_t>& labels,
-                                 const Floats& factors, const Floats& ahead = {}) {
+                                 const Floats& factors, const Floats& ahead = {}, bool known = false) {
   Stream stream;
   Denoiser denoiser(network, kImages, DType::F32, Denoiser::Gradient::Input, ahead);
   denoiser.bind(weights);
@@ -134,6 +137,7 @@ std::pair<Floats, Floats> pulled(const Network& network, const float* weights, c
   const int64_t numbers[kImages] = {0, 1, 2};
   calls.upload(stream, numbers);
   denoiser.take_times(stream, calls.data());
+  if (known) denoiser.expect_times(kTimes);
   denoiser.evaluate(stream);
   const Floats answer = get(denoiser.prediction().data);
   Floats v = draws(count, 4);
@@ -155,6 +159,50 @@ TEST_F(GuidedNetwork, PullsBackThroughBothAnswers) {
   const auto [answer_ahead, gradient_ahead] = pulled(both, weights, labels, {1, 1, 1}, kTimes);
   EXPECT_EQ(answer_ahead, answer);
   EXPECT_EQ(gradient_ahead, gradient);
+}
+
+// Where the weight is 1 for all images, the network's own answer and pull-back, to the bit; where it is for some, all
+// is made, known or not.
+TEST_F(GuidedNetwork, LeavesOutWhatCountsForNothing) {
+  const Network network = tiny_network(R"({"num_class_embeds": 4})");
+  const Weights weights(host_weights(network, 5));
+  const std::vector<int32_t> labels{2, 0, 1};
+  const auto of = [&](const GuidanceWeight& weight, const Floats& ahead, bool known) {
+    const Network both = guided(network, {weight, {}});
+    std::pair<Floats, Floats> found;
+    timeline_start();
+    found = pulled(both, weights, labels, {1, 1, 1}, ahead, known);
+    const int64_t answers = std::ranges::count(timeline_take(), "conv_in", &TimelineEvent::name) / 2;  // and backwards
+    const bool all = !known || weight.from == kWeight.from;
+    EXPECT_EQ(answers, all ? 2 : 1) << weight.from << " " << known;
+    return found;
+  };
+  const GuidanceWeight nowhere{.weight = 2.5f, .from = 901, .to = 1000};
+  for (const Floats& ahead : {Floats{}, kTimes}) {
+    const auto plain = pulled(network, weights, labels, {1, 1, 1}, ahead);
+    for (const GuidanceWeight& weight : {nowhere, always(1)}) EXPECT_EQ(of(weight, ahead, true), plain);
+    EXPECT_EQ(of(nowhere, ahead, false), plain);
+    EXPECT_EQ(of(kWeight, ahead, true), of(kWeight, ahead, false));
+  }
+  // Guided once more: either answer may be wanted.
+  const Network twice = guided(guided(network, {kWeight, {}}), {.weight = {3, 850, 1000}, .guide = network});
+  EXPECT_FALSE(twice.aside_idle(900));
+  EXPECT_FALSE(twice.aside_idle(500));
+  EXPECT_TRUE(twice.aside_idle(10));
+}
+
+// What is left out may not be the first to write a gradient that others add to.
+TEST_F(GuidedNetwork, IsAppendedBehindTheOther) {
+  Network network = tiny_network();
+  network.append = [inner = network.append](Program& program, const NetworkInputs& inputs) {
+    const Value answer = inner(program, inputs);
+    program.set_aside(true);
+    const Value other = inner(program, inputs);
+    program.set_aside(false);
+    return guided_answer(program, "guidance", answer, other, inputs.timestep, 3, always(2));
+  };
+  EXPECT_NO_THROW(Denoiser(network, 1, DType::F32));
+  EXPECT_THROW(Denoiser(network, 1, DType::F32, Denoiser::Gradient::Input), Error);
 }
 
 // The answers are numbers of bf16, and so is what is made of them; the sum between is fp32's.
