@@ -30,17 +30,22 @@ void check_answers_alike(const SchedulerConfig& ours, const SchedulerConfig& gui
                  guides.sigma_data, " for a model of ", ours.sigma_data, "; take one of the same");
 }
 
+std::string labels_text(const Network& network) {
+  if (network.labels == LabelKind::Index) return join_text("of ", network.classes, " classes");
+  if (network.labels == LabelKind::Value)
+    return join_text("of labels of ", network.label_width, " real number", network.label_width == 1 ? "" : "s");
+  return "without labels";
+}
+
 void check_fits(const Network& network, const Network& guide, const std::string& where) {
   ITO_USER_CHECK(guide.image == network.image, where, ": a guide of ", guide.image.channels, " x ", guide.image.height,
                  " x ", guide.image.width, " images for a model of ", network.image.channels, " x ",
                  network.image.height, " x ", network.image.width, "; take one of the same images");
-  ITO_USER_CHECK(guide.labels != LabelKind::Value, where,
-                 ": guidance by a network with real-valued class labels (class_embed_type) is not implemented");
   if (guide.labels == LabelKind::None) return;  // what is known of no class at all leads from every class alike
-  ITO_USER_CHECK(network.labels == LabelKind::Index && guide.classes == network.classes, where, ": a guide of ",
-                 guide.classes, " classes for a model ",
-                 network.labels == LabelKind::Index ? join_text("of ", network.classes) : "without",
-                 "; take one of the same classes, or of none");
+  ITO_USER_CHECK(
+      guide.labels == network.labels && guide.classes == network.classes && guide.label_width == network.label_width,
+      where, ": a guide ", labels_text(guide), " for a model ", labels_text(network),
+      "; take one of the same labels, or of none");
 }
 
 // Every parameter of `from` to the place of its name, after the prefix, in the arena of both.

@@ -46,8 +46,6 @@ Restoration::Restoration(const Network& network, const float* weights, Measureme
       chunk_(chunk_of(settings)),
       denoiser_(planned(network, settings, plan_)),
       loop_(denoiser_, plan_.table, settings.seed, settings.capture, plan_.hooks.get(), buffers_) {
-  ITO_USER_CHECK(network.labels != LabelKind::Value,
-                 "restoring with a network of real-valued class labels is not implemented");
   ITO_USER_CHECK(network.image == op.image(), "restoring: the model is of images of ", network.image.channels, " x ",
                  network.image.height, " x ", network.image.width, ", the operator of ", op.image().channels, " x ",
                  op.image().height, " x ", op.image().width);
@@ -72,28 +70,30 @@ int64_t Restoration::rows_of(int64_t count) const {
   return ceil_div(count, group_) * ceil_div(settings_.draws, chunk_) * loop_.rows();
 }
 
-Restored Restoration::restore(int64_t first, int64_t count, const float* y, const int32_t* labels,
+Restored Restoration::restore(int64_t first, int64_t count, const float* y, const LabelRows& labels,
                               const RowWatch& watch) {
   ITO_CHECK(count >= 1 && count <= group_ && first >= 0 && first + count <= kMostMeasurements, "restoring: ", count,
             " measurements from ", first, " on, in groups of ", group_);
   const int64_t size = op_.image().size(), m = op_.measurements();
-  const int images = group_ * chunk_, draws = settings_.draws;
+  const int images = group_ * chunk_, draws = settings_.draws, width = denoiser_.network().label_width;
   Restored restored;
   restored.samples.resize(static_cast<size_t>(count * draws * size));
   for (int begin = 0; begin < draws; begin += chunk_) {
     const int taken = std::min(chunk_, draws - begin);
     std::vector<float> measured(static_cast<size_t>(images * m));
     std::vector<uint32_t> words(static_cast<size_t>(images));
-    std::vector<int32_t> classes(static_cast<size_t>(images));
+    Labels given;
     for (int i = 0; i < images; ++i) {
       // What fills up a batch that is not full is drawn and dropped.
       const int64_t at = std::min<int64_t>(i / chunk_, count - 1);
       std::copy_n(y + at * m, m, measured.begin() + i * m);
       words[static_cast<size_t>(i)] = sample_word(first + at, std::min(begin + i % chunk_, draws - 1));
-      if (labels) classes[static_cast<size_t>(i)] = labels[at];
+      if (labels.classes) given.classes.push_back(labels.classes[at]);
+      if (labels.values)
+        given.values.insert(given.values.end(), labels.values + at * width, labels.values + (at + 1) * width);
     }
     plan_.hooks->set_batch(loop_.stream(), measured.data(), words.data());
-    const BatchStart start{.first = 0, .labels = labels ? classes.data() : nullptr};
+    const BatchStart start{.first = 0, .labels = given.rows()};
     if (begin == 0 && watch)
       loop_.run_by_rows(start, watch);
     else

@@ -40,9 +40,9 @@ class Restoration {
 
   int group() const { return group_; }  // measurements that are restored at once
   // Measurements first .. first+count-1, count at most group(). y (count, M) as the device has them; labels (count)
-  // class numbers, or null. watch: of the first batch, whose rows go out one by one if there is one. Error naming the
+  // as the network has them. watch: of the first batch, whose rows go out one by one if there is one. Error naming the
   // measurement and the row if a number is not finite.
-  Restored restore(int64_t first, int64_t count, const float* y, const int32_t* labels, const RowWatch& watch = {});
+  Restored restore(int64_t first, int64_t count, const float* y, const LabelRows& labels, const RowWatch& watch = {});
 
   int64_t rows_done() const { return loop_.rows_done(); }  // in all batches; another thread may ask
   int64_t rows_of(int64_t count) const;                    // that `count` measurements take

@@ -293,9 +293,9 @@ std::vector<float> SafetensorsFile::read_floats(const std::string& name) const {
 
 std::vector<int64_t> SafetensorsFile::read_i64(const std::string& name, bool accept_f32) const {
   const Entry& found = entry(name);
-  const bool whole = !is_float(found.type) || (found.type == TensorType::F32 && accept_f32);
+  const bool refused = is_float(found.type) && !(found.type == TensorType::F32 && accept_f32);
   std::vector<int64_t> values(static_cast<size_t>(found.element_count()));
-  const bool converted = whole && with_converter(found.type, [&](auto convert) {
+  const bool converted = !refused && with_converter(found.type, [&](auto convert) {
     const size_t width = size_of(found.type);
     for_each_chunk(found, [&](const uint8_t* bytes, int64_t first, int64_t elements) {
       for (int64_t i = 0; i < elements; ++i) {

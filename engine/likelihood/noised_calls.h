@@ -28,11 +28,10 @@ struct NoisedCallSettings {
 
 class NoisedCalls {
  public:
-  // images (count, H, W, C) and their classes where the network has classes (else empty); both outlive this object.
-  // what: what is measured, for messages. UserError for a family without a chain of timesteps and for real-valued
-  // labels.
+  // images (count, H, W, C) and their labels as the network has them; both outlive this object. what: what is measured,
+  // for messages. UserError for a family without a chain of timesteps.
   NoisedCalls(const Network& network, const NoiseSchedule& schedule, const std::vector<float>& images,
-              const std::vector<int32_t>& labels, const NoisedCallSettings& settings, const std::string& what);
+              const Labels& labels, const NoisedCallSettings& settings, const std::string& what);
 
   // Buffers of whoever measures, allocated with these.
   BufferList& buffers() { return buffers_; }
@@ -56,7 +55,7 @@ class NoisedCalls {
 
  private:
   const std::vector<float>& images_;
-  const std::vector<int32_t>& labels_;
+  const Labels& labels_;
   NoisedCallSettings settings_;
   std::string what_;
   Levels levels_;
@@ -72,7 +71,8 @@ class NoisedCalls {
   std::vector<float> host_x0_, host_levels_;
   std::vector<ForwardRow> host_rows_;
   std::vector<int64_t> host_timesteps_;
-  std::vector<int32_t> host_classes_;
+  Labels host_labels_;
+  std::vector<float> host_times_;
 };
 
 }  // namespace ito

@@ -20,8 +20,6 @@ Denoiser planned(const Network& network, const ProbabilityFlow& flow, const Like
   ITO_USER_CHECK(s.trace == Trace::Exact || (s.probes >= 1 && s.probes < 1 << 24), "likelihood: ", s.probes,
                  " probes; expected 1 or more");
   check_flow_network(network, flow, "likelihood");
-  ITO_USER_CHECK(network.labels != LabelKind::Value,
-                 "likelihood: a network with real-valued class labels is not implemented");
   // Without times: the solver chooses each image's steps as it goes, so that none is known before the call.
   return Denoiser(network, s.batch, DType::F32, Denoiser::Gradient::Input);
 }
@@ -91,18 +89,13 @@ int64_t OdeLikelihood::thousandths_of(int64_t count) const {
 }
 
 // What fills up a batch is the point 0.
-void OdeLikelihood::run(int64_t first, int64_t n, const float* x0, const int32_t* labels) {
+void OdeLikelihood::run(int64_t first, int64_t n, const float* x0, const LabelRows& labels) {
   const int64_t size = denoiser_.network().image.size(), batch = settings_.batch;
   std::vector<float> x(static_cast<size_t>(batch * size));
   for (int64_t i = 0; i < n * size; ++i) x[i] = static_cast<float>(flow_.data_alpha * x0[i]);
   copy_to_device(stream_, solver_.y(), x.data(), x.size() * sizeof(float));
   copy_to_device(stream_, slope_.first(), &first, sizeof first);
-  if (denoiser_.network().labels == LabelKind::Index) {
-    ITO_CHECK(labels, "the likelihood of a class-conditional network without classes");
-    std::vector<int32_t> classes(labels, labels + n);
-    classes.resize(batch);
-    copy_to_device(stream_, denoiser_.labels().data, classes.data(), classes.size() * sizeof(int32_t));
-  }
+  denoiser_.put_labels(stream_, labels, n);
   solver_.run(stream_, first, static_cast<int>(n));
 }
 
@@ -122,13 +115,13 @@ LogDensity OdeLikelihood::read(const float* x_end, const double* integrals, cons
           .rejected = end.rejected};
 }
 
-std::vector<LogDensity> OdeLikelihood::all(int64_t first, int64_t count, const float* x0, const int32_t* labels) {
+std::vector<LogDensity> OdeLikelihood::all(int64_t first, int64_t count, const float* x0, const LabelRows& labels) {
   const int64_t size = denoiser_.network().image.size();
   std::vector<LogDensity> densities;
   std::vector<float> x_end(static_cast<size_t>(settings_.batch * size));
   for (int64_t begun = 0; begun < count; begun += settings_.batch) {
     const int64_t n = std::min<int64_t>(settings_.batch, count - begun);
-    run(first + begun, n, x0 + begun * size, labels ? labels + begun : nullptr);
+    run(first + begun, n, x0 + begun * size, labels.from(begun, denoiser_.network().label_width));
     copy_to_host(stream_, x_end.data(), solver_.y(), x_end.size() * sizeof(float));
     const std::vector<double> integrals = solver_.extra(stream_);
     const std::vector<OdeImage> ends = solver_.images(stream_);

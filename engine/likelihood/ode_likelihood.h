@@ -42,8 +42,9 @@ class OdeLikelihood {
   OdeLikelihood(const Network& network, const ProbabilityFlow& flow, const float* weights,
                 const LikelihoodSettings& settings);
 
-  // x0 (count, H, W, C), labels (count) or null; first: number of the first point, which its probes belong to.
-  std::vector<LogDensity> all(int64_t first, int64_t count, const float* x0, const int32_t* labels);
+  // x0 (count, H, W, C), labels (count) as the network has them; first: number of the first point, which its probes
+  // belong to.
+  std::vector<LogDensity> all(int64_t first, int64_t count, const float* x0, const LabelRows& labels);
 
   int64_t thousandths() const { return solver_.thousandths(); }  // as of AdaptiveProcess
   int64_t thousandths_of(int64_t count) const;
@@ -63,7 +64,7 @@ class OdeLikelihood {
     DeviceBuffer<int64_t> first_;  // the number of the batch's first point
   };
 
-  void run(int64_t first, int64_t n, const float* x0, const int32_t* labels);
+  void run(int64_t first, int64_t n, const float* x0, const LabelRows& labels);
   LogDensity read(const float* x_end, const double* integrals, const OdeImage& end) const;
 
   ProbabilityFlow flow_;

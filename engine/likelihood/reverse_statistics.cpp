@@ -27,7 +27,7 @@ std::vector<MomentRow> moment_rows(const Levels& levels, const Reading& reading)
 }  // namespace
 
 LevelStatistics measure_reverse_statistics(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                                           const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                           const std::vector<float>& images, const Labels& labels,
                                            const StatisticsSettings& settings,
                                            const std::function<void(int64_t)>& progress) {
   const int64_t total = int64_t{schedule.steps()} * settings.per_timestep;
@@ -36,7 +36,7 @@ LevelStatistics measure_reverse_statistics(const Network& network, const float* 
 }
 
 std::vector<DrawMoments> measure_draws(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                                       const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                       const std::vector<float>& images, const Labels& labels,
                                        const StatisticsSettings& settings, int64_t first_draw, int64_t count,
                                        const std::function<void(int64_t)>& progress) {
   const int batch = static_cast<int>(std::min<int64_t>(settings.batch, count));

@@ -8,6 +8,7 @@
 
 #include "engine/diffusion/level_statistics.h"
 #include "engine/diffusion/schedule.h"
+#include "engine/program/label_rows.h"
 #include "engine/program/network.h"
 
 namespace ito {
@@ -20,11 +21,11 @@ struct StatisticsSettings {
   size_t memory_limit = SIZE_MAX;  // bytes; UserError with the sum if the plan needs more
 };
 
-// images (count, H, W, C) in [-1, 1] and their classes where the network has classes (else empty). Timestep t sees the
-// images number t, t + T, t + 2T, ... (mod count), each with noise of its own: what is measured does not depend on the
-// batch. weights: an arena in device memory. progress(images done), if given. Of all draws: per_timestep by T.
+// images (count, H, W, C) in [-1, 1] and their labels as the network has them. Timestep t sees the images number t,
+// t + T, t + 2T, ... (mod count), each with noise of its own: what is measured does not depend on the batch. weights:
+// an arena in device memory. progress(images done), if given. Of all draws: per_timestep by T.
 LevelStatistics measure_reverse_statistics(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                                           const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                           const std::vector<float>& images, const Labels& labels,
                                            const StatisticsSettings& settings,
                                            const std::function<void(int64_t)>& progress = {});
 
@@ -33,7 +34,7 @@ struct DrawMoments {
   double error, mix_product, mix_square;
 };
 std::vector<DrawMoments> measure_draws(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                                       const std::vector<float>& images, const std::vector<int32_t>& labels,
+                                       const std::vector<float>& images, const Labels& labels,
                                        const StatisticsSettings& settings, int64_t first, int64_t count,
                                        const std::function<void(int64_t)>& progress = {});
 // Of all draws, in their order.

@@ -26,7 +26,7 @@ void check_outputs(const Network& network, const std::vector<VariationalRow>& ro
 
 VariationalBound measure_bound(const Network& network, const float* weights, const NoiseSchedule& schedule,
                                const std::vector<VariationalRow>& rows, const std::vector<float>& images,
-                               const std::vector<int32_t>& labels, const BoundSettings& settings,
+                               const Labels& labels, const BoundSettings& settings,
                                const std::function<void(int64_t)>& progress) {
   const int64_t size = network.image.size();
   BoundSums sums(static_cast<int64_t>(rows.size()));
@@ -37,9 +37,9 @@ VariationalBound measure_bound(const Network& network, const float* weights, con
 }
 
 void measure_terms(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                   const std::vector<VariationalRow>& rows, const std::vector<float>& images,
-                   const std::vector<int32_t>& labels, int64_t count, const BoundSettings& settings,
-                   const std::function<void(double)>& take, const std::function<void(int64_t)>& progress) {
+                   const std::vector<VariationalRow>& rows, const std::vector<float>& images, const Labels& labels,
+                   int64_t count, const BoundSettings& settings, const std::function<void(double)>& take,
+                   const std::function<void(int64_t)>& progress) {
   const auto timesteps = static_cast<int64_t>(rows.size());
   ITO_CHECK(timesteps == schedule.steps(), "variational bound: ", timesteps, " rows for ", schedule.steps(),
             " timesteps");

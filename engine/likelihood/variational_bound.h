@@ -11,6 +11,7 @@
 
 #include "engine/diffusion/schedule.h"
 #include "engine/diffusion/variational_rows.h"
+#include "engine/program/label_rows.h"
 #include "engine/program/network.h"
 
 namespace ito {
@@ -36,22 +37,21 @@ struct VariationalBound {
   double at(size_t point) const { return prior[point] + between[point] + last[point]; }
 };
 
-// rows: of variational_rows, for the schedule's timesteps. images (count, H, W, C) and their classes where the network
-// has classes (else empty). weights: an arena in device memory. A term's draw depends on the seed, the point's number
-// and the timestep alone: number * timesteps + timestep, mod 2^32, is its sample of Purpose::Noise. progress(terms
-// done), if given, begins with 0 once the plan is known to fit. Error that names point and timestep where a term is not
-// finite.
+// rows: of variational_rows, for the schedule's timesteps. images (count, H, W, C) and their labels as the network has
+// them. weights: an arena in device memory. A term's draw depends on the seed, the point's number and the timestep
+// alone: number * timesteps + timestep, mod 2^32, is its sample of Purpose::Noise. progress(terms done), if given,
+// begins with 0 once the plan is known to fit. Error that names point and timestep where a term is not finite.
 VariationalBound measure_bound(const Network& network, const float* weights, const NoiseSchedule& schedule,
                                const std::vector<VariationalRow>& rows, const std::vector<float>& images,
-                               const std::vector<int32_t>& labels, const BoundSettings& settings,
+                               const Labels& labels, const BoundSettings& settings,
                                const std::function<void(int64_t)>& progress = {});
 
 // The same in two steps, for points that several processes share. take(term) gets, in order, the terms of all timesteps
 // of each of the first `count` images.
 void measure_terms(const Network& network, const float* weights, const NoiseSchedule& schedule,
-                   const std::vector<VariationalRow>& rows, const std::vector<float>& images,
-                   const std::vector<int32_t>& labels, int64_t count, const BoundSettings& settings,
-                   const std::function<void(double)>& take, const std::function<void(int64_t)>& progress = {});
+                   const std::vector<VariationalRow>& rows, const std::vector<float>& images, const Labels& labels,
+                   int64_t count, const BoundSettings& settings, const std::function<void(double)>& take,
+                   const std::function<void(int64_t)>& progress = {});
 
 // Takes the terms of all points, in order.
 class BoundSums {

@@ -68,4 +68,16 @@ DataRef Denoiser::labels() const {
   return inputs_.labels ? program_.data(inputs_.labels) : DataRef();
 }
 
+void Denoiser::put_labels(Stream& stream, const LabelRows& labels, int64_t n) {
+  const auto put = [&](const auto* from, int64_t width) {
+    ITO_CHECK(from, "a network of ", network_.labels == LabelKind::Index ? "classes" : "real-valued labels",
+              " asked without them");
+    std::vector rows(from, from + n * width);
+    rows.resize(static_cast<size_t>(batch() * width));
+    copy_to_device(stream, this->labels().data, rows.data(), rows.size() * sizeof(rows[0]));
+  };
+  if (network_.labels == LabelKind::Index) put(labels.classes, 1);
+  if (network_.labels == LabelKind::Value) put(labels.values, network_.label_width);
+}
+
 }  // namespace ito

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 
+#include "engine/program/label_rows.h"
 #include "engine/program/network.h"
 #include "kernels/diffusion/time_lines.h"
 
@@ -33,6 +34,8 @@ class Denoiser {
   float* timestep() const { return program_.data(inputs_.timestep).as<float>(); }  // (N)
   // (N) int32 class numbers, (N, label_width) fp32, or null, as network().labels says.
   DataRef labels() const;
+  // The labels of the batch's first n images; those that fill it up have zeros. Error where they are not the network's.
+  void put_labels(Stream& stream, const LabelRows& labels, int64_t n);
   // (N, 2) alpha and sigma of the sample; null unless the network asks for them.
   float* level() const { return inputs_.level ? program_.data(inputs_.level).as<float>() : nullptr; }
   // Of a denoiser with times, before evaluate and beside timestep(): the following evaluations are at times[*call], or

@@ -3,6 +3,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace ito {
 
@@ -21,6 +23,22 @@ struct LabelRows {
 
   const int32_t* classes = nullptr;  // (N)
   const float* values = nullptr;     // (N, label_width)
+};
+
+// The same with the numbers themselves: one of the two, as the network has them, or none.
+struct Labels {
+  Labels() = default;
+  Labels(std::vector<int32_t> numbers) : classes(std::move(numbers)) {}  // NOLINT(google-explicit-constructor)
+  explicit Labels(std::vector<float> rows) : values(std::move(rows)) {}
+  LabelRows rows() const {
+    LabelRows rows;
+    if (!classes.empty()) rows.classes = classes.data();
+    if (!values.empty()) rows.values = values.data();
+    return rows;
+  }
+
+  std::vector<int32_t> classes;  // (N)
+  std::vector<float> values;     // (N, label_width)
 };
 
 }  // namespace ito

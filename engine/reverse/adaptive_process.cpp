@@ -80,18 +80,7 @@ void AdaptiveProcess::begin(int64_t first, int64_t n, const float* initial_noise
                 purpose_word(Purpose::InitialNoise), settings_.batch, image);
   }
   if (plan_.flow.noise_std != 1) affine(stream_, y, y, static_cast<float>(plan_.flow.noise_std), 0, batch * image);
-  const Network& network = denoiser_.network();
-  if (network.labels == LabelKind::Index) {
-    ITO_CHECK(labels.classes, "a class-conditional network sampled without classes");
-    std::vector<int32_t> classes(labels.classes, labels.classes + n);
-    classes.resize(batch);
-    copy_to_device(stream_, denoiser_.labels().data, classes.data(), classes.size() * sizeof(int32_t));
-  } else if (network.labels == LabelKind::Value) {
-    ITO_CHECK(labels.values, "a network of real-valued labels sampled without them");
-    std::vector<float> values(labels.values, labels.values + n * network.label_width);
-    values.resize(batch * network.label_width);
-    copy_to_device(stream_, denoiser_.labels().data, values.data(), values.size() * sizeof(float));
-  }
+  denoiser_.put_labels(stream_, labels, n);
 }
 
 void AdaptiveProcess::finish() {

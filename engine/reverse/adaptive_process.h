@@ -45,8 +45,8 @@ class AdaptiveProcess {
   std::vector<int> evaluations_;
 };
 
-// UserError for a network that no flow of real times is of: one with a table of timesteps, real-valued labels, answers
-// that are no images, or one that is not defined at the flow's last time. doing: "sampling", say.
+// UserError for a network that no flow of real times is of: one with a table of timesteps, answers that are no images,
+// or one that is not defined at the flow's last time. doing: "sampling", say.
 void check_flow_network(const Network& network, const ProbabilityFlow& flow, const char* doing);
 
 }  // namespace ito

@@ -115,14 +115,7 @@ void RowLoop::begin(const BatchStart& start) {
   else
     fill_normal(stream_, state.x, state.counter, purpose_word(Purpose::InitialNoise), state.n, network.image.size());
   if (table_.start_scale != 1) affine(stream_, state.x, state.x, static_cast<float>(table_.start_scale), 0, count);
-  if (network.labels == LabelKind::Index) {
-    ITO_CHECK(start.labels.classes, "a class-conditional network sampled without classes");
-    copy_to_device(stream_, denoiser_.labels().data, start.labels.classes, state.n * sizeof(int32_t));
-  } else if (network.labels == LabelKind::Value) {
-    ITO_CHECK(start.labels.values, "a network of real-valued labels sampled without them");
-    copy_to_device(stream_, denoiser_.labels().data, start.labels.values,
-                   static_cast<size_t>(state.n) * network.label_width * sizeof(float));
-  }
+  denoiser_.put_labels(stream_, start.labels, state.n);
   if (hooks_) hooks_->start(stream_, state);
   scale_input(stream_, state.x_network, state.x, static_cast<float>(table_.first_input_scale), count);
 }

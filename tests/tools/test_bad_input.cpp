@@ -353,8 +353,8 @@ TEST_F(BadInput, BoundsOfModels) {
        "sampling: timestep 999 is pure noise (rescale_betas_zero_snr), where prediction_type epsilon determines no "
        "image; *"},
       {"real-valued labels",
-       of("values", {{"num_class_embeds", nullptr}, {"class_embed_type", "timestep"}}, Json::object()),
-       "variational bound of a network with real-valued class labels is not implemented"},
+       bound(make_model("values", {{"num_class_embeds", nullptr}, {"class_embed_type", "timestep"}}), {"--class", "1"}),
+       "--class 1: this model takes real-valued labels; use --labels"},
       {"not measured", bound(make_model("bare"), {"--method", "marginal"}),
        "reverse option marginal: needs what was measured of the network by timestep, and the model has no "
        "level_statistics.json; measure it with reverse-stats"},

@@ -178,7 +178,7 @@ TEST_F(GuidanceCommand, WhatDoesNotFitIsRefused) {
             "/unet/config.json: a guide of 500 timesteps for a model of 1000; take one that was trained on "
             "the same noise schedule"),
       guide(classes,
-            "/unet/config.json: a guide of 4 classes for a model of 3; take one of the same classes, or of "
+            "/unet/config.json: a guide of 4 classes for a model of 3 classes; take one of the same labels, or of "
             "none"),
       Row{"dropout", train({"--class-dropout", "0.1"}),
           images_ + ": has 3 classes, the model num_class_embeds 3, the last of which --class-dropout takes for no "

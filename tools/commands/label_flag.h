@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --labels: the real-valued labels that images are drawn for, numbers or a file.
+// --labels: the real-valued labels that a network is told of images, numbers or a file.
 #pragma once
 #include <cstdint>
 #include <string>

@@ -15,6 +15,7 @@
 #include "tools/commands/average_flag.h"
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
+#include "tools/commands/label_flag.h"
 #include "tools/commands/likelihood/method.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/rank_work.h"
@@ -145,6 +146,17 @@ void run(const LikelihoodOptions& o, const CLI::App& command, Communicator& rank
   if (ranks.rank() == 0) write_report(o, judged);
 }
 
+// (count, label_width) of a network that takes real-valued labels: the flag's, or else the data's.
+std::vector<float> label_values(const LikelihoodOptions& o, const Network& network, Dataset& data, int64_t count) {
+  if (network.labels != LabelKind::Value || !o.labels.empty())
+    return label_values_of(o.labels, network, o.first, count);
+  ITO_USER_CHECK(data.label_width > 0 || !data.labels.empty(), o.data,
+                 ": has no labels, which this model needs; use --labels");
+  data.want_values(network.label_width);
+  const auto begin = data.label_values.begin() + o.first * network.label_width;
+  return {begin, begin + count * network.label_width};
+}
+
 std::string methods_help() {
   std::string text = "Methods:\n";
   for (const LikelihoodMethod* method : kMethods) text += join_text("  ", method->name, ": ", method->help, "\n");
@@ -167,7 +179,7 @@ Points read_points(const LikelihoodOptions& o, const Network& network, Communica
   load.channels = network.image.channels == 1 || network.image.channels == 3 ? network.image.channels : 0;
   load.split = o.split == "train" ? Split::Train : Split::Test;
   load.memory_limit = host_memory_limit() / static_cast<size_t>(ranks.local_size());  // each reads all of it
-  const Dataset data = load_dataset(o.data, load);
+  Dataset data = load_dataset(o.data, load);
   const ImageShape found{data.height, data.width, data.channels};
   ITO_USER_CHECK(found == network.image, o.data, ": holds images of ", data.channels, " x ", data.height, " x ",
                  data.width, "; the model is of ", network.image.channels, " x ", network.image.height, " x ",
@@ -175,14 +187,23 @@ Points read_points(const LikelihoodOptions& o, const Network& network, Communica
   ITO_USER_CHECK(o.first < data.count, "--first ", o.first, ": ", o.data, " has points 0 to ", data.count - 1);
   ITO_USER_CHECK(o.count <= data.count - o.first, "--count ", o.count, ": ", o.data, " has ", data.count - o.first,
                  " points from --first on");
-  if (ranks.size() > 1) check_ranks_agree(ranks, {data_fact(data)});
-  Points points{.shares = ItemShares(ranks, o.count ? o.count : data.count - o.first), .x0 = {}, .labels = {}};
+  if (network.labels != LabelKind::Index)
+    ITO_USER_CHECK(o.class_number < 0, "--class ", o.class_number, ": this model ",
+                   network.labels == LabelKind::None ? "has no classes; leave the flag out"
+                                                     : "takes real-valued labels; use --labels");
+  const int64_t count = o.count ? o.count : data.count - o.first;
+  const std::vector<float> values = label_values(o, network, data, count);
+  if (ranks.size() > 1) check_ranks_agree(ranks, {data_fact(data), labels_fact(values)});
+  Points points{.shares = ItemShares(ranks, count), .x0 = {}, .labels = {}};
   const IndexRange kept = points.shares.kept();
   const int64_t first = o.first + kept.first;
   points.x0.resize(static_cast<size_t>(kept.count * data.image_size()));
   for (int64_t i = 0; i < kept.count; ++i) data.image_f32(first + i, false, points.x0.data() + i * data.image_size());
   if (network.labels != LabelKind::Index) {
-    ITO_USER_CHECK(o.class_number < 0, "--class ", o.class_number, ": this model has no classes; leave the flag out");
+    if (!values.empty()) {
+      const auto begin = values.begin() + kept.first * network.label_width;
+      points.labels.values.assign(begin, begin + kept.count * network.label_width);
+    }
     return points;
   }
   ITO_USER_CHECK(o.class_number < network.classes, "--class ", o.class_number, ": the model has classes 0 to ",
@@ -190,9 +211,10 @@ Points read_points(const LikelihoodOptions& o, const Network& network, Communica
   ITO_USER_CHECK(o.class_number >= 0 || !data.labels.empty(), o.data,
                  ": has no labels, which this model needs; use --class");
   for (int64_t i = 0; i < kept.count; ++i) {
-    points.labels.push_back(o.class_number >= 0 ? o.class_number : data.labels[static_cast<size_t>(first + i)]);
-    ITO_USER_CHECK(points.labels.back() < network.classes, o.data, ": point ", first + i, " is of class ",
-                   points.labels.back(), "; the model has classes 0 to ", network.classes - 1);
+    const int32_t label = o.class_number >= 0 ? o.class_number : data.labels[static_cast<size_t>(first + i)];
+    ITO_USER_CHECK(label < network.classes, o.data, ": point ", first + i, " is of class ", label,
+                   "; the model has classes 0 to ", network.classes - 1);
+    points.labels.classes.push_back(label);
   }
   return points;
 }
@@ -213,6 +235,7 @@ void add_likelihood_command(CLI::App& app, Communicator& ranks) {
   command->add_option("--count", o->count, "points; 0: all");
   command->add_option("--first", o->first, "index of the first point");
   command->add_option("--class", o->class_number, "class of every point; -1: as the data says");
+  command->add_option("--labels", o->labels, join_text(kLabelsHelp, "; empty: as the data says"));
   command->add_option("--batch", o->batch, "points at a time");
   command->add_option("--seed", o->seed, "seed of all draws");
   command->add_option("--threads", o->threads, "threads; 0: all cores");

@@ -87,6 +87,11 @@ void run(const MeasureOptions& o) {
     data.image_f32(o.first + i, false, made.truth.data() + i * image.size());
     if (!data.labels.empty()) made.labels.push_back(data.labels[static_cast<size_t>(o.first + i)]);
   }
+  if (data.labels.empty() && data.label_width > 0) {
+    made.value_width = data.label_width;
+    const auto begin = data.label_values.begin() + o.first * data.label_width;
+    made.values.assign(begin, begin + o.count * data.label_width);
+  }
   made.y = host.apply(made.truth);
   add_noise(made.y, m, 2 * o.sigma_y, o.seed, o.first);
   write_measurements(o.out, host.op(), o.op, o.sigma_y, o.seed, made);

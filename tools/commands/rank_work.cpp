@@ -25,6 +25,10 @@ int loading_threads(int given) {
   return given ? given : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+RankFact labels_fact(const std::vector<float>& values) {
+  return {"labels", join_text("hash ", hash_bytes(kHashStart, values.data(), values.size() * sizeof(float)))};
+}
+
 RankFact file_fact(const std::string& flag, const std::string& path) {
   if (path.empty()) return {flag, "none"};
   std::ifstream file(path, std::ios::binary);

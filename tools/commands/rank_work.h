@@ -18,6 +18,7 @@ void set_threads_of_rank(Communicator& ranks, int given);
 // Threads that fetch and decode images, beside those: as many, of the cores that this process may use.
 int loading_threads(int given);
 
+RankFact labels_fact(const std::vector<float>& values);  // real-valued ones
 // The bytes of a file that the numbers depend on; "" for none.
 RankFact file_fact(const std::string& flag, const std::string& path);
 RankFact data_fact(const Dataset& data);

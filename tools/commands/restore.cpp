@@ -22,6 +22,7 @@
 #include "tools/commands/commands.h"
 #include "tools/commands/flag_checks.h"
 #include "tools/commands/guidance_flags.h"
+#include "tools/commands/label_flag.h"
 #include "tools/commands/output_folder.h"
 #include "tools/commands/profile_window.h"
 #include "tools/commands/rank_work.h"
@@ -40,7 +41,7 @@ constexpr int kMostSteps = 1 << 16;  // a solver of timesteps has as many as the
 constexpr double kSameSigma = 1e-9;  // of sigma_y: what its text may do to it
 
 struct RestoreOptions {
-  std::string checkpoint, ema, op, measurements, solver, out, precision = "fp32", profiled;
+  std::string checkpoint, ema, op, measurements, labels, solver, out, precision = "fp32", profiled;
   std::vector<std::string> set;
   ClipFlags clip;
   GuidanceFlags guidance;
@@ -114,23 +115,26 @@ void check_shape(const RestoreOptions& o, const MeasurementFile& file, const Mod
                  image.height, " x ", image.width, "; measure images of that size, or take another model");
 }
 
-std::vector<int32_t> classes_of(const RestoreOptions& o, const Network& network, const Measurements& measured) {
+Labels labels_of(const RestoreOptions& o, const Network& network, const Measurements& measured) {
   const auto n = static_cast<size_t>(measured.count);
-  if (network.labels == LabelKind::None) {
-    ITO_USER_CHECK(o.class_number < 0, "--class ", o.class_number, ": this model has no classes; leave the flag out");
-    return {};
-  }
-  ITO_USER_CHECK(network.labels == LabelKind::Index, o.checkpoint,
-                 ": restoring with a network of real-valued class labels (class_embed_type) is not implemented");
+  if (network.labels != LabelKind::Index)
+    ITO_USER_CHECK(o.class_number < 0, "--class ", o.class_number, ": this model ",
+                   network.labels == LabelKind::None ? "has no classes; leave the flag out"
+                                                     : "takes real-valued labels; use --labels");
+  if (network.labels == LabelKind::Value && o.labels.empty())
+    return Labels(measured.label_values(o.measurements, network.label_width));
+  Labels given(label_values_of(o.labels, network, o.first, measured.count));
+  if (network.labels != LabelKind::Index) return given;
   ITO_USER_CHECK(o.class_number < network.classes, "--class ", o.class_number, ": the model has classes 0 to ",
                  network.classes - 1);
   if (o.class_number >= 0) return std::vector<int32_t>(n, o.class_number);
-  ITO_USER_CHECK(!measured.labels.empty(), o.measurements, ": has no labels, which this model needs; use --class");
+  ITO_USER_CHECK(!measured.labels.empty(), o.measurements, ": has no ", measured.values.empty() ? "labels" : "classes",
+                 ", which this model needs; use --class");
   for (size_t i = 0; i < n; ++i)
     ITO_USER_CHECK(measured.labels[i] >= 0 && measured.labels[i] < network.classes, o.measurements, ": measurement ",
                    o.first + static_cast<int64_t>(i), " is of class ", measured.labels[i],
                    "; the model has classes 0 to ", network.classes - 1);
-  return {measured.labels.begin(), measured.labels.end()};
+  return std::vector<int32_t>(measured.labels.begin(), measured.labels.end());
 }
 
 // Nothing that is read is written over.
@@ -159,26 +163,27 @@ Json options_of(const Solver& solver, const std::vector<std::string>& set) {
 
 // All that the numbers depend on; `batch`, `threads` and `eager` are none of it.
 Json settings_of(const RestoreOptions& o, const IndexRange& range, const std::string& op, double sigma_y, int steps,
-                 const ModelOnDevice& model, const Measurements& measured, const std::vector<int32_t>& classes,
-                 HostOperator& host) {
+                 const ModelOnDevice& model, const Measurements& measured, const Labels& labels, HostOperator& host) {
   const bool clip = clip_of(o.clip).value_or(model.scheduler.clip_sample);
-  const std::vector<float> of_classes(classes.begin(), classes.end());
-  return {{"--operator", op},
-          {"--sigma-y", sigma_y},
-          {"--solver", o.solver},
-          {"--steps", steps},
-          {"--set", options_of(solver_named(o.solver), o.set)},
-          {"--draws", o.draws},
-          {"--seed", o.seed},
-          {"--first", range.first},
-          {"--count", range.count},
-          {"--precision", o.precision},
-          {"--clip-denoised", clip ? "on" : "off"},
-          {"choice of kernels", kernel_choices()},
-          {"classes", hash_text_of(of_classes)},
-          {"file of the operator", std::to_string(host.fingerprint())},
-          {"measurements", hash_text_of(measured.y)},
-          {"model", fingerprint_of(model)}};
+  const std::vector<float> of_classes(labels.classes.begin(), labels.classes.end());
+  Json all{{"--operator", op},
+           {"--sigma-y", sigma_y},
+           {"--solver", o.solver},
+           {"--steps", steps},
+           {"--set", options_of(solver_named(o.solver), o.set)},
+           {"--draws", o.draws},
+           {"--seed", o.seed},
+           {"--first", range.first},
+           {"--count", range.count},
+           {"--precision", o.precision},
+           {"--clip-denoised", clip ? "on" : "off"},
+           {"choice of kernels", kernel_choices()},
+           {"classes", hash_text_of(of_classes)},
+           {"file of the operator", std::to_string(host.fingerprint())},
+           {"measurements", hash_text_of(measured.y)},
+           {"model", fingerprint_of(model)}};
+  if (!labels.values.empty()) all["labels"] = hash_text_of(labels.values);
+  return all;
 }
 
 // For what the options do not say.
@@ -205,7 +210,8 @@ void keep(const Restored& restored, int64_t at, int64_t n, RestoredImages& image
 struct Restoring {
   const IndexRange& range;
   const Measurements& measured;
-  const std::vector<int32_t>& classes;
+  const Labels& labels;
+  int label_width;
   const RestoreParts& parts;
   const ProfileWindow& profiled;
   RestoredImages* images;  // of all, or null
@@ -229,7 +235,7 @@ std::vector<IndexRange> restore_missing(const Restoring& r, Restoration& restora
       if (!r.images) group.emplace(n, r.draws, image, at);
       RestoredImages& images = group ? *group : *r.images;
       keep(restoration.restore(r.range.first + at, n, r.measured.y.data() + at * m,
-                               r.classes.empty() ? nullptr : r.classes.data() + at, std::exchange(watch, {})),
+                               r.labels.rows().from(at, r.label_width), std::exchange(watch, {})),
            at, n, images);
       r.parts.add(images, at, n);
       added.push_back({at, n});
@@ -306,10 +312,10 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
                   "use another solver, or --steps that divide the model's timesteps");
   profiled.check_rows(static_cast<int64_t>(plan.table.rows.size()), join_text("solver ", solver.name));
   const Measurements measured = file.read(*op, op_text, range.first, range.count);
-  const std::vector<int32_t> classes = classes_of(o, network, measured);
+  const Labels labels = labels_of(o, network, measured);
 
   const int steps = o.steps_given ? o.steps : o.published ? solver.published_steps : solver.usual_steps;
-  Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, classes, host);
+  Json identity = settings_of(o, range, op_text, sigma_y, steps, model, measured, labels, host);
   identity.update(guidance_json(o.guidance));
   const bool first_rank = ranks.rank() == 0;
   const size_t kept =
@@ -345,8 +351,8 @@ void run(const RestoreOptions& o, const CLI::App& command, Communicator& ranks) 
   RestoredImages* const all = images ? &*images : nullptr;
   std::vector<IndexRange> added;
   if (restoration)
-    added = restore_missing({range, measured, classes, parts, profiled, all, o.draws}, *restoration, network.image,
-                            ranges, title_of_rank("restoring", ranks));
+    added = restore_missing({range, measured, labels, network.label_width, parts, profiled, all, o.draws}, *restoration,
+                            network.image, ranges, title_of_rank("restoring", ranks));
   take_parts_of_others(ranks, parts, added, all);
   if (first_rank) write_results(o, identity, *images, measured, host, noise, parts);
 }
@@ -395,6 +401,7 @@ void add_restore_command(CLI::App& app, Communicator& ranks) {
   command->add_option("--first", o->first, "index of the first measurement");
   command->add_option("--count", o->count, "measurements; 0: all");
   command->add_option("--class", o->class_number, "class of every image; -1: as the measurements' file says");
+  command->add_option("--labels", o->labels, join_text(kLabelsHelp, "; empty: as the measurements' file says"));
   command->add_option("--precision", o->precision, "fp32 or bf16");
   command->add_option("--height", o->height, "image height; 0: as the model says");
   command->add_option("--width", o->width, "image width; 0: as the model says");

@@ -55,12 +55,13 @@ void run(const ReverseStatsOptions& o, const CLI::App& command, Communicator& ra
   check_timestep_count(network.time, model.model.where, schedule.steps());
   ITO_USER_CHECK(!network.time.positive, model.model.where, ": ", network.time.why,
                  "; it has no value at timestep 0, which is measured too");
-  const Dataset data = load_held_out(o, network, ranks.local_size());
+  Dataset data = load_held_out(o, network, ranks.local_size());
   ITO_USER_CHECK(data.height == network.image.height && data.width == network.image.width, o.data, ": images are ",
                  data.height, " x ", data.width, ", the model takes ", network.image.height, " x ",
                  network.image.width);
   ITO_USER_CHECK(network.labels != LabelKind::Index || data.class_count() > 0, o.data,
                  ": has no labels, and the model is class-conditional; give it data with labels");
+  if (network.labels == LabelKind::Value) data.want_values(network.label_width);
 
   StatisticsSettings settings;
   settings.batch = o.batch;
@@ -70,10 +71,12 @@ void run(const ReverseStatsOptions& o, const CLI::App& command, Communicator& ra
   settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
   const int64_t used = std::min<int64_t>(data.count, int64_t{schedule.steps()} * o.per_timestep);
   std::vector<float> images(used * data.image_size());
-  std::vector<int32_t> labels;
+  Labels labels;
+  if (network.labels == LabelKind::Value)
+    labels.values.assign(data.label_values.begin(), data.label_values.begin() + used * network.label_width);
   for (int64_t i = 0; i < used; ++i) {
     data.image_f32(i, false, images.data() + i * data.image_size());
-    if (network.labels == LabelKind::Index) labels.push_back(data.labels[i]);
+    if (network.labels == LabelKind::Index) labels.classes.push_back(data.labels[i]);
   }
   const ItemShares shares(ranks, int64_t{schedule.steps()} * o.per_timestep);
   check_ranks_alike(ranks, command, model, {data_fact(data)});

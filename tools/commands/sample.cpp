@@ -318,8 +318,7 @@ void run(const SampleOptions& o, const CLI::App& command, Communicator& ranks) {
                            .latents = model.model.latents};
   const std::vector<RankFact> facts{file_fact("--initial-noise", o.noise.initial_file),
                                     file_fact("--step-noise", o.noise.steps_file),
-                                    {"labels", join_text("hash ", hash_bytes(kHashStart, beside.values.data(),
-                                                                             beside.values.size() * sizeof(float)))},
+                                    labels_fact(beside.values),
                                     {"level statistics", json_of(plan.statistics).dump()}};
   PartsFolder parts(o.out, {.item = "images", .suffix = "", .files = {kSamplesFile, kStripFile}},
                     settings_of(o, sampler, settings, model, facts));

@@ -70,7 +70,7 @@ void LibraryModel::restore(const RestoreCall& call, OptionList options) {
   for (int64_t at = 0; at < call.count; at += restoration.group()) {
     const int64_t n = std::min<int64_t>(restoration.group(), call.count - at);
     const Restored restored =
-        restoration.restore(call.first + at, n, y.data() + at * m, call.labels ? call.labels + at : nullptr);
+        restoration.restore(call.first + at, n, y.data() + at * m, LabelRows(call.labels).from(at, 1));
     const ImageShape& image = network().image;
     if (call.samples) put_planar(restored.samples, n * call.draws, image, call.samples + at * call.draws * size);
     if (call.mean) put_planar(restored.mean, n, image, call.mean + at * size);

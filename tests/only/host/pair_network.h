@@ -3,7 +3,8 @@
 // `sum`, (a - b) / sqrt 2 the variance `difference`. With both alike it is isotropic data. The flow, its Jacobian and
 // log p are closed forms:
 //   eps of a part of variance v = sigma x / (alpha^2 v + sigma^2)
-// A closure on the host, for executors there.
+// A network of real-valued labels has data of such a mean in every number: x - alpha mean in the place of x. A closure
+// on the host, for executors there.
 #pragma once
 #include <cmath>
 #include <memory>
@@ -25,16 +26,17 @@ class PairOp : public Op {
       : levels_(levels), variances_(variances), n_(n), size_(size) {}
   const char* kind() const override { return "pairs"; }
   void forward(Stream& stream, const OpData& data) override {
-    run(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.in(1).as<float>());
+    run(stream, data.out(0).as<float>(), data.in(0).as<float>(), data.in(1).as<float>(),
+        inputs.size() > 2 ? data.in(2).as<float>() : nullptr);
   }
-  // The Jacobian is symmetric.
+  // The Jacobian is symmetric, and knows no mean.
   void backward(Stream& stream, const OpData& data) override {
-    run(stream, data.din(0).as<float>(), data.dout(0).as<float>(), data.in(1).as<float>());
+    run(stream, data.din(0).as<float>(), data.dout(0).as<float>(), data.in(1).as<float>(), nullptr);
   }
 
  private:
-  void run(Stream& stream, float* out, const float* in, const float* timestep) {
-    submit(stream, "pairs", [this, out, in, timestep] {
+  void run(Stream& stream, float* out, const float* in, const float* timestep, const float* means) {
+    submit(stream, "pairs", [this, out, in, timestep, means] {
       for (int n = 0; n < n_; ++n) {
         const Level level = levels_.at(timestep[n]);
         const auto factor = [&](double variance) {
@@ -42,7 +44,8 @@ class PairOp : public Op {
         };
         const double sum = factor(variances_.sum), difference = factor(variances_.difference);
         for (int64_t i = n * size_; i + 1 < (n + 1) * size_; i += 2) {
-          const double plus = sum * (in[i] + in[i + 1]) / 2, minus = difference * (in[i] - in[i + 1]) / 2;
+          const double mean = means ? level.alpha * means[n] : 0;
+          const double plus = sum * (in[i] + in[i + 1] - 2 * mean) / 2, minus = difference * (in[i] - in[i + 1]) / 2;
           out[i] = static_cast<float>(plus + minus);
           out[i + 1] = static_cast<float>(plus - minus);
         }
@@ -56,13 +59,16 @@ class PairOp : public Op {
   int64_t size_;
 };
 
-inline Network pair_network(const SchedulerConfig& config, PairVariances variances, const ImageShape& image) {
+inline Network pair_network(const SchedulerConfig& config, PairVariances variances, const ImageShape& image,
+                            LabelKind labels = LabelKind::None) {
   const Levels levels{NoiseSchedule(config)};
   Network network;
   network.image = image;
   network.out_channels = image.channels;
+  network.labels = labels;
   network.append = [levels, variances, image](Program& program, const NetworkInputs& inputs) {
     OpSpec spec{"pairs", {inputs.sample, inputs.timestep}, program.info(inputs.sample)};
+    if (inputs.labels) spec.inputs.push_back(inputs.labels);
     spec.saved = {inputs.timestep};
     return program.add(std::make_unique<PairOp>(levels, variances, program.options().n, image.size()), std::move(spec));
   };

@@ -78,6 +78,34 @@ TEST(OdeLikelihood, IsTheDensityOfGaussianData) {
   }
 }
 
+// Of data around a mean that is the point's label. Data of variance 1 stay at their distance of alpha mean all the way,
+// so that what N(0, I) has otherwise at the far end than a density around alpha mean is a closed form, too.
+TEST(OdeLikelihood, IsTheDensityOfDataAroundTheirLabel) {
+  const SchedulerConfig config = vp_sde();
+  const ProbabilityFlow flow = flow_of(config);
+  const double noise = std::exp(2 * flow.data), end_alpha = 1 / std::sqrt(1 + std::exp(2 * flow.noise));
+  const std::vector<float> means{0.8f, -0.5f, 0.25f}, x0 = normals(3, 5);
+  LikelihoodSettings settings;
+  settings.trace = Trace::Exact;
+  settings.batch = 2;
+  const PairVariances variances{1, 1};
+  const std::vector<LogDensity> found =
+      OdeLikelihood(pair_network(config, variances, kImage, LabelKind::Value), flow, nullptr, settings)
+          .all(0, 3, x0.data(), LabelRows(means.data()));
+  ASSERT_EQ(found.size(), 3u);
+  for (int64_t i = 0; i < 3; ++i) {
+    std::vector<float> off(x0.begin() + i * kSize, x0.begin() + (i + 1) * kSize);
+    double end = 0;
+    for (float& value : off) {
+      value -= means[i];
+      const double from_mean = flow.data_alpha * value, from_zero = from_mean + end_alpha * means[i];
+      end += (from_mean * from_mean - from_zero * from_zero) / 2;
+    }
+    const double expected = pair_log_density(off.data(), kSize, variances, noise) + end;
+    EXPECT_NEAR(found[i].value / kSize, expected / kSize, 1e-4) << i;
+  }
+}
+
 // Signs give the trace of pairs as 2 (d +- o): a mean of many probes is within its own error of the exact one.
 TEST(OdeLikelihood, ProbesAreUnbiased) {
   const PairVariances variances = {1.5, 0.04};

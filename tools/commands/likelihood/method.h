@@ -10,6 +10,7 @@
 #include "engine/diffusion/schedule.h"
 #include "engine/io/chart.h"
 #include "engine/io/json_file.h"
+#include "engine/program/label_rows.h"
 #include "engine/ranks/item_shares.h"
 #include "models/model_on_device.h"
 #include "tools/commands/guidance_flags.h"
@@ -20,7 +21,7 @@ inline constexpr const char* kLikelihoodReport = "likelihood.json";
 
 // All flags; those of one method are listed by it.
 struct LikelihoodOptions {
-  std::string checkpoint, ema, data, out, method = "ode", split = "test";
+  std::string checkpoint, ema, data, labels, out, method = "ode", split = "test";
   int64_t count = 0, first = 0;
   int batch = 64, threads = 0, class_number = -1;
   uint64_t seed = 0;
@@ -37,8 +38,8 @@ struct LikelihoodOptions {
 // rank's share is at the beginning of what it keeps.
 struct Points {
   ItemShares shares;
-  std::vector<float> x0;        // (kept, H, W, C)
-  std::vector<int32_t> labels;  // of a network of classes: (kept)
+  std::vector<float> x0;  // (kept, H, W, C)
+  Labels labels;          // (kept), as the network has them
   int64_t count() const { return shares.count(); }
 };
 

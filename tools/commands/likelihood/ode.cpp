@@ -82,7 +82,6 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
   settings.seed = o.seed;
   settings.memory_limit = memory_of_rank(ranks, device_memory_limit());
   settings.end_log_density = of_model.end_log_density;
-  const int32_t* labels = points.labels.empty() ? nullptr : points.labels.data();
   // The first of the points that are kept.
   const auto solve = [&](const std::string& title, int64_t count) -> std::vector<LogDensity> {
     if (count == 0) return {};
@@ -90,7 +89,7 @@ Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const Noise
     if (shares.first_rank()) make_output_folder(o.out, kLikelihoodReport);
     Progress progress(title, likelihood.thousandths_of(count), 1e-3, "points");
     progress.watch([&likelihood] { return likelihood.thousandths(); });
-    return likelihood.all(o.first + kept.first, count, images.x.data(), labels);
+    return likelihood.all(o.first + kept.first, count, images.x.data(), points.labels.rows());
   };
   std::vector<LogDensity> found = solve(title_of_rank("likelihood", ranks), own.count);
   shares.collect(found);

@@ -92,12 +92,26 @@ Measurements MeasurementFile::read(const MeasurementOperator& op, const std::str
     file_.check_shape(kTruth, {count_, image.channels, image.height, image.width});
     read.truth = to_interleaved(rows_of(file_, kTruth, first, count, image.size()), count, image);
   }
-  if (file_.has(kLabels)) {
+  if (file_.has(kLabels) && is_float(file_.entry(kLabels).type)) {
+    const std::vector<int64_t>& of_labels = file_.entry(kLabels).shape;
+    if (of_labels.size() != 2) file_.check_shape(kLabels, {count_});
+    read.value_width = of_labels.size() == 2 ? of_labels[1] : 1;
+    if (of_labels.size() == 2) file_.check_shape(kLabels, {count_, read.value_width});
+    read.values = rows_of(file_, kLabels, first, count, read.value_width);
+  } else if (file_.has(kLabels)) {
     file_.check_shape(kLabels, {count_});
     const std::vector<int64_t> all = file_.read_i64(kLabels);
     read.labels.assign(all.begin() + first, all.begin() + first + count);
   }
   return read;
+}
+
+std::vector<float> Measurements::label_values(const std::string& where, int64_t width) const {
+  ITO_USER_CHECK(!labels.empty() || !values.empty(), where, ": has no labels, which this model needs; use --labels");
+  const int64_t found = values.empty() ? 1 : value_width;
+  ITO_USER_CHECK(found == width, where, ": has labels of ", found, found == 1 ? " number" : " numbers",
+                 " an image, the model takes ", width);
+  return values.empty() ? std::vector<float>(labels.begin(), labels.end()) : values;
 }
 
 void write_measurements(const std::string& path, const MeasurementOperator& op, const std::string& op_text,
@@ -107,7 +121,10 @@ void write_measurements(const std::string& path, const MeasurementOperator& op, 
   SafetensorsWriter writer;
   writer.add(kTensor, {n, op.measurements()}, to_planar(measurements.y, n, op.measured()));
   writer.add(kTruth, {n, image.channels, image.height, image.width}, to_planar(measurements.truth, n, image));
-  if (!measurements.labels.empty()) writer.add_i64(kLabels, {n}, measurements.labels);
+  if (!measurements.values.empty())
+    writer.add(kLabels, {n, measurements.value_width}, measurements.values);
+  else if (!measurements.labels.empty())
+    writer.add_i64(kLabels, {n}, measurements.labels);
   writer.set_metadata(kOperator, op_text);
   writer.set_metadata(kSigmaY, exact_text(sigma_y));
   writer.set_metadata(kImage, join_text(image.channels, ",", image.height, ",", image.width));

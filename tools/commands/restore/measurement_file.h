@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The file of measurements between `ito measure` and `ito restore`: tensors `measurements` (N, M), in planes where a
-// measurement is an image, and where they are known `truth` (N, C, H, W) and `labels` (N); metadata with the operator,
-// sigma_y and the image's shape. Files of other programs may have the first tensor alone.
+// measurement is an image, and where they are known `truth` (N, C, H, W) and `labels`, (N) class numbers or (N, numbers
+// of an image) real-valued ones; metadata with the operator, sigma_y and the image's shape. Files of other programs may
+// have the first tensor alone.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -26,7 +27,13 @@ struct Measurements {
   int64_t count = 0;
   std::vector<float> y;         // (count, M) as the device has them
   std::vector<float> truth;     // (count, H, W, C), or empty
-  std::vector<int64_t> labels;  // (count), or empty
+  std::vector<int64_t> labels;  // (count) class numbers, or empty
+  std::vector<float> values;    // (count, value_width) real-valued labels, or empty
+  int64_t value_width = 0;
+
+  // (count, width) for a network of real-valued labels, to which class numbers are numbers. UserError, beginning with
+  // `where`, if there are none or others.
+  std::vector<float> label_values(const std::string& where, int64_t width) const;
 };
 
 class MeasurementFile {
