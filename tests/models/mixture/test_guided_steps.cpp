@@ -74,7 +74,9 @@ class GuidedSteps : public ::testing::Test {
     EXPECT_EQ(answers([&] { one = run(guided_by(always(1)), false); }), calls * runs * rows);
     plain = run(loaded.network, false);
     EXPECT_EQ(one, plain);
-    if (!measured) EXPECT_NE(eager, plain) << "guidance that leads nowhere";
+    if (!measured) {
+      EXPECT_NE(eager, plain) << "guidance that leads nowhere";
+    }
   }
 
   TempFolder folder;
