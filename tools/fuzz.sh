@@ -11,7 +11,8 @@ if ! [[ $seconds =~ ^[1-9][0-9]*$ ]]; then
   echo "fuzz: the seconds per target are '$seconds'; expected a whole number, 1 or more" >&2
   exit 2
 fi
-all=(safetensors weights_index dataset json unet_config dit_config jit_config autoencoder_config mixture_config toy_config scheduler_config idx npz zip tar packed cifar png jpeg features kernel_table level_statistics label_rows run_options snapshot measurements samples)
+all=(safetensors weights_index dataset json unet_config dit_config jit_config autoencoder_config mixture_config toy_config scheduler_config idx npz zip tar packed cifar png jpeg
+  features kernel_table level_statistics label_rows run_options snapshot measurements samples)
 targets=("${@:2}")
 [[ ${#targets[@]} -gt 0 ]] || targets=("${all[@]}")
 for target in "${targets[@]}"; do
@@ -43,8 +44,10 @@ longest_input() {
 
 dictionary_of() {
   local name=$1
-  [[ $name != dataset ]] || name=safetensors
-  [[ $name != weights_index ]] || name=json
+  case $name in
+    dataset | label_rows | snapshot | measurements | samples) name=safetensors ;;
+    weights_index | kernel_table | level_statistics | run_options) name=json ;;
+  esac
   local path=tests/fuzz/dictionaries/$name.dict
   [[ ! -f $path ]] || echo "-dict=$path"
 }
