@@ -17,13 +17,20 @@ function(ito_test_options target)
   target_link_libraries(${target} PRIVATE ito_models ito_engine GTest::gtest)
 endfunction()
 
-# What every test includes, for ito_precompile.
-if(ITO_TESTS AND ITO_SANITIZE)
-  file(WRITE ${PROJECT_BINARY_DIR}/tests/headers.cpp "")
+# What most tests include is compiled once for all, unless each file is to be compiled alone (ItoUnity.cmake).
+if(ITO_TESTS AND ITO_UNITY)
+  file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/tests/headers.cpp CONTENT "")
   add_library(ito_test_headers OBJECT ${PROJECT_BINARY_DIR}/tests/headers.cpp)
   ito_test_options(ito_test_headers)
-  ito_precompile(ito_test_headers <gtest/gtest.h>)
+  target_precompile_headers(ito_test_headers PRIVATE <algorithm> <cmath> <filesystem> <functional> <map> <memory>
+                            <optional> <span> <sstream> <string> <vector> <gtest/gtest.h> <nlohmann/json.hpp>)
 endif()
+
+function(ito_precompiled target)
+  if(ITO_UNITY)
+    target_precompile_headers(${target} REUSE_FROM ito_test_headers)
+  endif()
+endfunction()
 
 # Sets result to whether the source uses the dialect itself, so that it is another program on each device library.
 function(ito_holds_kernels source result)
@@ -52,7 +59,7 @@ function(ito_device_test source)
   if(NOT own_kernels)
     add_library(${topic}_objects OBJECT ${source})
     ito_test_options(${topic}_objects)
-    ito_precompile(${topic}_objects REUSE_FROM ito_test_headers)
+    ito_precompiled(${topic}_objects)
     if(ITO_SANITIZE STREQUAL "address")  # what is looked for is in the code under test
       target_compile_options(${topic}_objects PRIVATE -fno-sanitize=undefined)
     endif()
@@ -106,6 +113,6 @@ function(ito_host_test source)
   target_compile_options(${name} PRIVATE ${ITO_BASE_ISA} -O1)
   target_compile_definitions(${name} PRIVATE ITO_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_link_libraries(${name} PRIVATE ito_io GTest::gtest_main)
-  ito_precompile(${name} REUSE_FROM ito_test_headers)
+  ito_precompiled(${name})
   ito_add_test(${name})
 endfunction()

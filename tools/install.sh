@@ -9,7 +9,7 @@ build=(g++ cmake ninja-build libdnnl-dev nlohmann-json3-dev libcli11-dev libfmt-
 tests=(libgtest-dev openmpi-bin libopenmpi-dev)
 data=(dataset-fashion-mnist)
 oracles=(python3-torch python3-venv libopenblas0-pthread)
-ci=(ccache clang-format clang-16 libclang-rt-16-dev slurm-wlm munge)
+ci=(clang-format clang-16 libclang-rt-16-dev slurm-wlm munge)
 
 wanted=("${build[@]}" "${tests[@]}" "${data[@]}" "${oracles[@]}")
 case "${1-}" in

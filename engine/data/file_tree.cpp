@@ -11,6 +11,16 @@ namespace ito {
 
 namespace fs = std::filesystem;
 
+bool is_file(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
 FileTree::Entries DiskTree::list(const std::string& folder) const {
   Entries entries;
   std::error_code error;

@@ -3,11 +3,16 @@
 // set's images.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
 namespace ito {
+
+// Whether the disk has such a file or folder, or a link to one; false also where nobody may look.
+bool is_file(const std::filesystem::path& path);
+bool is_folder(const std::filesystem::path& path);
 
 class FileTree {
  public:

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/data/file_tree.h"
 #include "engine/data/load_dataset.h"
 #include "engine/io/cifar.h"
 #include "engine/io/input_file.h"
@@ -17,14 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kFineNames = "fine_label_names.txt";
 
-bool is_file(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
-}
-bool is_folder(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
 bool holds_records(const fs::path& path, const CifarKind& kind) {
   if (!is_file(path)) return false;
   const uint64_t size = InputFile(path.string()).size();
@@ -73,7 +66,7 @@ fs::path cifar_folder(const fs::path& given) {
   return {};
 }
 
-bool recognises(const std::string& what) {
+bool is_cifar(const std::string& what) {
   if (is_folder(what)) return !cifar_folder(what).empty();
   return is_file(what) && what.ends_with(".bin");
 }
@@ -111,7 +104,7 @@ CifarFiles files_of(const std::string& what, Split split) {
   return files;
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_cifar(const std::string& what, const LoadOptions& options) {
   const CifarFiles files = files_of(what, options.split);
   CifarImages images;
   for (const std::string& path : files.paths) read_cifar_file(path, files.kind, images);
@@ -131,6 +124,6 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kCifarFormat;
-const DatasetFormat kCifarFormat = {"the binary folder or a .bin file of CIFAR-10 or CIFAR-100", recognises, load};
+const DatasetFormat kCifarFormat = {"the binary folder or a .bin file of CIFAR-10 or CIFAR-100", is_cifar, load_cifar};
 
 }  // namespace ito

@@ -11,11 +11,11 @@ namespace {
 constexpr char kName[] = "fashion-mnist";
 constexpr char kSystemFolder[] = "/usr/share/datasets/fashion-mnist";
 
-bool recognises(const std::string& what) {
+bool is_fashion_mnist(const std::string& what) {
   return what == kName;
 }
 
-Dataset load(const std::string&, const LoadOptions& options) {
+Dataset load_fashion_mnist(const std::string&, const LoadOptions& options) {
   std::string searched;
   std::string images;
   if (const char* root = std::getenv("ITO_DATA_DIR"); root && *root) {
@@ -37,6 +37,6 @@ Dataset load(const std::string&, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kFashionMnistFormat;
-const DatasetFormat kFashionMnistFormat = {kName, recognises, load};
+const DatasetFormat kFashionMnistFormat = {kName, is_fashion_mnist, load_fashion_mnist};
 
 }  // namespace ito

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "engine/data/file_tree.h"
 #include "engine/io/idx.h"
 #include "engine/io/input_file.h"
 #include "kernels/error.h"
@@ -15,16 +16,6 @@ namespace ito {
 namespace {
 
 namespace fs = std::filesystem;
-
-bool is_file(const std::string& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
-}
-
-bool is_folder(const std::string& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
 
 std::string without_gz(std::string name) {
   if (name.size() > 3 && name.ends_with(".gz")) name.resize(name.size() - 3);
@@ -83,11 +74,11 @@ std::string idx_folder(const std::string& folder) {
   return found;
 }
 
-bool recognises(const std::string& what) {
+bool is_idx(const std::string& what) {
   return is_folder(what) ? !idx_folder(what).empty() : is_file(what) && is_idx_file(what);
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_idx(const std::string& what, const LoadOptions& options) {
   if (!is_folder(what)) return load_idx_images(what, options);
   const std::string folder = idx_folder(what), images = find_idx_images(folder, options.split);
   ITO_USER_CHECK(!images.empty(), folder, ": has no ",
@@ -151,6 +142,6 @@ Dataset load_idx_images(const std::string& images_path, const LoadOptions& optio
 }
 
 extern const DatasetFormat kIdxFormat;
-const DatasetFormat kIdxFormat = {"an IDX file of images or a folder of them", recognises, load};
+const DatasetFormat kIdxFormat = {"an IDX file of images or a folder of them", is_idx, load_idx};
 
 }  // namespace ito

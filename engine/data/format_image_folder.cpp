@@ -10,12 +10,12 @@
 namespace ito {
 namespace {
 
-bool recognises(const std::string& what) {
+bool is_image_folder(const std::string& what) {
   std::error_code ignored;
   return std::filesystem::is_directory(what, ignored);
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_image_folder(const std::string& what, const LoadOptions& options) {
   if (has_dataset_json(what)) return load_with_dataset_json(what, options);
   ImageTree tree = find_images(what, options.split);
   Dataset data;
@@ -29,6 +29,6 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kImageFolderFormat;
-const DatasetFormat kImageFolderFormat = {"a folder of PNG or JPEG images", recognises, load};
+const DatasetFormat kImageFolderFormat = {"a folder of PNG or JPEG images", is_image_folder, load_image_folder};
 
 }  // namespace ito

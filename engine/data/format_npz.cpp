@@ -14,7 +14,7 @@ namespace {
 constexpr const char *kImages = "arr_0", *kLabels = "arr_1";
 constexpr int kCopies = 2;  // as it is unpacked, its header in front of it, and without
 
-bool recognises(const std::string& what) {
+bool is_npz(const std::string& what) {
   std::error_code ignored;
   return what.ends_with(".npz") && std::filesystem::is_regular_file(what, ignored);
 }
@@ -35,7 +35,7 @@ void read_labels(const NpzFile& file, Dataset& data) {
   }
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_npz(const std::string& what, const LoadOptions& options) {
   const NpzFile file = NpzFile::open(what);
   ITO_USER_CHECK(file.has(kImages), what, ": has no array ", kImages, " of shape (N, H, W, C), so it is no data set");
   const NpyHeader header = file.header(kImages);
@@ -65,6 +65,6 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kNpzFormat;
-const DatasetFormat kNpzFormat = {"an .npz file with an array 'arr_0' of bytes", recognises, load};
+const DatasetFormat kNpzFormat = {"an .npz file with an array 'arr_0' of bytes", is_npz, load_npz};
 
 }  // namespace ito

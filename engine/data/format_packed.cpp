@@ -26,10 +26,10 @@ constexpr int64_t kReadAheadFrom = 1 << 13;  // an image of less is a page fault
 
 using Facts = std::map<std::string, std::string>;
 
-struct Shape {
+struct PackedShape {
   int height = 0, width = 0, channels = 0;
   int64_t size() const { return int64_t{height} * width * channels; }
-  bool operator==(const Shape&) const = default;
+  bool operator==(const PackedShape&) const = default;
 };
 
 // Images (C, H, W) from `place` on in a file.
@@ -41,7 +41,7 @@ struct Shard {
 
 class PackedImages : public ImageSource {
  public:
-  PackedImages(std::vector<Shard> shards, const Shape& stored, const Shape& wanted)
+  PackedImages(std::vector<Shard> shards, const PackedShape& stored, const PackedShape& wanted)
       : shards_(std::move(shards)), stored_(stored), wanted_(wanted) {
     for (const Shard& shard : shards_) shard.file->expect_random_access();
   }
@@ -78,7 +78,7 @@ class PackedImages : public ImageSource {
   }
 
   std::vector<Shard> shards_;
-  Shape stored_, wanted_;
+  PackedShape stored_, wanted_;
 };
 
 uint64_t hash_in(const Facts& facts, const char* key, const std::string& where) {
@@ -106,7 +106,7 @@ std::vector<std::string> names_in(const Facts& facts, const std::string& where) 
 }
 
 // One more shard, whose images come after those that are there.
-void add_shard(const std::string& path, Dataset& data, Shape& shape, std::vector<Shard>& shards) {
+void add_shard(const std::string& path, Dataset& data, PackedShape& shape, std::vector<Shard>& shards) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   const SafetensorsFile::Entry& samples = file.entry("samples");
   ITO_USER_CHECK(samples.type == TensorType::U8 && samples.shape.size() == 4, path, ": samples are ",
@@ -114,8 +114,8 @@ void add_shard(const std::string& path, Dataset& data, Shape& shape, std::vector
   for (const int64_t extent : samples.shape)
     ITO_USER_CHECK(extent > 0 && extent <= std::numeric_limits<int>::max(), path,
                    ": tensor 'samples' has a dimension of ", extent);
-  const Shape own{static_cast<int>(samples.shape[2]), static_cast<int>(samples.shape[3]),
-                  static_cast<int>(samples.shape[1])};
+  const PackedShape own{static_cast<int>(samples.shape[2]), static_cast<int>(samples.shape[3]),
+                        static_cast<int>(samples.shape[1])};
   ITO_USER_CHECK(own.channels == 1 || own.channels == 3, path, ": tensor 'samples' is U8 with ", own.channels,
                  " channels; 1 or 3 are expected");
   if (shards.empty()) shape = own;
@@ -143,7 +143,7 @@ bool is_index(const std::string& what) {
   return what.ends_with(kIndexEnding) && fs::is_regular_file(what, ignored);
 }
 
-bool recognises(const std::string& what) {
+bool is_packed(const std::string& what) {
   std::error_code ignored;
   if (is_index(what)) return true;
   if (!what.ends_with(".safetensors") || !fs::is_regular_file(what, ignored)) return false;
@@ -178,10 +178,10 @@ std::vector<Listed> read_index(const std::string& what, Facts& facts) {
   return listed;
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_packed(const std::string& what, const LoadOptions& options) {
   Dataset data;
   data.name = what;
-  Shape stored;
+  PackedShape stored;
   std::vector<Shard> shards;
   Facts facts;
   if (is_index(what)) {
@@ -200,7 +200,7 @@ Dataset load(const std::string& what, const LoadOptions& options) {
       data.class_names.empty() || data.labels.empty() ||
           *std::max_element(data.labels.begin(), data.labels.end()) < static_cast<int64_t>(data.class_names.size()),
       what, ": has labels past its ", data.class_names.size(), " class names");
-  Shape wanted = stored;
+  PackedShape wanted = stored;
   if (options.channels) wanted.channels = options.channels;
   if (options.height) wanted.height = options.height, wanted.width = options.width;
   ITO_USER_CHECK(covers_closely(stored.height, stored.width, wanted.height, wanted.width), what, ": images are ",
@@ -223,6 +223,6 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kPackedFormat;
-const DatasetFormat kPackedFormat = {"a packed data set or the .index.json of its shards", recognises, load};
+const DatasetFormat kPackedFormat = {"a packed data set or the .index.json of its shards", is_packed, load_packed};
 
 }  // namespace ito

@@ -16,10 +16,10 @@
 namespace ito {
 namespace {
 
-constexpr int kCopies = 2;        // as in the file, and as a Dataset has it
-constexpr int kCodeChannels = 4;  // and more: no picture has as many, the codes of autoencoders have
+constexpr int kSafetensorsCopies = 2;  // as in the file, and as a Dataset has it
+constexpr int kCodeChannels = 4;       // and more: no picture has as many, the codes of autoencoders have
 
-bool recognises(const std::string& what) {
+bool is_safetensors(const std::string& what) {
   std::error_code ignored;
   return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
 }
@@ -61,7 +61,7 @@ void scale_latents(const SafetensorsFile& file, Dataset& data) {
     data.pixels_f32[i] = found->scale.scaled(data.pixels_f32[i], i % static_cast<size_t>(data.channels));
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_safetensors(const std::string& what, const LoadOptions& options) {
   const SafetensorsFile file = SafetensorsFile::open(what);
   ITO_USER_CHECK(file.has("samples"), what, ": has no tensor 'samples' of shape (N, C, H, W), so it is no data set");
   const SafetensorsFile::Entry& entry = file.entry("samples");
@@ -82,7 +82,7 @@ Dataset load(const std::string& what, const LoadOptions& options) {
   if (entry.type == TensorType::U8) {
     ITO_USER_CHECK(data.channels == 1 || data.channels == 3, what, ": tensor 'samples' is U8 with ", data.channels,
                    " channels; 1 or 3 are expected");
-    check_data_memory(what, data.count, static_cast<size_t>(data.image_size()), kCopies, options);
+    check_data_memory(what, data.count, static_cast<size_t>(data.image_size()), kSafetensorsCopies, options);
     data.pixels = channels_last(file.read_raw("samples"), data);
     fit_to_options(data, options);
     return data;
@@ -90,7 +90,8 @@ Dataset load(const std::string& what, const LoadOptions& options) {
   ITO_USER_CHECK(is_float(entry.type), what, ": tensor 'samples' is ", name_of(entry.type),
                  "; expected U8, 0 to 255, or floats in [-1, 1]");
   check_options(data, options);
-  check_data_memory(what, data.count, static_cast<size_t>(data.image_size()) * sizeof(float), kCopies, options);
+  check_data_memory(what, data.count, static_cast<size_t>(data.image_size()) * sizeof(float), kSafetensorsCopies,
+                    options);
   data.pixels_f32 = channels_last(file.read_floats("samples"), data);
   const auto bad =
       std::find_if(data.pixels_f32.begin(), data.pixels_f32.end(), [](float v) { return !std::isfinite(v); });
@@ -103,6 +104,7 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kSafetensorsFormat;
-const DatasetFormat kSafetensorsFormat = {"a safetensors file with a tensor 'samples'", recognises, load};
+const DatasetFormat kSafetensorsFormat = {"a safetensors file with a tensor 'samples'", is_safetensors,
+                                          load_safetensors};
 
 }  // namespace ito

@@ -60,11 +60,6 @@ class TarMembers : public EncodedImages {
   std::vector<File> files_;
 };
 
-bool is_file(const std::string& path) {
-  std::error_code ignored;
-  return fs::is_regular_file(path, ignored);
-}
-
 // The archives in a folder, by name; none if images or other folders are there too.
 std::vector<std::string> tars_in(const std::string& folder) {
   std::vector<std::string> tars;
@@ -79,12 +74,12 @@ std::vector<std::string> tars_in(const std::string& folder) {
   return tars;
 }
 
-bool recognises(const std::string& what) {
+bool is_tar(const std::string& what) {
   if (is_file(what)) return is_tar_file(what);
   return is_file_pattern(what) || !tars_in(what).empty();
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_tar(const std::string& what, const LoadOptions& options) {
   std::vector<std::string> paths{what};
   if (is_file_pattern(what)) paths = files_of_pattern(what);
   if (!is_file(what) && !is_file_pattern(what)) paths = tars_in(what);
@@ -100,6 +95,6 @@ Dataset load(const std::string& what, const LoadOptions& options) {
 }  // namespace
 
 extern const DatasetFormat kTarFormat;
-const DatasetFormat kTarFormat = {"a tar of images, a folder of tars, or shards-{000..012}.tar", recognises, load};
+const DatasetFormat kTarFormat = {"a tar of images, a folder of tars, or shards-{000..012}.tar", is_tar, load_tar};
 
 }  // namespace ito

@@ -50,18 +50,18 @@ class ZipMembers : public EncodedImages {
   std::vector<File> files_;
 };
 
-bool recognises(const std::string& what) {
+bool is_zip(const std::string& what) {
   std::error_code ignored;
   return std::filesystem::is_regular_file(what, ignored) && is_zip_file(what);
 }
 
-Dataset load(const std::string& what, const LoadOptions& options) {
+Dataset load_zip(const std::string& what, const LoadOptions& options) {
   return load_archive(what, std::make_shared<ZipMembers>(what), false, options);
 }
 
 }  // namespace
 
 extern const DatasetFormat kZipFormat;
-const DatasetFormat kZipFormat = {"a zip of images", recognises, load};
+const DatasetFormat kZipFormat = {"a zip of images", is_zip, load_zip};
 
 }  // namespace ito

@@ -29,11 +29,11 @@ Image read_fitted(const EncodedImages& images, int64_t index, const LoadOptions&
   return resize_and_center_crop(image, options.height, options.width);
 }
 
-struct Shape {
+struct DecodedShape {
   int height, width, channels;
 };
 
-void check_like_first(const Shape& first, const Image& image, const EncodedImages& images, int64_t index) {
+void check_like_first(const DecodedShape& first, const Image& image, const EncodedImages& images, int64_t index) {
   if (image.height == first.height && image.width == first.width && image.channels == first.channels) return;
   const std::string name = images.name(index);
   ITO_USER_CHECK(image.height == first.height && image.width == first.width, name, ": is ", image.width, "x",
@@ -46,7 +46,7 @@ void check_like_first(const Shape& first, const Image& image, const EncodedImage
 // Decodes an image when it is asked for.
 class DecodedImages : public ImageSource {
  public:
-  DecodedImages(std::shared_ptr<const EncodedImages> images, const LoadOptions& options, const Shape& shape)
+  DecodedImages(std::shared_ptr<const EncodedImages> images, const LoadOptions& options, const DecodedShape& shape)
       : images_(std::move(images)), options_(options), shape_(shape) {
     options_.progress = nullptr;
   }
@@ -59,7 +59,7 @@ class DecodedImages : public ImageSource {
  private:
   std::shared_ptr<const EncodedImages> images_;
   LoadOptions options_;
-  Shape shape_;
+  DecodedShape shape_;
 };
 
 uint64_t hash_of_listing(const EncodedImages& images, const Dataset& data) {
@@ -86,7 +86,7 @@ void read_images(std::shared_ptr<const EncodedImages> images, const LoadOptions&
   ITO_USER_CHECK(count <= std::numeric_limits<int>::max(), data.name, ": holds ", count, " images; at most ",
                  std::numeric_limits<int>::max(), " can be counted");
   const Image first = read_fitted(*images, 0, options);
-  const Shape shape{first.height, first.width, first.channels};
+  const DecodedShape shape{first.height, first.width, first.channels};
   data.count = static_cast<int>(count);
   data.height = first.height;
   data.width = first.width;

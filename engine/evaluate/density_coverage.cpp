@@ -14,11 +14,12 @@ namespace {
 constexpr const char* kName = "density-coverage";
 constexpr int kUsualNeighbours = 5;
 
-int64_t work(const FeatureSet&, const FeatureSet& reference, const MetricSettings&) {
+int64_t work_of_density_coverage(const FeatureSet&, const FeatureSet& reference, const MetricSettings&) {
   return 2 * reference.count;
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_density_coverage(const FeatureSet& samples, const FeatureSet& reference,
+                                      const MetricSettings& settings) {
   const int k = neighbours_of(kName, settings, kUsualNeighbours, samples, reference);
   const std::vector<double> radii = squared_radii(reference, k, settings.threads, settings.progress);
   std::vector<int64_t> held(radii.size());
@@ -37,7 +38,7 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 }  // namespace
 
 extern const Metric kDensityCoverage;
-const Metric kDensityCoverage = {kName, "by the balls of k nearest neighbours, 5 (Naeem et al. 2020)", 2, work,
-                                 measure};
+const Metric kDensityCoverage = {kName, "by the balls of k nearest neighbours, 5 (Naeem et al. 2020)", 2,
+                                 work_of_density_coverage, measure_density_coverage};
 
 }  // namespace ito

@@ -10,11 +10,11 @@ namespace {
 
 constexpr int64_t kUsualSweeps = 14;  // of the singular values; what is left of them is counted at the end
 
-int64_t work(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings&) {
+int64_t work_of_frechet(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings&) {
   return samples.dim * ((samples.is_statistics() ? 0 : 1) + (reference.is_statistics() ? 0 : 1) + kUsualSweeps);
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_frechet(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
   for (const FeatureSet* set : {&samples, &reference})
     ITO_USER_CHECK(set->is_statistics() || set->count > 1, "frechet: a covariance needs two points at least; there is ",
                    set->count);
@@ -36,6 +36,6 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 
 extern const Metric kFrechet;
 const Metric kFrechet = {"frechet", "Frechet distance of means and covariances, as FID has it (Heusel et al. 2017)", 0,
-                         work, measure};
+                         work_of_frechet, measure_frechet};
 
 }  // namespace ito

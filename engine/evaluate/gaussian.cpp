@@ -16,7 +16,7 @@ namespace ito {
 namespace {
 
 constexpr double kUnit = std::numeric_limits<double>::epsilon();
-constexpr double kRounding = 1e-4;  // of a covariance that was stored as fp32 or fp16
+constexpr double kRelativeRounding = 1e-4;  // of a covariance that was stored as fp32 or fp16
 
 double trace_of(const Gaussian& g) {
   double trace = 0;
@@ -97,7 +97,7 @@ FeatureSet factor_of(const std::vector<double>& s, int64_t dim) {
     factor.values.insert(factor.values.end(), row.begin(), row.end());
     ++factor.count;
   }
-  ITO_USER_CHECK(*std::min_element(left.begin(), left.end()) >= -kRounding * largest,
+  ITO_USER_CHECK(*std::min_element(left.begin(), left.end()) >= -kRelativeRounding * largest,
                  "a covariance has a negative eigenvalue, which none has; compute it again, in double precision");
   return factor;
 }

@@ -38,11 +38,11 @@ FeatureSet block_of(const FeatureSet& set, int64_t points, uint64_t seed, uint32
   return drawn;
 }
 
-int64_t work(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+int64_t work_of_kid(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
   return (2 * points_of(samples, settings) + points_of(reference, settings)) * blocks_of(samples, reference, settings);
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_kid(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
   const auto dim = static_cast<double>(samples.dim);
   const auto kernel = [dim](double product) {
     const double base = product / dim + 1;
@@ -75,6 +75,6 @@ const Metric kKid = {
     "kid",
     "kernel inception distance: the mean of mmd-polynomial over 100 blocks of 1000 points (Binkowski et "
     "al. 2018)",
-    2, work, measure};
+    2, work_of_kid, measure_kid};
 
 }  // namespace ito

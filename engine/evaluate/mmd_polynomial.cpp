@@ -7,7 +7,8 @@
 namespace ito {
 namespace {
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_mmd_polynomial(const FeatureSet& samples, const FeatureSet& reference,
+                                    const MetricSettings& settings) {
   const auto dim = static_cast<double>(samples.dim);
   const auto kernel = [dim](double product) {
     const double base = product / dim + 1;
@@ -22,6 +23,6 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 extern const Metric kMmdPolynomial;
 const Metric kMmdPolynomial = {"mmd-polynomial",
                                "squared MMD, unbiased, kernel (x.y / dimensions + 1)^3 (Binkowski et al. 2018)", 2,
-                               mmd_work, measure};
+                               mmd_work, measure_mmd_polynomial};
 
 }  // namespace ito

@@ -34,11 +34,11 @@ double median_distance(const FeatureSet& reference, const MetricSettings& settin
   return std::sqrt(*middle);
 }
 
-int64_t work(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+int64_t work_of_mmd_rbf(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
   return mmd_work(samples, reference, settings) + points_of_median(reference);
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_mmd_rbf(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
   const double bandwidth = median_distance(reference, settings);
   ITO_USER_CHECK(bandwidth > 0,
                  "mmd-rbf: half of the reference's pairs are equal, so the median distance is 0; "
@@ -56,7 +56,8 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 }  // namespace
 
 extern const Metric kMmdRbf;
-const Metric kMmdRbf = {
-    "mmd-rbf", "squared MMD, unbiased, Gaussian kernel of the median distance (Gretton et al. 2012)", 2, work, measure};
+const Metric kMmdRbf = {"mmd-rbf",
+                        "squared MMD, unbiased, Gaussian kernel of the median distance (Gretton et al. 2012)", 2,
+                        work_of_mmd_rbf, measure_mmd_rbf};
 
 }  // namespace ito

@@ -10,8 +10,8 @@
 namespace ito {
 namespace {
 
-constexpr int64_t kRows = 8;   // that a thread takes at a time
-constexpr int64_t kLanes = 8;  // sums side by side
+constexpr int64_t kRowsAtATime = 8;  // that a thread takes at a time
+constexpr int64_t kLanes = 8;        // sums side by side
 
 // term(i) for i in [0, n).
 template <class Term>
@@ -38,8 +38,8 @@ void for_each_row_of_pairs(const FeatureSet& a, const FeatureSet& b,
                            double (*of)(const double*, const double*, int64_t), int threads,
                            std::atomic<int64_t>* progress, const std::function<void(int64_t i, double* pair)>& use) {
   ITO_CHECK(a.dim == b.dim, "pairs of points of ", a.dim, " and ", b.dim, " numbers");
-  for_each_in_threads(0, (a.count + kRows - 1) / kRows, threads, [&](int64_t block) {
-    const int64_t first = block * kRows, rows = std::min(kRows, a.count - first);
+  for_each_in_threads(0, (a.count + kRowsAtATime - 1) / kRowsAtATime, threads, [&](int64_t block) {
+    const int64_t first = block * kRowsAtATime, rows = std::min(kRowsAtATime, a.count - first);
     std::vector<double> pair(static_cast<size_t>(rows * b.count));
     for (int64_t j = 0; j < b.count; ++j)
       for (int64_t r = 0; r < rows; ++r) pair[r * b.count + j] = of(a.row(first + r), b.row(j), a.dim);

@@ -28,11 +28,12 @@ double part_inside(const FeatureSet& points, const FeatureSet& manifold, int k, 
          static_cast<double>(points.count);
 }
 
-int64_t work(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings&) {
+int64_t work_of_precision_recall(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings&) {
   return 2 * (samples.count + reference.count);
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_precision_recall(const FeatureSet& samples, const FeatureSet& reference,
+                                      const MetricSettings& settings) {
   const int k = neighbours_of(kName, settings, kUsualNeighbours, samples, reference);
   return {{{"precision", part_inside(samples, reference, k, settings)},
            {"recall", part_inside(reference, samples, k, settings)}},
@@ -42,7 +43,7 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 }  // namespace
 
 extern const Metric kPrecisionRecall;
-const Metric kPrecisionRecall = {kName, "by the balls of k nearest neighbours, 3 (Kynkaanniemi et al. 2019)", 2, work,
-                                 measure};
+const Metric kPrecisionRecall = {kName, "by the balls of k nearest neighbours, 3 (Kynkaanniemi et al. 2019)", 2,
+                                 work_of_precision_recall, measure_precision_recall};
 
 }  // namespace ito

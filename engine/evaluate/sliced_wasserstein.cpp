@@ -69,11 +69,12 @@ double sliced_wasserstein(const FeatureSet& a, const FeatureSet& b, const Metric
 
 namespace {
 
-int64_t work(const FeatureSet&, const FeatureSet&, const MetricSettings& settings) {
+int64_t work_of_sliced_wasserstein(const FeatureSet&, const FeatureSet&, const MetricSettings& settings) {
   return settings.projections;
 }
 
-MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, const MetricSettings& settings) {
+MetricResult measure_sliced_wasserstein(const FeatureSet& samples, const FeatureSet& reference,
+                                        const MetricSettings& settings) {
   return {{{"sliced_wasserstein", sliced_wasserstein(samples, reference, settings)}},
           {{"projections", settings.projections}, {"seed", settings.seed}}};
 }
@@ -82,6 +83,6 @@ MetricResult measure(const FeatureSet& samples, const FeatureSet& reference, con
 
 extern const Metric kSlicedWasserstein;
 const Metric kSlicedWasserstein = {"sliced-wasserstein", "mean over directions of the 1-D distance (Rabin et al. 2011)",
-                                   1, work, measure};
+                                   1, work_of_sliced_wasserstein, measure_sliced_wasserstein};
 
 }  // namespace ito

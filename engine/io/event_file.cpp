@@ -20,7 +20,7 @@ enum Kind : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };  /
 enum EventField : uint32_t { kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5, kSessionLog = 7 };
 constexpr uint32_t kSummaryValue = 1, kSessionStatus = 1, kSessionStart = 1;
 enum ValueField : uint32_t { kTag = 1, kSimpleValue = 2, kImage = 4 };
-enum ImageField : uint32_t { kHeight = 1, kWidth = 2, kColourspace = 3, kEncoded = 4 };
+enum ImageField : uint32_t { kImageHeight = 1, kImageWidth = 2, kColourspace = 3, kEncoded = 4 };
 constexpr const char* kVersion = "brain.Event:2";
 constexpr uint32_t kMask = 0xa282ead8u;  // of a checksum, besides a turn by 15 bits
 
@@ -83,7 +83,7 @@ void EventFile::scalars(double wall_time, int64_t step, const std::vector<Scalar
 }
 
 void EventFile::picture(double wall_time, int64_t step, const std::string& tag, const Picture& picture) {
-  const std::string image = number(kHeight, picture.height) + number(kWidth, picture.width) +
+  const std::string image = number(kImageHeight, picture.height) + number(kImageWidth, picture.width) +
                             number(kColourspace, picture.channels) + bytes(kEncoded, picture.png);
   append(wall_time, step, bytes(kSummary, bytes(kSummaryValue, bytes(kTag, tag) + bytes(kImage, image))));
 }

@@ -15,7 +15,7 @@ namespace ito {
 namespace {
 
 // deflate packs at most about 1032 to 1: a header that announces more than this is lying.
-constexpr uint64_t kMaxPacking = 1100;
+constexpr uint64_t kMaxRowPacking = 1100;
 constexpr png_byte kExifChunk[] = "eXIf";
 
 struct PngReader {
@@ -71,7 +71,7 @@ bool read_header(PngReader* reader) {
   if (pixels > kMaxImagePixels) refuse(reader, "it has more than 134217728 pixels; make it smaller");
   const uint64_t packed_rows =
       uint64_t{png_get_image_height(reader->png, reader->info)} * png_get_rowbytes(reader->png, reader->info);
-  if (packed_rows / kMaxPacking > reader->left) png_error(reader->png, "it is cut short: its size needs more data");
+  if (packed_rows / kMaxRowPacking > reader->left) png_error(reader->png, "it is cut short: its size needs more data");
   png_set_expand(reader->png);  // palettes to RGB, 1 to 4 bits to 8, transparency to an alpha channel
   png_set_scale_16(reader->png);
   png_set_strip_alpha(reader->png);

@@ -16,7 +16,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kMagic = "\x93NUMPY"sv;
-constexpr uint64_t kMaxHeader = uint64_t{1} << 16;
+constexpr uint64_t kMaxNpyHeader = uint64_t{1} << 16;
 constexpr uint64_t kMaxElements = uint64_t{1} << 40;
 constexpr size_t kMaxDimensions = 32;  // as NumPy has it
 
@@ -36,9 +36,9 @@ TensorType type_of(std::string_view descr, const std::string& where) {
 }
 
 // The dictionary's words, one after another.
-class Reader {
+class HeaderReader {
  public:
-  Reader(std::string_view text, const std::string& where) : text_(text), where_(where) {}
+  HeaderReader(std::string_view text, const std::string& where) : text_(text), where_(where) {}
 
   bool accept(char c) {
     skip_blanks();
@@ -108,7 +108,7 @@ class Reader {
 NpyHeader parse_dictionary(std::string_view text, const std::string& where) {
   NpyHeader header;
   bool fortran_order = false;
-  Reader reader(text, where);
+  HeaderReader reader(text, where);
   std::set<std::string_view> keys;
   reader.expect('{');
   while (!reader.accept('}')) {
@@ -151,8 +151,8 @@ uint64_t npy_header_bytes(std::span<const uint8_t> start, const std::string& whe
   const uint64_t prefix = version == 1 ? 10 : 12;
   uint64_t length = start[8] | uint64_t{start[9]} << 8;
   if (version > 1) length |= uint64_t{start[10]} << 16 | uint64_t{start[11]} << 24;
-  ITO_USER_CHECK(length <= kMaxHeader, where, ": announces a header of ", length, " bytes; expected at most ",
-                 kMaxHeader);
+  ITO_USER_CHECK(length <= kMaxNpyHeader, where, ": announces a header of ", length, " bytes; expected at most ",
+                 kMaxNpyHeader);
   return prefix + length;
 }
 

@@ -24,7 +24,7 @@ uint64_t whole_blocks(uint64_t bytes) {
   return (bytes + kBlock - 1) / kBlock * kBlock;
 }
 
-using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
+using ArchiveReader = std::unique_ptr<archive, decltype(&archive_read_free)>;
 
 // Newer tars hold names in UTF-8, which libarchive turns into the thread's locale: this one leaves them as they are,
 // whatever the user's is.
@@ -47,8 +47,8 @@ std::string reason(archive* reader) {
   return text ? printable(text, 200) : "no reason given";
 }
 
-Reader open_reader(std::span<const uint8_t> file, const std::string& path) {
-  Reader reader(archive_read_new(), archive_read_free);
+ArchiveReader open_reader(std::span<const uint8_t> file, const std::string& path) {
+  ArchiveReader reader(archive_read_new(), archive_read_free);
   ITO_CHECK(reader && archive_read_support_format_tar(reader.get()) == ARCHIVE_OK,
             "libarchive: a reader of tar cannot be made");
   ITO_USER_CHECK(archive_read_open_memory(reader.get(), file.data(), file.size()) == ARCHIVE_OK, path,
@@ -72,7 +72,7 @@ TarArchive::TarArchive(const std::string& path) : file_(path) {
                   [](uint8_t byte) { return byte == 0; }))
     return;
   const NamesInUtf8 names;
-  const Reader reader = open_reader(file, path);
+  const ArchiveReader reader = open_reader(file, path);
   uint64_t end = 0;  // of the last member's bytes
   for (;;) {
     archive_entry* entry = nullptr;

@@ -38,7 +38,7 @@ constexpr SamplerOption kOptions[] = {kKarrasOption, kChurnOption, kChurnMinOpti
 constexpr const char* kClasses[] = {"KDPM2DiscreteScheduler"};
 constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}};
 
-void class_defaults(SchedulerConfig& config) {
+void kdpm2_defaults(SchedulerConfig& config) {
   config.beta_start = 0.00085;
   config.beta_end = 0.012;
   config.timestep_spacing = TimestepSpacing::Linspace;
@@ -57,7 +57,7 @@ const Sampler kKdpm2 = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = kdpm2_defaults,
     .table = kdpm2,
 };
 

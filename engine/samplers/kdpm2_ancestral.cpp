@@ -34,7 +34,7 @@ constexpr SamplerOption kOptions[] = {kAncestralEtaOption, kKarrasOption, kNoise
 constexpr const char* kClasses[] = {"KDPM2AncestralDiscreteScheduler"};
 constexpr FixedArgument kFixed[] = {{"use_exponential_sigmas", "false"}, {"use_beta_sigmas", "false"}};
 
-void class_defaults(SchedulerConfig& config) {
+void kdpm2_ancestral_defaults(SchedulerConfig& config) {
   config.beta_start = 0.00085;
   config.beta_end = 0.012;
   config.timestep_spacing = TimestepSpacing::Linspace;
@@ -53,7 +53,7 @@ const Sampler kKdpm2Ancestral = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = kFixed,
-    .class_defaults = class_defaults,
+    .class_defaults = kdpm2_ancestral_defaults,
     .table = kdpm2_ancestral,
 };
 

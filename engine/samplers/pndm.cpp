@@ -101,7 +101,7 @@ ReverseTable pndm(const SamplingProblem& p) {
 constexpr SamplerOption kOptions[] = {kSkipStart, kPublished};
 constexpr const char* kClasses[] = {"PNDMScheduler"};
 
-void class_defaults(SchedulerConfig& config) {
+void pndm_defaults(SchedulerConfig& config) {
   config.set_alpha_to_one = false;
 }
 
@@ -118,7 +118,7 @@ const Sampler kPndm = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = {},
-    .class_defaults = class_defaults,
+    .class_defaults = pndm_defaults,
     .table = pndm,
 };
 

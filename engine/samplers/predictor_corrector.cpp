@@ -25,7 +25,7 @@ ReverseTable predictor_corrector(const SamplingProblem& p) {
 constexpr SamplerOption kOptions[] = {kPredictor, kCorrector, kCorrectSteps, kSnr, kSamplingEpsOption};
 constexpr const char* kClasses[] = {"ScoreSdeVeScheduler"};
 
-void class_defaults(SchedulerConfig& config) {
+void predictor_corrector_defaults(SchedulerConfig& config) {
   config.num_train_timesteps = 2000;
   config.clip_sample = false;
   config.prediction_type = Quantity::score();
@@ -47,7 +47,7 @@ const Sampler kPredictorCorrector = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = {},
-    .class_defaults = class_defaults,
+    .class_defaults = predictor_corrector_defaults,
     .table = predictor_corrector,
 };
 

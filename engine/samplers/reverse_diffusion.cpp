@@ -19,7 +19,7 @@ ReverseTable reverse_diffusion(const SamplingProblem& p) {
 constexpr SamplerOption kOptions[] = {kAncestral, kFlow, kSamplingEpsOption};
 constexpr const char* kClasses[] = {"ScoreSdeVpScheduler"};
 
-void class_defaults(SchedulerConfig& config) {
+void reverse_diffusion_defaults(SchedulerConfig& config) {
   config.num_train_timesteps = 2000;
   config.clip_sample = false;
 }
@@ -38,7 +38,7 @@ const Sampler kReverseDiffusion = {
     .options = kOptions,
     .scheduler_classes = kClasses,
     .fixed = {},
-    .class_defaults = class_defaults,
+    .class_defaults = reverse_diffusion_defaults,
     .table = reverse_diffusion,
 };
 

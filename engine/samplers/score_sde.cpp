@@ -38,11 +38,11 @@ Squares discrete_squares(const SamplingProblem& p, const Level& node) {
 }
 
 // x' = from_x x + of_score score + noise z.
-struct Move {
+struct ReverseMove {
   double from_x, of_score, noise;
 };
 
-Move euler_maruyama(const SamplingProblem& p, const Level& node) {
+ReverseMove euler_maruyama(const SamplingProblem& p, const Level& node) {
   if (keeps_data(p)) {
     const double diffusion = node.s() * node.s() * p.levels.growth() / p.steps();
     return {1, diffusion, std::sqrt(diffusion)};
@@ -56,7 +56,7 @@ Move euler_maruyama(const SamplingProblem& p, const Level& node) {
   return {1 + drift / 2, diffusion, std::sqrt(diffusion)};
 }
 
-Move reverse_diffusion(const SamplingProblem& p, const Level& node) {
+ReverseMove reverse_diffusion(const SamplingProblem& p, const Level& node) {
   if (p.levels.family() == Family::SubVp) return euler_maruyama(p, node);
   if (keeps_data(p)) {
     const Squares s = discrete_squares(p, node);
@@ -66,7 +66,7 @@ Move reverse_diffusion(const SamplingProblem& p, const Level& node) {
   return {2 - std::sqrt(1 - beta), beta, std::sqrt(beta)};
 }
 
-Move ancestral(const SamplingProblem& p, const Level& node) {
+ReverseMove ancestral(const SamplingProblem& p, const Level& node) {
   ITO_USER_CHECK(p.levels.family() != Family::SubVp, "sampler ", p.sampler.name,
                  ": a sub-vp process has no ancestral step; use reverse-diffusion or euler-maruyama");
   if (keeps_data(p)) {
@@ -90,9 +90,9 @@ void predict(const SamplingProblem& p, RowBuilder& rows, int i, Predictor rule, 
   const Level& node = p.node(i);
   ITO_USER_CHECK(!flow || rule != Predictor::Ancestral, "sampler ", p.sampler.name,
                  ": an ancestral step has no probability flow; use reverse-diffusion or euler-maruyama");
-  const Move step = rule == Predictor::ReverseDiffusion ? reverse_diffusion(p, node)
-                    : rule == Predictor::Ancestral      ? ancestral(p, node)
-                                                        : euler_maruyama(p, node);
+  const ReverseMove step = rule == Predictor::ReverseDiffusion ? reverse_diffusion(p, node)
+                           : rule == Predictor::Ancestral      ? ancestral(p, node)
+                                                               : euler_maruyama(p, node);
   const double sigma = p.reading.state(node, Space::Native).sigma;
   rows.call(node).state().x(step.from_x).eps(-step.of_score * (flow ? 0.5 : 1) / sigma);
   if (!flow) rows.noise(i + 1 < p.steps() ? step.noise : 0);

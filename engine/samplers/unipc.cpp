@@ -50,7 +50,7 @@ std::vector<double> solve(std::vector<std::vector<double>> matrix, std::vector<d
 }
 
 // One step from one level to the next, of either kind.
-struct Move {
+struct UniPCMove {
   double of_x, of_m0;       // base
   double scale;             // f B
   std::vector<double> rho;  // of the differences with m_-1, m_-2, ..., and, of a corrector, with m_new behind them
@@ -58,12 +58,12 @@ struct Move {
 };
 
 // before: lambdas of m_-1, m_-2, ...; p - 1 of them are used.
-Move move_of(const SamplingProblem& problem, const Level& from, const Level& to, const std::vector<double>& before,
-             int p, bool corrector) {
+UniPCMove move_of(const SamplingProblem& problem, const Level& from, const Level& to, const std::vector<double>& before,
+                  int p, bool corrector) {
   const bool of_x0 = problem.flag(kPredictX0.key);
   const double h = to.lambda() - from.lambda(), zeta = of_x0 ? -h : h, e = std::expm1(zeta);
   const double b = problem.option(kType.key) == 0 ? zeta : e;
-  Move move;
+  UniPCMove move;
   move.of_x = of_x0 ? to.sigma / from.sigma : to.alpha / from.alpha;
   move.of_m0 = -(of_x0 ? to.alpha : to.sigma) * e;
   move.scale = (of_x0 ? to.alpha : to.sigma) * b;
@@ -90,7 +90,7 @@ Move move_of(const SamplingProblem& problem, const Level& from, const Level& to,
 }
 
 // The state that the move leads to from `start`; known: m_0, m_-1, ... as combinations; arrived: m_new, of a corrector.
-Combination apply(const Move& move, const Combination& start, const std::vector<Combination>& known,
+Combination apply(const UniPCMove& move, const Combination& start, const std::vector<Combination>& known,
                   const Combination* arrived) {
   Combination to;
   const auto add = [&](double weight, const Combination& what) {

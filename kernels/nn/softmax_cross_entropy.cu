@@ -14,11 +14,11 @@ namespace ito {
 namespace {
 
 constexpr int kThreads = block_threads(256);
-constexpr int kTeams = kThreads / WARP;  // rows of a block
+constexpr int kRowsOfBlock = kThreads / WARP;  // rows of a block
 
 KERNEL void softmax_cross_entropy_kernel(float* loss, float* dlogits, const float* logits, const int32_t* labels, int n,
                                          int classes, float gradient_scale) {
-  const int64_t row = int64_t{1} * blockIdx.x * kTeams + threadIdx.x / WARP;
+  const int64_t row = int64_t{1} * blockIdx.x * kRowsOfBlock + threadIdx.x / WARP;
   if (row < n) {
     const int lane = static_cast<int>(threadIdx.x) % WARP, label = labels[row];
     const float* z = logits + row * classes;
@@ -47,7 +47,7 @@ void softmax_cross_entropy(Stream& stream, float* loss, float* dlogits, const fl
   ITO_CHECK(n >= 0 && classes > 0 && batch >= n && batch > 0, "softmax_cross_entropy: N ", n, ", classes ", classes,
             ", batch ", batch, ", expected positive sizes and a batch of at least N");
   ITO_CHECK(loss && logits && labels, "softmax_cross_entropy: the losses, the logits or the labels are null");
-  launch<softmax_cross_entropy_kernel>("softmax_cross_entropy", Dim3(ceil_div(n, kTeams)), kThreads, 0, stream, loss,
+  launch<softmax_cross_entropy_kernel>("softmax_cross_entropy", Dim3(ceil_div(n, kRowsOfBlock)), kThreads, 0, stream, loss,
                                        dlogits, logits, labels, n, classes, 1.0f / static_cast<float>(batch));
 }
 

@@ -33,13 +33,13 @@ void check_size(int64_t images, const ImageShape& image, size_t memory_limit) {
 }
 
 // Which images of how many.
-struct Part {
+struct OwnDraws {
   int64_t count;
   IndexRange own;
 };
 
 // Those of all images' planes, of draw after draw.
-std::vector<float> own_of(std::vector<float> all, int64_t draws, const Part& images, const ImageShape& image) {
+std::vector<float> own_of(std::vector<float> all, int64_t draws, const OwnDraws& images, const ImageShape& image) {
   const IndexRange& own = images.own;
   if (own.count < images.count) {
     const int64_t size = image.size();
@@ -52,13 +52,13 @@ std::vector<float> own_of(std::vector<float> all, int64_t draws, const Part& ima
   return to_interleaved(all, draws * own.count, image);
 }
 
-std::vector<float> read_initial(const std::string& path, const ImageShape& image, const Part& images) {
+std::vector<float> read_initial(const std::string& path, const ImageShape& image, const OwnDraws& images) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   file.check_shape(kTensor, {images.count, image.channels, image.height, image.width});
   return own_of(file.read_floats(kTensor), 1, images, image);
 }
 
-void read_steps(const std::string& path, const ReverseTable& table, const ImageShape& image, const Part& images,
+void read_steps(const std::string& path, const ReverseTable& table, const ImageShape& image, const OwnDraws& images,
                 size_t memory_limit, SampleNoise& noise) {
   const int64_t taken = draws_taken(table);
   ITO_USER_CHECK(taken > 0, "--step-noise ", path, ": the sampler takes no noise in its steps; leave it out");
@@ -89,7 +89,7 @@ void check_noise_options(const NoiseOptions& o, int64_t first) {
 
 SampleNoise sample_noise(const NoiseOptions& o, const ReverseTable& table, const ImageShape& image, int64_t count,
                          const IndexRange& own, uint64_t seed, size_t memory_limit) {
-  const Part images{count, own};
+  const OwnDraws images{count, own};
   SampleNoise noise;
   if (o.source == kTorchCpu) {
     noise.draws = draws_taken(table);

@@ -34,7 +34,8 @@ DenseMatrix cubic(int size, int factor) {
   return a;
 }
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_bicubic(const ImageShape& image, const std::string& text,
+                                                  const std::string& args) {
   const int factor = factor_of_sides(image, text, args, "bicubic:F, how many times smaller the measurement is");
   return separable_operator(image, cubic(image.height, factor), cubic(image.width, factor));
 }
@@ -42,6 +43,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kBicubicOperator;
-const OperatorKind kBicubicOperator = {"bicubic", "bicubic:F  F times smaller by an antialiased cubic", make};
+const OperatorKind kBicubicOperator = {"bicubic", "bicubic:F  F times smaller by an antialiased cubic", make_bicubic};
 
 }  // namespace ito

@@ -44,7 +44,8 @@ class Colourise : public MeasurementOperator {
   AxisSpectrum spectrum_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_colourise(const ImageShape& image, const std::string& text,
+                                                    const std::string& args) {
   ITO_USER_CHECK(args.empty(), text, ": colourise takes no arguments");
   ITO_USER_CHECK(image.channels == 3, text, ": the image has ", image.channels,
                  " channels; colourise needs 3, use it on colour images");
@@ -54,6 +55,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kColouriseOperator;
-const OperatorKind kColouriseOperator = {"colourise", "colourise  the mean of the three channels", make};
+const OperatorKind kColouriseOperator = {"colourise", "colourise  the mean of the three channels", make_colourise};
 
 }  // namespace ito

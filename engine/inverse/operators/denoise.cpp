@@ -23,7 +23,8 @@ class Denoise : public MeasurementOperator {
   PixelSpectrum spectrum_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_denoise(const ImageShape& image, const std::string& text,
+                                                  const std::string& args) {
   ITO_USER_CHECK(args.empty(), text, ": denoise takes no arguments");
   return std::make_unique<Denoise>(image);
 }
@@ -31,6 +32,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kDenoiseOperator;
-const OperatorKind kDenoiseOperator = {"denoise", "denoise  the image itself", make};
+const OperatorKind kDenoiseOperator = {"denoise", "denoise  the image itself", make_denoise};
 
 }  // namespace ito

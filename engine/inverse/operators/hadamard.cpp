@@ -107,7 +107,8 @@ class Hadamard : public MeasurementOperator {
   DeviceBuffer<float> whole_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_hadamard(const ImageShape& image, const std::string& text,
+                                                   const std::string& args) {
   const std::vector<double> numbers =
       operator_numbers(text, args, 1, 2, "hadamard:RATIO or hadamard:RATIO,SEED, the part of the rows that is kept");
   ITO_USER_CHECK(numbers[0] > 0 && numbers[0] <= 1, text, ": keeps ", numbers[0],
@@ -127,6 +128,7 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 
 extern const OperatorKind kHadamardOperator;
 const OperatorKind kHadamardOperator = {
-    "hadamard", "hadamard:RATIO[,SEED]  compressed sensing: that part of the rows of a Walsh-Hadamard transform", make};
+    "hadamard", "hadamard:RATIO[,SEED]  compressed sensing: that part of the rows of a Walsh-Hadamard transform",
+    make_hadamard};
 
 }  // namespace ito

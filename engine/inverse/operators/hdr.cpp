@@ -31,7 +31,8 @@ class Hdr : public MeasurementOperator {
   DeviceBuffer<float> half_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_hdr(const ImageShape& image, const std::string& text,
+                                              const std::string& args) {
   ITO_USER_CHECK(args.empty(), text, ": hdr takes no arguments");
   return std::make_unique<Hdr>(image);
 }
@@ -39,6 +40,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kHdrOperator;
-const OperatorKind kHdrOperator = {"hdr", "hdr  the image times two, clipped to its range", make};
+const OperatorKind kHdrOperator = {"hdr", "hdr  the image times two, clipped to its range", make_hdr};
 
 }  // namespace ito

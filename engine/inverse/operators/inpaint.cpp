@@ -104,7 +104,7 @@ Mask random(const ImageShape& image, const std::string& text, const std::string&
 }
 
 // Tensor `mask`: (H, W), (1, H, W) or (C, H, W), 1 where a number is kept.
-Mask of_file(const ImageShape& image, const std::string& text, const std::string& path) {
+Mask mask_of_file(const ImageShape& image, const std::string& text, const std::string& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   ITO_USER_CHECK(file.has("mask"), text, ": the file holds no tensor \"mask\"");
   const std::vector<float> values = file.read_f32("mask");
@@ -119,14 +119,15 @@ Mask of_file(const ImageShape& image, const std::string& text, const std::string
   return bytes;
 }
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_inpaint(const ImageShape& image, const std::string& text,
+                                                  const std::string& args) {
   const size_t colon = args.find(':');
   const std::string kind = args.substr(0, colon), rest = colon == std::string::npos ? "" : args.substr(colon + 1);
   ITO_USER_CHECK(!args.empty(), text, ": expected inpaint:FILE, inpaint:box or inpaint:random:KEPT");
   return of_mask(image, text,
                  kind == "box"      ? box(image, text, rest)
                  : kind == "random" ? random(image, text, rest)
-                                    : of_file(image, text, args));
+                                    : mask_of_file(image, text, args));
 }
 
 }  // namespace
@@ -136,6 +137,6 @@ const OperatorKind kInpaintOperator = {
     "inpaint",
     "inpaint:FILE|box[:SIDE]|random:KEPT[,SEED]  the numbers that a mask keeps (tensor `mask`, 1: kept); without a "
     "square in the middle; or that part of the pixels",
-    make};
+    make_inpaint};
 
 }  // namespace ito

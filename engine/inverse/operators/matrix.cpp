@@ -41,7 +41,8 @@ class MatrixOperator : public MeasurementOperator {
   AxisSpectrum spectrum_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_matrix(const ImageShape& image, const std::string& text,
+                                                 const std::string& args) {
   ITO_USER_CHECK(!args.empty(), text, ": expected matrix:FILE with a tensor \"matrix\" of measurements and numbers");
   const SafetensorsFile file = SafetensorsFile::open(args);
   ITO_USER_CHECK(file.has("matrix"), text, ": the file holds no tensor \"matrix\"");
@@ -65,6 +66,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 
 extern const OperatorKind kMatrixOperator;
 const OperatorKind kMatrixOperator = {
-    "matrix", "matrix:FILE  any matrix (tensor `matrix`), measurements by numbers of the image in planes", make};
+    "matrix", "matrix:FILE  any matrix (tensor `matrix`), measurements by numbers of the image in planes", make_matrix};
 
 }  // namespace ito

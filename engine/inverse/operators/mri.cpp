@@ -116,7 +116,7 @@ Mask random_columns(const ImageShape& image, double acceleration, uint64_t seed)
   return mask;
 }
 
-Mask of_file(const ImageShape& image, const std::string& text, const std::string& path) {
+Mask lines_of_file(const ImageShape& image, const std::string& text, const std::string& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
   ITO_USER_CHECK(file.has("mask"), text, ": the file holds no tensor \"mask\"");
   const std::vector<float> values = file.read_f32("mask");
@@ -131,12 +131,13 @@ Mask of_file(const ImageShape& image, const std::string& text, const std::string
   return mask;
 }
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_mri(const ImageShape& image, const std::string& text,
+                                              const std::string& args) {
   const char* const expected = "mri:ACCELERATION, mri:ACCELERATION,SEED or mri:FILE";
   ITO_USER_CHECK(!args.empty(), text, ": expected ", expected);
   check_fourier_sides(text, image.height, image.width);
   if (args.find_first_not_of("0123456789.,") != std::string::npos)
-    return std::make_unique<Mri>(image, of_file(image, text, args));
+    return std::make_unique<Mri>(image, lines_of_file(image, text, args));
   const std::vector<double> numbers = operator_numbers(text, args, 1, 2, expected);
   ITO_USER_CHECK(numbers[0] >= 1 && numbers[0] <= image.width, text, ": keeps one column of ", numbers[0],
                  "; expected 1 to ", image.width);
@@ -151,6 +152,6 @@ const OperatorKind kMriOperator = {"mri",
                                    "mri:FILE|ACCELERATION[,SEED]  the frequencies that a mask keeps (tensor `mask`, 1: "
                                    "kept, frequency 0 first); or one "
                                    "of ACCELERATION columns of them, the lowest always",
-                                   make};
+                                   make_mri};
 
 }  // namespace ito

@@ -61,7 +61,8 @@ class Phase : public MeasurementOperator {
   DeviceBuffer<int32_t> pad_on_device_, crop_on_device_;
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_phase(const ImageShape& image, const std::string& text,
+                                                const std::string& args) {
   const std::vector<double> numbers = operator_numbers(
       text, args, 0, 1, "phase or phase:OVERSAMPLE, eight times the zeros at each edge as a part of the side");
   const double oversample = numbers.empty() ? 2 : numbers[0];
@@ -79,6 +80,6 @@ const OperatorKind kPhaseOperator = {
     "phase",
     "phase[:OVERSAMPLE]  the sizes of the frequencies of the image with OVERSAMPLE / 8 of its sides of zeros at each "
     "edge, 2 by default",
-    make};
+    make_phase};
 
 }  // namespace ito

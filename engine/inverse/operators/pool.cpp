@@ -11,7 +11,8 @@ DenseMatrix means(int size, int factor) {
   return a;
 }
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_pool(const ImageShape& image, const std::string& text,
+                                               const std::string& args) {
   const int factor = factor_of_sides(image, text, args, "pool:F, the side of the squares that are averaged");
   return separable_operator(image, means(image.height, factor), means(image.width, factor));
 }
@@ -19,6 +20,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kPoolOperator;
-const OperatorKind kPoolOperator = {"pool", "pool:F  means of F x F pixels", make};
+const OperatorKind kPoolOperator = {"pool", "pool:F  means of F x F pixels", make_pool};
 
 }  // namespace ito

@@ -29,7 +29,8 @@ class Quantise : public MeasurementOperator {
   int levels_;  // besides the first one
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_quantise(const ImageShape& image, const std::string& text,
+                                                   const std::string& args) {
   const double bits = operator_numbers(text, args, 1, 1, "quantise:BITS, the bits that are left of a number")[0];
   ITO_USER_CHECK(bits >= 1 && bits <= 8 && bits == std::floor(bits), text, ": ", bits,
                  " bits; expected a whole number of 1 to 8");
@@ -39,6 +40,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kQuantiseOperator;
-const OperatorKind kQuantiseOperator = {"quantise", "quantise:BITS  so many bits a number, 1 to 8", make};
+const OperatorKind kQuantiseOperator = {"quantise", "quantise:BITS  so many bits a number, 1 to 8", make_quantise};
 
 }  // namespace ito

@@ -68,7 +68,8 @@ class Radon : public MeasurementOperator {
   bool whole_ = false;  // false while the matrix is written out, which asks for no inverse
 };
 
-std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::string& text, const std::string& args) {
+std::unique_ptr<MeasurementOperator> make_radon(const ImageShape& image, const std::string& text,
+                                                const std::string& args) {
   const double angles = operator_numbers(text, args, 1, 1, "radon:ANGLES, the number of directions")[0];
   ITO_USER_CHECK(angles >= 1 && angles <= kMostAngles && angles == std::floor(angles), text, ": ", angles,
                  " angles; expected a whole number of 1 to ", kMostAngles);
@@ -80,6 +81,6 @@ std::unique_ptr<MeasurementOperator> make(const ImageShape& image, const std::st
 }  // namespace
 
 extern const OperatorKind kRadonOperator;
-const OperatorKind kRadonOperator = {"radon", "radon:ANGLES  sums along parallel rays at so many angles", make};
+const OperatorKind kRadonOperator = {"radon", "radon:ANGLES  sums along parallel rays at so many angles", make_radon};
 
 }  // namespace ito

@@ -29,7 +29,7 @@ constexpr SamplerOption kSolveSteps =
 constexpr SamplerOption kOptions[] = {kEta, kStep, kWeight, kCovariance, kStart, kSolveSteps};
 
 // Conjugate gradients of H^T H alone would be singular.
-constexpr double kLeastRidge = 1e-6;
+constexpr double kLeastRelativeRidge = 1e-6;
 
 RestorePlan pigdm(const RestoreProblem& p) {
   const std::vector<Level> nodes = p.nodes();
@@ -53,14 +53,14 @@ RestorePlan pigdm(const RestoreProblem& p) {
       const double pull = at.value * at.value / (r2 * at.value * at.value + s2);
       return EditWeights{.d = -pull, .y = pull};
     });
-    ridges.push_back(static_cast<float>(std::max(s2 / r2, kLeastRidge)));
+    ridges.push_back(static_cast<float>(std::max(s2 / r2, kLeastRelativeRidge)));
     scales.push_back(static_cast<float>(1 / r2));
     covariances.push_back(static_cast<float>(r2 / from.alpha));
   }
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};
   const int solve_steps = static_cast<int>(p.option(kSolveSteps.key));
   if (tweedie)
-    plan.hooks->guidance = tweedie_guidance(p.op, covariances, std::max(p.noise, std::sqrt(kLeastRidge)), solve_steps);
+    plan.hooks->guidance = tweedie_guidance(p.op, covariances, std::max(p.noise, std::sqrt(kLeastRelativeRidge)), solve_steps);
   else if (!p.op.linear())
     plan.hooks->guidance = inverse_guidance(p.op);
   else if (p.op.spectrum())

@@ -22,7 +22,7 @@ namespace {
 constexpr const char* kMarginalName = "marginal";
 constexpr double kOffByte = 1e-4;  // what fp32 and conversions may do to 2 k / 255 - 1
 
-void check(const LikelihoodOptions& o) {
+void check_bound(const LikelihoodOptions& o) {
   if (!o.decoder.empty()) word_of("--decoder", o.decoder, {"bytes", "density"});
   if (!o.reverse.empty()) reverse_option_named(o.reverse, "--reverse");
 }
@@ -50,7 +50,7 @@ std::vector<double> in_bits(std::vector<double> nats) {
   return nats;
 }
 
-Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
+Judged judge_bound(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
              Communicator& ranks) {
   const Network& network = model.network;
   check_outputs(network, model.scheduler, model.model.where);
@@ -139,15 +139,15 @@ const LikelihoodMethod kVlbMethod = {
     .name = "vlb",
     .help = "the variational bound L_T + sum of L_{t-1} + L_0 of the model's reverse option (Ho et al. 2020)",
     .flags = kVlbFlags,
-    .check = check,
-    .judge = judge,
+    .check = check_bound,
+    .judge = judge_bound,
 };
 const LikelihoodMethod kMarginalMethod = {
     .name = kMarginalName,
     .help = "the same of the reverse option marginal, whose variances reverse-stats measured",
     .flags = kMarginalFlags,
-    .check = check,
-    .judge = judge,
+    .check = check_bound,
+    .judge = judge_bound,
 };
 
 }  // namespace ito

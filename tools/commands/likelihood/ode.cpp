@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kMostExact = 4096;  // numbers an image, each a pull-back an evaluation
 constexpr int64_t kChecked = 4;       // points that are solved again at a tenth of the tolerance
 
-void check(const LikelihoodOptions& o) {
+void check_ode(const LikelihoodOptions& o) {
   const bool exact = word_of("--trace", o.trace, {"exact", "hutchinson"}) == 0;
   check_range("--probes", o.probes, 1, 1 << 10);
   ITO_USER_CHECK(!exact || o.probes == 1, "--probes ", o.probes, ": an exact trace has none; leave the flag out");
@@ -57,7 +57,7 @@ Json solver_report(const LikelihoodOptions& o, const std::vector<LogDensity>& fo
           {"steps_rejected", rejected}};
 }
 
-Judged judge(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
+Judged judge_ode(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
              Communicator& ranks) {
   const Network& network = model.network;
   const auto& log_density = model.model.configured.log_density;
@@ -139,8 +139,8 @@ const LikelihoodMethod kOdeMethod = {
     .name = "ode",
     .help = "change of variables along the probability flow (Song et al. 2021)",
     .flags = kFlags,
-    .check = check,
-    .judge = judge,
+    .check = check_ode,
+    .judge = judge_ode,
 };
 
 }  // namespace ito
