@@ -47,8 +47,8 @@ void softmax_cross_entropy(Stream& stream, float* loss, float* dlogits, const fl
   ITO_CHECK(n >= 0 && classes > 0 && batch >= n && batch > 0, "softmax_cross_entropy: N ", n, ", classes ", classes,
             ", batch ", batch, ", expected positive sizes and a batch of at least N");
   ITO_CHECK(loss && logits && labels, "softmax_cross_entropy: the losses, the logits or the labels are null");
-  launch<softmax_cross_entropy_kernel>("softmax_cross_entropy", Dim3(ceil_div(n, kRowsOfBlock)), kThreads, 0, stream, loss,
-                                       dlogits, logits, labels, n, classes, 1.0f / static_cast<float>(batch));
+  launch<softmax_cross_entropy_kernel>("softmax_cross_entropy", Dim3(ceil_div(n, kRowsOfBlock)), kThreads, 0, stream,
+                                       loss, dlogits, logits, labels, n, classes, 1.0f / static_cast<float>(batch));
 }
 
 }  // namespace ito

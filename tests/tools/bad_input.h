@@ -5,8 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <map>
-#include <regex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/checkpoint/names.h"
@@ -16,20 +16,30 @@
 
 namespace ito {
 
-// Expected text, exact but for '#', any number, and '*', any text.
-inline std::regex pattern_of(const std::string& expected) {
-  std::string pattern;
-  for (const char c : expected) {
-    if (c == '#')
-      pattern += "[0-9]+(\\.[0-9]+)?";
-    else if (c == '*')
-      pattern += "[^\n]*";
-    else if (std::string(R"(\^$.|?+()[]{})").find(c) != std::string::npos)
-      pattern += std::string("\\") + c;
-    else
-      pattern += c;
+// Whether the text is the expected one, exact but for '#', any number, and '*', any text of one line. By hand, since a
+// program with std::regex takes twice as long to compile.
+inline bool matches(std::string_view text, std::string_view expected) {
+  const auto digits = [&](size_t at) {
+    size_t end = at;
+    while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
+    return end;
+  };
+  const auto rest_from = [&](size_t at) { return matches(text.substr(at), expected.substr(1)); };
+  if (expected.empty()) return text.empty();
+  if (expected[0] == '*') {
+    for (size_t at = 0;; ++at) {
+      if (rest_from(at)) return true;
+      if (at == text.size() || text[at] == '\n') return false;
+    }
   }
-  return std::regex(pattern);
+  if (expected[0] == '#') {
+    const size_t whole = digits(0);
+    if (whole == 0) return false;
+    if (whole < text.size() && text[whole] == '.' && digits(whole + 1) > whole + 1 && rest_from(digits(whole + 1)))
+      return true;
+    return rest_from(whole);
+  }
+  return !text.empty() && text[0] == expected[0] && rest_from(1);
 }
 
 struct Row {
@@ -129,7 +139,7 @@ class BadInput : public testing::Test {
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
       EXPECT_EQ(result.exit_code, row.code) << result.err;
       EXPECT_EQ(result.error_lines(), 1u) << result.err;
-      EXPECT_TRUE(std::regex_match(result.err, pattern_of("ito: " + row.expected + "\n")))
+      EXPECT_TRUE(matches(result.err, "ito: " + row.expected + "\n"))
           << "found    " << result.err << "expected ito: " << row.expected;
       EXPECT_EQ(result.out, "");
       EXPECT_LT(seconds, 20) << "a refusal must not take long";

@@ -359,7 +359,7 @@ void expect_last_line(const ChildResult& result, const std::string& expected) {
   const size_t start = result.err.rfind("ito: ");
   ASSERT_NE(start, std::string::npos) << result.err;
   EXPECT_EQ(result.err.find("ito: "), start) << result.err;
-  EXPECT_TRUE(std::regex_match(result.err.substr(start), pattern_of("ito: " + expected + "\n")))
+  EXPECT_TRUE(matches(result.err.substr(start), "ito: " + expected + "\n"))
       << "found    " << result.err << "expected ito: " << expected;
 }
 

@@ -60,7 +60,8 @@ RestorePlan pigdm(const RestoreProblem& p) {
   RestorePlan plan{.table = rows.table(), .hooks = std::make_unique<MeasurementHooks>(p.op)};
   const int solve_steps = static_cast<int>(p.option(kSolveSteps.key));
   if (tweedie)
-    plan.hooks->guidance = tweedie_guidance(p.op, covariances, std::max(p.noise, std::sqrt(kLeastRelativeRidge)), solve_steps);
+    plan.hooks->guidance =
+        tweedie_guidance(p.op, covariances, std::max(p.noise, std::sqrt(kLeastRelativeRidge)), solve_steps);
   else if (!p.op.linear())
     plan.hooks->guidance = inverse_guidance(p.op);
   else if (p.op.spectrum())

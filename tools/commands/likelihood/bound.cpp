@@ -51,7 +51,7 @@ std::vector<double> in_bits(std::vector<double> nats) {
 }
 
 Judged judge_bound(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
-             Communicator& ranks) {
+                   Communicator& ranks) {
   const Network& network = model.network;
   check_outputs(network, model.scheduler, model.model.where);
   ITO_USER_CHECK(!network.time.positive, model.model.where, ": ", network.time.why,

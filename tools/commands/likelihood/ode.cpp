@@ -58,7 +58,7 @@ Json solver_report(const LikelihoodOptions& o, const std::vector<LogDensity>& fo
 }
 
 Judged judge_ode(const LikelihoodOptions& o, const ModelOnDevice& model, const NoiseSchedule& schedule,
-             Communicator& ranks) {
+                 Communicator& ranks) {
   const Network& network = model.network;
   const auto& log_density = model.model.configured.log_density;
   const ModelFlow of_model = flow_of(model, schedule, o.sampling_eps);
