@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # ito_unity(<target> [EXCEPT <regex>]): the target's files of one folder are compiled as one, since most of a file's time
-# goes into the headers that its neighbours include as well; those whose path matches stay alone. With ITO_UNITY=OFF each is compiled alone: fewer are compiled again after
-# an edit, and a file that leans on its neighbours' includes is seen.
+# goes into the headers that its neighbours include as well; those whose path matches stay alone. With ITO_UNITY=OFF each
+# is compiled alone: fewer are compiled again after an edit, and a file that leans on its neighbours' includes is seen.
 option(ITO_UNITY "Compile the files of a folder as one: a first build is much shorter" ON)
 
 # What several files of a folder call something of their own; each file's is told apart by a name of that file. Anything

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // An .npz file as a data set, as published reference batches and guided-diffusion's samples are: `arr_0`, U8
 // (N, H, W, C), and, where it is there, `arr_1`: (N), whole numbers, the classes, or real-valued labels, (N) or (N, D).
-#include <filesystem>
 #include <limits>
 
+#include "engine/data/file_tree.h"
 #include "engine/data/load_dataset.h"
 #include "engine/io/npz.h"
 #include "kernels/error.h"
@@ -15,8 +15,7 @@ constexpr const char *kImages = "arr_0", *kLabels = "arr_1";
 constexpr int kCopies = 2;  // as it is unpacked, its header in front of it, and without
 
 bool is_npz(const std::string& what) {
-  std::error_code ignored;
-  return what.ends_with(".npz") && std::filesystem::is_regular_file(what, ignored);
+  return what.ends_with(".npz") && is_file(what);
 }
 
 void read_labels(const NpzFile& file, Dataset& data) {

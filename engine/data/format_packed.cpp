@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "engine/data/file_tree.h"
 #include "engine/data/load_dataset.h"
 #include "engine/data/pack.h"
 #include "engine/io/hash.h"
@@ -139,14 +140,12 @@ void add_shard(const std::string& path, Dataset& data, PackedShape& shape, std::
 }
 
 bool is_index(const std::string& what) {
-  std::error_code ignored;
-  return what.ends_with(kIndexEnding) && fs::is_regular_file(what, ignored);
+  return what.ends_with(kIndexEnding) && is_file(what);
 }
 
 bool is_packed(const std::string& what) {
-  std::error_code ignored;
   if (is_index(what)) return true;
-  if (!what.ends_with(".safetensors") || !fs::is_regular_file(what, ignored)) return false;
+  if (!what.ends_with(".safetensors") || !is_file(what)) return false;
   return SafetensorsFile::open(what).metadata().contains(kPackedKey);
 }
 

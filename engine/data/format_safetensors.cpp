@@ -5,9 +5,9 @@
 // are applied here.
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
+#include "engine/data/file_tree.h"
 #include "engine/data/load_dataset.h"
 #include "engine/io/layout.h"
 #include "engine/io/safetensors.h"
@@ -20,8 +20,7 @@ constexpr int kSafetensorsCopies = 2;  // as in the file, and as a Dataset has i
 constexpr int kCodeChannels = 4;       // and more: no picture has as many, the codes of autoencoders have
 
 bool is_safetensors(const std::string& what) {
-  std::error_code ignored;
-  return what.ends_with(".safetensors") && std::filesystem::is_regular_file(what, ignored);
+  return what.ends_with(".safetensors") && is_file(what);
 }
 
 template <class T>

@@ -51,8 +51,7 @@ class ZipMembers : public EncodedImages {
 };
 
 bool is_zip(const std::string& what) {
-  std::error_code ignored;
-  return std::filesystem::is_regular_file(what, ignored) && is_zip_file(what);
+  return is_file(what) && is_zip_file(what);
 }
 
 Dataset load_zip(const std::string& what, const LoadOptions& options) {
